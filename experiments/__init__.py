@@ -1,0 +1,1 @@
+"""Data science around the library: tracked training runs, the model registry, recipes and benchmarks."""

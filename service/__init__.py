@@ -1,0 +1,1 @@
+"""The running system: store, intake, jobs, alerts' life cycle, HTTP API and command line."""

@@ -1,0 +1,80 @@
+"""Every setting of the service, in one class: environment (`WEISU_…`) before `weisu.toml` before the defaults."""
+
+from functools import cached_property
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from forecasting.errors import InputError
+from service.clock import Clock, parse_as_of
+
+
+class Settings(BaseSettings):
+    """What an installation decides."""
+
+    model_config = SettingsConfigDict(env_prefix="WEISU_", toml_file="weisu.toml", extra="forbid")
+
+    data_dir: Path = Field(Path(".weisu"), description="Everything that the service writes lies below this folder.")
+    database_url: str = Field("", description="SQLAlchemy address of the database; empty: SQLite in the data folder.")
+    timezone: str = Field("Asia/Shanghai", description="The city's time zone; all dates are local dates of it.")
+    country: str = Field("CN", description="Country of the holiday calendar (ISO 3166), or none.")
+    as_of: str = Field("", description="Freezes the clock: a date (its end) or a moment. For demos, tests and replays.")
+    nightly_at: str = Field("02:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="Local time of the nightly training.")
+    mlflow_tracking_uri: str = Field("", description="MLflow store; empty: SQLite in the data folder.")
+    host: str = Field("127.0.0.1", description="Address that the API and the MLflow page listen on.")
+    api_port: int = Field(8000, ge=1, le=65535, description="Port of the API.")
+    mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of the MLflow page.")
+    horizon: int = Field(28, ge=1, le=90, description="Days ahead that every night forecasts.")
+    false_alerts_per_day: float = Field(1.5, gt=0, le=50, description="The alert budget: expected false demand alerts a day, city-wide.")
+    workers: int = Field(2, ge=1, le=64, description="Processes and threads that a training may use.")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe log line that is written.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        """The city's zone. Raises InputError if there is none of that name."""
+        try:
+            return ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise InputError(f"no time zone is named '{self.timezone}'", "WEISU_TIMEZONE", "write it like Asia/Shanghai") from None
+
+    @cached_property
+    def clock(self) -> Clock:
+        """The service's clock, frozen if `as_of` is set."""
+        return Clock(self.zone, parse_as_of(self.as_of, self.zone) if self.as_of else None)
+
+    @property
+    def store_url(self) -> str:
+        """Address of the database."""
+        return self.database_url or f"sqlite:///{(self.data_dir / 'weisu.db').resolve()}"
+
+    @property
+    def tracking_uri(self) -> str:
+        """Address of the MLflow store."""
+        return self.mlflow_tracking_uri or f"sqlite:///{(self.data_dir / 'mlflow' / 'mlflow.db').resolve()}"
+
+
+def load_settings() -> Settings:
+    """Reads the settings.
+
+    Raises:
+        InputError: a value does not fit or a name in `weisu.toml` is unknown.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise InputError(first["msg"], f"setting WEISU_{name.upper()}", "see docs/settings.md") from None

@@ -1,0 +1,269 @@
+"""The tables. Moments are UTC, dates are the city's local dates, `ALL` is the code of a tree's root."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware moment, stored as naive UTC so that SQLite and PostgreSQL compare it alike."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment needs a time zone")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+BigId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by itself only for INTEGER
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _tree(name: str, *more: Column[Any]) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("code", String, primary_key=True),
+        Column("parent", String, nullable=False),
+        Column("level", String, nullable=False),  # areas: city, district, street; categories: all, l1, l2
+        Column("zh", String, nullable=False),
+        Column("en", String, nullable=False),
+        Column("first_seen", Moment, nullable=False),
+        *more,
+    )
+
+
+areas = _tree("areas", Column("population", Integer))
+categories = _tree(
+    "categories",
+    Column("lead_unit", String),
+    Column("supporting_units", String),
+    Column("time_limit", String),
+    Column("safety", Boolean, nullable=False, default=False),
+)
+
+ingests = Table(
+    "ingests",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("kind", String, nullable=False),  # tickets, counts, drivers, areas, categories
+    Column("name", String, nullable=False),  # file name without its folder
+    Column("sha256", String),
+    Column("started_at", Moment, nullable=False),
+    Column("finished_at", Moment),
+    Column("status", String, nullable=False),  # running, done, failed
+    Column("rows", BigInteger, nullable=False, default=0),
+    Column("added", BigInteger, nullable=False, default=0),
+    Column("changed", BigInteger, nullable=False, default=0),
+    Column("unchanged", BigInteger, nullable=False, default=0),
+    Column("rejected", BigInteger, nullable=False, default=0),
+    Column("later", BigInteger, nullable=False, default=0),  # rows after the clock, left out
+    Column("note", Text),
+)
+
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("ticket_id", String, primary_key=True),
+    Column("area", String, nullable=False),  # the deepest known node of the area tree
+    Column("category", String, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("day", Date, nullable=False),  # local date of created_at
+    Column("hour", Moment, nullable=False),  # start of the local hour of created_at
+    Column("received_at", Moment, nullable=False),
+    Column("updated_at", Moment),
+    Column("closed_at", Moment),
+    Column("status", String),
+    Column("lat", Float),
+    Column("lon", Float),
+    Column("ingest_id", ForeignKey("ingests.id"), nullable=False),
+    Index(None, "area", "category", "day"),
+)
+
+staged_tickets = Table(
+    "staged_tickets",
+    metadata,
+    Column("ingest_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("line", BigInteger, primary_key=True, autoincrement=False),
+    *(Column(c.name, c.type, nullable=c.nullable) for c in tickets.c if c.name != "ingest_id"),
+)
+
+count_changes = Table(
+    "count_changes",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("area", String, nullable=False),
+    Column("category", String, nullable=False),
+    Column("day", Date, nullable=False),
+    Column("hour", Moment, nullable=False),
+    Column("delta", Integer, nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Column("ingest_id", ForeignKey("ingests.id"), nullable=False),
+    Index(None, "day", "area", "category"),
+    Index(None, "received_at"),
+)
+
+daily_counts = Table(
+    "daily_counts",
+    metadata,
+    Column("area", String, primary_key=True),
+    Column("category", String, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("count", Integer, nullable=False),
+    Index(None, "day"),
+)
+
+drivers = Table(
+    "drivers",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("area", String, primary_key=True),  # ALL where the file names no district
+    Column("day", Date, primary_key=True),
+    Column("issued_at", Moment, primary_key=True),  # an observation carries the end of its day
+    Column("observed", Boolean, primary_key=True),
+    Column("value", Float, nullable=False),
+    Column("ingest_id", ForeignKey("ingests.id"), nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("business_date", Date, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("status", String, nullable=False),  # running, done, failed
+    Column("started_at", Moment, nullable=False),
+    Column("finished_at", Moment),
+    Column("owner", String, nullable=False),
+    Column("lease_until", Moment, nullable=False),
+    Column("mlflow_run_id", String),
+    Column("scores", JSON),
+    Column("error", Text),
+    UniqueConstraint("business_date", "attempt"),
+)
+
+forecast_sets = Table(
+    "forecast_sets",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("run_id", ForeignKey("runs.id"), nullable=False),
+    Column("mlflow_run_id", String),
+    Column("cutoff", Date, nullable=False),
+    Column("horizon", Integer, nullable=False),
+    Column("issued_at", Moment, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("sha256", String, nullable=False),
+    Column("blob", LargeBinary, nullable=False),
+    Index(None, "cutoff"),
+)
+
+published = Table(
+    "published",
+    metadata,
+    Column("id", Integer, primary_key=True),  # one row: 1
+    Column("forecast_set_id", ForeignKey("forecast_sets.id"), nullable=False),
+    Column("moved_at", Moment, nullable=False),
+)
+
+day_scores = Table(
+    "day_scores",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("area", String, primary_key=True),
+    Column("category", String, primary_key=True),
+    Column("forecast_set_id", ForeignKey("forecast_sets.id"), nullable=False),
+    Column("observed", Integer, nullable=False),
+    Column("expected", Float, nullable=False),
+    Column("p_value", Float, nullable=False),  # P(count >= observed) under the forecast as published
+    Column("pit", Float, nullable=False),  # mid probability integral transform
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("level", String, nullable=False),
+    Column("status", String, nullable=False),  # open, acknowledged, resolved
+    Column("area", String, nullable=False),
+    Column("category", String, nullable=False),
+    Column("districts", JSON, nullable=False),  # [{code, observed, expected}] of those concerned, greatest excess first
+    Column("onset", Date, nullable=False),
+    Column("last_day", Date, nullable=False),  # last day on which it was seen
+    Column("usual_days", Integer, nullable=False, default=0),  # days in a row without it
+    Column("peak", Date),
+    Column("observed", Float),
+    Column("expected", Float, nullable=False),
+    Column("lower", Float, nullable=False),
+    Column("upper", Float, nullable=False),
+    Column("p_value", Float, nullable=False),
+    Column("reason_zh", Text, nullable=False),
+    Column("reason_en", Text, nullable=False),
+    Column("forecast_set_id", ForeignKey("forecast_sets.id"), nullable=False),
+    Column("raised_at", Moment, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+    Column("resolved_at", Moment),
+    Index(None, "status", "raised_at"),
+    Index(None, "kind", "category"),
+)
+
+alert_events = Table(
+    "alert_events",
+    metadata,
+    Column("seq", BigId, primary_key=True, autoincrement=True),
+    Column("alert_id", ForeignKey("alerts.id"), nullable=False, index=True),
+    Column("at", Moment, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("action", String, nullable=False),  # raised, escalated, moved, acknowledged, resolved
+    Column("level", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("note", Text),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String, primary_key=True),  # the public part, shown in lists and logs
+    Column("name", String, nullable=False),
+    Column("hash", String, nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("districts", JSON),  # None: the whole city
+    Column("created_at", Moment, nullable=False),
+    Column("revoked_at", Moment),
+)
