@@ -1,0 +1,215 @@
+"""Alerts and their history: every change of an alert is one row of `alert_events`, written in the same transaction."""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+from datetime import date, datetime
+from typing import Any, TypedDict
+
+from sqlalchemy import Connection, Row, Text, and_, cast, func, or_, select
+from sqlalchemy import insert as insert_rows
+from sqlalchemy import update as update_rows
+
+from service.store.schema import alert_events, alerts
+
+KINDS = ("SEASONAL", "SPIKE", "EMERGING", "FIRST_SEEN", "DATA")
+LEVELS = ("blue", "yellow", "orange", "red")  # lowest first
+STATUSES = ("open", "acknowledged", "resolved")
+
+
+class ConcernedDistrict(TypedDict):
+    """A district that an alert concerns, with its own count and expectation."""
+
+    code: str
+    observed: float | None
+    expected: float
+
+
+@dataclass(frozen=True)
+class Alert:
+    """An alert: one row of the table `alerts`, column by column.
+
+    Attributes:
+        districts: those concerned, greatest excess first.
+        onset: first day of the unusual; last_day: the last day on which it was seen; usual_days: days in a row without it.
+        peak: the day on which the most is expected or was seen, if known.
+        observed: the count behind it; None where it warns of days to come.
+        expected, lower, upper: mean and interval of the published forecast over the same days.
+        p_value: probability of a count at least as high under that forecast.
+    """
+
+    id: str
+    kind: str
+    level: str
+    status: str
+    area: str
+    category: str
+    districts: list[ConcernedDistrict]
+    onset: date
+    last_day: date
+    usual_days: int
+    peak: date | None
+    observed: float | None
+    expected: float
+    lower: float
+    upper: float
+    p_value: float
+    reason_zh: str
+    reason_en: str
+    forecast_set_id: int
+    raised_at: datetime
+    changed_at: datetime
+    resolved_at: datetime | None
+
+
+@dataclass(frozen=True)
+class AlertEvent:
+    """One step in an alert's life: who did what, when, and the level and status after it."""
+
+    seq: int
+    alert_id: str
+    at: datetime
+    actor: str
+    action: str
+    level: str
+    status: str
+    note: str | None
+
+
+@dataclass(frozen=True)
+class AlertFilters:
+    """Which alerts; None or empty means all.
+
+    Attributes:
+        areas: codes of the nodes on which the alert may stand.
+        concerning: (with `areas`) district codes; an alert elsewhere counts too if it lists one of them as concerned.
+        visible: codes of the nodes that the caller may see at all.
+        since: only those raised or changed at or after this moment.
+    """
+
+    statuses: Collection[str] = ()
+    kinds: Collection[str] = ()
+    levels: Collection[str] = ()
+    areas: Collection[str] | None = None
+    concerning: Collection[str] = ()
+    categories: Collection[str] | None = None
+    visible: Collection[str] | None = None
+    since: datetime | None = None
+
+
+Place = tuple[datetime, str]  # (raised_at, id): where the next page begins
+
+
+def list_alerts(conn: Connection, *, filters: AlertFilters | None = None, limit: int = 100, after: Place | None = None) -> list[Alert]:
+    """Alerts that fit, the one raised last first.
+
+    Args:
+        limit: at most so many.
+        after: only those that come after this (raised_at, id) in the same order; a page stays right while alerts are added.
+    """
+    query = select(alerts).where(*_conditions(filters or AlertFilters()))
+    if after is not None:
+        raised_at, alert_id = after
+        query = query.where(or_(alerts.c.raised_at < raised_at, and_(alerts.c.raised_at == raised_at, alerts.c.id < alert_id)))
+    return [_alert(row) for row in conn.execute(query.order_by(alerts.c.raised_at.desc(), alerts.c.id.desc()).limit(limit))]
+
+
+def get(conn: Connection, alert_id: str) -> Alert | None:
+    """One alert, or None."""
+    row = conn.execute(select(alerts).where(alerts.c.id == alert_id)).one_or_none()
+    return None if row is None else _alert(row)
+
+
+def history(conn: Connection, alert_id: str) -> list[AlertEvent]:
+    """What happened to an alert, oldest first."""
+    rows = conn.execute(select(alert_events).where(alert_events.c.alert_id == alert_id).order_by(alert_events.c.seq))
+    return [AlertEvent(*row) for row in rows]
+
+
+def running(conn: Connection) -> list[Alert]:
+    """Every alert that is not resolved, the one raised first first."""
+    rows = conn.execute(select(alerts).where(alerts.c.status != "resolved").order_by(alerts.c.raised_at, alerts.c.id))
+    return [_alert(row) for row in rows]
+
+
+def tally(conn: Connection, filters: AlertFilters | None = None) -> dict[tuple[str, str, str], int]:
+    """Number of alerts that fit by (kind, level, status); combinations without any are left out."""
+    key = (alerts.c.kind, alerts.c.level, alerts.c.status)
+    rows = conn.execute(select(*key, func.count()).where(*_conditions(filters or AlertFilters())).group_by(*key))
+    return {(kind, level, status): number for kind, level, status, number in rows}
+
+
+def insert(conn: Connection, alert: Alert, actor: str, now: datetime) -> None:
+    """Adds an alert with its first event, "raised"."""
+    conn.execute(insert_rows(alerts).values({field.name: getattr(alert, field.name) for field in fields(Alert)}))
+    _record(conn, alert.id, alert.level, alert.status, "raised", actor, now, None)
+
+
+def update(
+    conn: Connection, alert_id: str, changes: Mapping[str, Any], *, action: str | None, actor: str, now: datetime, note: str | None = None
+) -> bool:
+    """Changes an alert that still runs.
+
+    Args:
+        changes: new values by column.
+        action: what the history calls it ("escalated", "moved"); None for bookkeeping that nobody need hear of, which
+            leaves `changed_at` and the history as they are.
+
+    Returns:
+        False, and nothing is changed, if there is no such alert or somebody has resolved it meanwhile.
+    """
+    values = dict(changes) if action is None else {**changes, "changed_at": now}
+    changed = conn.execute(update_rows(alerts).where(alerts.c.id == alert_id, alerts.c.status != "resolved").values(values))
+    if changed.rowcount != 1:
+        return False
+    if action is not None:
+        level, status = conn.execute(select(alerts.c.level, alerts.c.status).where(alerts.c.id == alert_id)).one()
+        _record(conn, alert_id, level, status, action, actor, now, note)
+    return True
+
+
+def change_status(conn: Connection, alert_id: str, expected: Collection[str], to: str, actor: str, note: str | None, now: datetime) -> bool:
+    """Compare and swap: gives an alert the status `to` if it has one of the `expected` ones, and records it.
+
+    Returns:
+        False, and nothing is changed, if there is no such alert or its status is another one.
+    """
+    changed = conn.execute(
+        update_rows(alerts)
+        .where(alerts.c.id == alert_id, alerts.c.status.in_(expected))
+        .values(status=to, changed_at=now, resolved_at=now if to == "resolved" else None)
+    )
+    if changed.rowcount != 1:
+        return False
+    level = conn.execute(select(alerts.c.level).where(alerts.c.id == alert_id)).scalar_one()
+    _record(conn, alert_id, level, to, to, actor, now, note)
+    return True
+
+
+def _record(conn: Connection, alert_id: str, level: str, status: str, action: str, actor: str, now: datetime, note: str | None) -> None:
+    conn.execute(insert_rows(alert_events).values(alert_id=alert_id, at=now, actor=actor, action=action, level=level, status=status, note=note))
+
+
+def _alert(row: Row[Any]) -> Alert:
+    return Alert(**row._mapping)
+
+
+def _conditions(filters: AlertFilters) -> list[Any]:
+    found: list[Any] = []
+    for column, wanted in ((alerts.c.status, filters.statuses), (alerts.c.kind, filters.kinds), (alerts.c.level, filters.levels)):
+        if wanted:
+            found.append(column.in_(wanted))
+    if filters.areas is not None:
+        found.append(or_(alerts.c.area.in_(filters.areas), *(_concerns(code) for code in filters.concerning)))
+    if filters.categories is not None:
+        found.append(alerts.c.category.in_(filters.categories))
+    if filters.visible is not None:
+        found.append(alerts.c.area.in_(filters.visible))
+    if filters.since is not None:
+        found.append(alerts.c.changed_at >= filters.since)
+    return found
+
+
+def _concerns(code: str) -> Any:
+    """Whether the JSON list of districts has a code. Read as text: SQLite and PostgreSQL have no JSON search in common."""
+    return cast(alerts.c.districts, Text).contains(f'"code": {json.dumps(code)}', autoescape=True)
