@@ -86,7 +86,7 @@ ingests = Table(
     Column("sha256", String),
     Column("started_at", Moment, nullable=False),
     Column("finished_at", Moment),
-    Column("status", String, nullable=False),  # running, done, failed
+    Column("status", String, nullable=False),  # running, applying (staged as a whole), done, failed
     Column("rows", BigInteger, nullable=False, default=0),
     Column("added", BigInteger, nullable=False, default=0),
     Column("changed", BigInteger, nullable=False, default=0),
@@ -113,7 +113,7 @@ tickets = Table(
     Column("lat", Float),
     Column("lon", Float),
     Column("ingest_id", ForeignKey("ingests.id"), nullable=False),
-    Index(None, "area", "category", "day"),
+    Index(None, "day", "area", "category"),  # day first: what comes in lands beside what came in before
 )
 
 staged_tickets = Table(
@@ -122,6 +122,7 @@ staged_tickets = Table(
     Column("ingest_id", BigInteger, primary_key=True, autoincrement=False),
     Column("line", BigInteger, primary_key=True, autoincrement=False),
     *(Column(c.name, c.type, nullable=c.nullable) for c in tickets.c if c.name != "ingest_id"),
+    sqlite_with_rowid=False,
 )
 
 count_changes = Table(
@@ -147,6 +148,7 @@ daily_counts = Table(
     Column("day", Date, primary_key=True),
     Column("count", Integer, nullable=False),
     Index(None, "day"),
+    sqlite_with_rowid=False,
 )
 
 drivers = Table(
