@@ -1,0 +1,178 @@
+"""Counts: by day as they stand now, as they were known at a moment, by hour; and counts that came without tickets.
+
+`count_changes` is the journal, `daily_counts` its sum. Whoever writes to the one calls `add_up` in the same transaction.
+"""
+
+from collections.abc import Collection
+from datetime import date, datetime
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Connection, Select, case, func, or_, select, union_all
+
+from service.store import bulk
+from service.store.ingests import Totals
+from service.store.schema import areas, count_changes, daily_counts, ingests
+
+WHOLE_DAYS = "whole days"  # the note of an ingest of counts that say nothing about hours
+
+_CELL = ["area", "category", "day"]
+
+
+def daily(
+    conn: Connection,
+    areas: Collection[str] | None = None,
+    categories: Collection[str] | None = None,
+    start: date | None = None,
+    end: date | None = None,
+) -> pd.DataFrame:
+    """Counts by day as they stand now.
+
+    Args:
+        areas, categories: codes exactly as tickets carry them (nothing is summed over the trees); None: all.
+        start, end: first and last day; None: no bound.
+    Returns:
+        `area, category, date, count`, sorted by the first three; a cell of 0 has no row.
+    """
+    c = daily_counts.c
+    query = _chosen(select(c.area, c.category, c.day.label("date"), c.count), daily_counts, areas, categories, start, end)
+    return bulk.read(conn, query.where(c.count != 0).order_by(c.area, c.category, c.day))
+
+
+def by_district(conn: Connection, end: date | None = None) -> pd.DataFrame:
+    """Counts by day with the streets summed into their districts: what a count panel is made of.
+
+    Args:
+        end: last day; None: no bound.
+    Returns:
+        `district, category, date, count`, sorted by the first three; a cell of 0 has no row.
+    """
+    c = daily_counts.c
+    district = case((areas.c.level == "street", areas.c.parent), else_=c.area)
+    total = func.sum(c.count)
+    query = (
+        select(district.label("district"), c.category, c.day.label("date"), total.label("count"))
+        .select_from(daily_counts.outerjoin(areas, areas.c.code == c.area))
+        .group_by(district, c.category, c.day)
+        .having(total != 0)
+        .order_by(district, c.category, c.day)
+    )
+    return bulk.read(conn, query if end is None else query.where(c.day <= end))
+
+
+def span(conn: Connection) -> tuple[date, date] | None:
+    """First and last day with a count; None if there is none."""
+    first, last = conn.execute(select(func.min(daily_counts.c.day), func.max(daily_counts.c.day)).where(daily_counts.c.count != 0)).one()
+    return None if first is None else (first, last)
+
+
+def as_of(
+    conn: Connection,
+    moment: datetime,
+    areas: Collection[str] | None = None,
+    categories: Collection[str] | None = None,
+    start: date | None = None,
+    end: date | None = None,
+) -> pd.DataFrame:
+    """Counts by day as they were known at a moment. Arguments and result as in `daily`."""
+    now, change = daily_counts.c, count_changes.c
+    # The sum that stands now, less what became known later: for a recent moment that reads a few changes and not all of them.
+    today = _chosen(select(now.area, now.category, now.day, now.count), daily_counts, areas, categories, start, end)
+    later = _chosen(
+        select(change.area, change.category, change.day, (-change.delta).label("count")), count_changes, areas, categories, start, end
+    ).where(change.received_at > moment)
+    known = union_all(today, later).subquery()
+    total = func.sum(known.c.count)
+    cell = (known.c.area, known.c.category, known.c.day)
+    query = select(*cell[:2], cell[2].label("date"), total.label("count")).group_by(*cell).having(total != 0).order_by(*cell)
+    return bulk.read(conn, query)
+
+
+def hourly(
+    conn: Connection,
+    start: date,
+    end: date,
+    areas: Collection[str] | None = None,
+    categories: Collection[str] | None = None,
+    moment: datetime | None = None,
+) -> pd.DataFrame:
+    """Counts by hour of the days from `start` to `end`, as known at a moment (None: as they stand now).
+
+    Returns:
+        `area, category, date, hour, count`: the local date and the moment (UTC) at which the hour begins, sorted by the first four. Counts
+        that came by whole days are left out.
+    """
+    c = count_changes.c
+    total = func.sum(c.delta)
+    cell = (c.area, c.category, c.day, c.hour)
+    query = (
+        _chosen(select(c.area, c.category, c.day.label("date"), c.hour, total.label("count")), count_changes, areas, categories, start, end)
+        .join(ingests, ingests.c.id == c.ingest_id)
+        .where(or_(ingests.c.note.is_(None), ingests.c.note != WHOLE_DAYS))
+        .group_by(*cell)
+        .having(total != 0)
+        .order_by(*cell)
+    )
+    return bulk.read(conn, query if moment is None else query.where(c.received_at <= moment))
+
+
+def set_baseline(conn: Connection, ingest_id: int, cells: pd.DataFrame, now: datetime) -> Totals:
+    """Makes the counts of some cells equal to a file that brings counts without tickets.
+
+    A cell is an area, a category and a day; hours that the file does not name in one of its cells become 0, other cells stay as they
+    are. Only differences are written, so that a second time changes nothing. Call it for a few hundred thousand rows at a time.
+
+    Args:
+        cells: `area, category, day, hour, count, received_at`, one row each hour (or one a day, at its first hour). `received_at` is
+            when a count became known that was not there before; a correction becomes known `now`.
+    """
+    c = count_changes.c
+    total = func.sum(c.delta)
+    key = [*_CELL, "hour"]
+    query = select(c.area, c.category, c.day, c.hour, total.label("stored")).group_by(c.area, c.category, c.day, c.hour).having(total != 0)
+    stored = bulk.read(conn, query.where(c.day >= cells["day"].min().date(), c.day <= cells["day"].max().date()))
+    stored = stored.merge(cells[_CELL].drop_duplicates(), on=_CELL)
+
+    both = cells.merge(stored, on=key, how="outer", indicator="where").fillna({"count": 0, "stored": 0})
+    both["delta"] = (both["count"] - both["stored"]).astype("int64")
+    known = both[_CELL].merge(stored[_CELL].drop_duplicates(), on=_CELL, how="left", indicator="known")["known"].eq("both").to_numpy()
+    both["received_at"] = both["received_at"].mask(known | both["received_at"].isna(), pd.Timestamp(now)).astype(bulk.UTC_MOMENT)
+    differs = both["delta"].ne(0)
+
+    before = last_change(conn)
+    bulk.insert(conn, count_changes, both.loc[differs, [*key, "delta", "received_at"]].assign(ingest_id=ingest_id))
+    add_up(conn, ingest_id, before)
+    named = both["where"].ne("right_only")
+    return Totals(added=int((named & differs & ~known).sum()), changed=int((named & differs & known).sum()), unchanged=int((named & ~differs).sum()))
+
+
+def last_change(conn: Connection) -> int:
+    """Id of the newest change, 0 if there is none."""
+    return int(conn.execute(select(func.coalesce(func.max(count_changes.c.id), 0))).scalar_one())
+
+
+def add_up(conn: Connection, ingest_id: int, after: int) -> None:
+    """Adds the changes that an ingest appended after a given one to `daily_counts`."""
+    c = count_changes.c
+    rows = select(c.area, c.category, c.day, func.sum(c.delta)).where(c.id > after, c.ingest_id == ingest_id).group_by(c.area, c.category, c.day)
+    statement = bulk.upsert(conn, daily_counts).from_select([*_CELL, "count"], rows)
+    conn.execute(statement.on_conflict_do_update(index_elements=_CELL, set_={"count": daily_counts.c.count + statement.excluded.count}))
+
+
+def _chosen(
+    query: Select[Any],
+    table: Any,
+    areas: Collection[str] | None,
+    categories: Collection[str] | None,
+    start: date | None,
+    end: date | None,
+) -> Select[Any]:
+    if areas is not None:
+        query = query.where(table.c.area.in_(list(areas)))
+    if categories is not None:
+        query = query.where(table.c.category.in_(list(categories)))
+    if start is not None:
+        query = query.where(table.c.day >= start)
+    if end is not None:
+        query = query.where(table.c.day <= end)
+    return query

@@ -1,0 +1,83 @@
+"""Forecast sets: one night's forecasts as one immutable blob, and the pointer to the published one."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from hashlib import sha256
+
+from sqlalchemy import Connection, Select, insert, select
+
+from forecasting.errors import InputError
+from service.store import bulk
+from service.store.schema import forecast_sets, published
+
+_THE_ROW = 1
+
+
+@dataclass(frozen=True)
+class ForecastSet:
+    """A forecast set: its blob (Parquet) and what is known about it."""
+
+    id: int
+    run_id: int
+    mlflow_run_id: str | None
+    cutoff: date
+    horizon: int
+    issued_at: datetime
+    rows: int
+    sha256: str
+    blob: bytes
+
+
+def add(conn: Connection, *, run_id: int, mlflow_run_id: str | None, cutoff: date, horizon: int, issued_at: datetime, rows: int, blob: bytes) -> int:
+    """Keeps a forecast set without publishing it; returns its id."""
+    row = {"run_id": run_id, "mlflow_run_id": mlflow_run_id, "cutoff": cutoff, "horizon": horizon, "issued_at": issued_at, "rows": rows}
+    statement = insert(forecast_sets).values(**row, sha256=sha256(blob).hexdigest(), blob=blob)
+    return int(conn.execute(statement.returning(forecast_sets.c.id)).scalar_one())
+
+
+def publish(
+    conn: Connection, *, run_id: int, mlflow_run_id: str | None, cutoff: date, horizon: int, issued_at: datetime, rows: int, blob: bytes
+) -> int:
+    """Keeps a forecast set and moves the pointer to it, both in the caller's transaction; returns its id."""
+    new = add(conn, run_id=run_id, mlflow_run_id=mlflow_run_id, cutoff=cutoff, horizon=horizon, issued_at=issued_at, rows=rows, blob=blob)
+    point(conn, new, issued_at)
+    return new
+
+
+def point(conn: Connection, set_id: int, now: datetime) -> None:
+    """Moves the pointer to a set that is there already."""
+    bulk.replace(conn, published, [{"id": _THE_ROW, "forecast_set_id": set_id, "moved_at": now}])
+
+
+def pointer(conn: Connection) -> int | None:
+    """Id of the published set; None before the first."""
+    return conn.execute(select(published.c.forecast_set_id).where(published.c.id == _THE_ROW)).scalar()
+
+
+def get(conn: Connection, set_id: int) -> ForecastSet:
+    """One set.
+
+    Raises:
+        InputError: there is none of that id.
+    """
+    found = _first(conn, select(forecast_sets).where(forecast_sets.c.id == set_id))
+    if found is None:
+        raise InputError(f"there is no forecast set {set_id}", "forecast set")
+    return found
+
+
+def latest_before(conn: Connection, day: date) -> ForecastSet | None:
+    """The newest set that knew nothing of a day: its cutoff lies before it."""
+    c = forecast_sets.c
+    return _first(conn, select(forecast_sets).where(c.cutoff < day).order_by(c.cutoff.desc(), c.issued_at.desc(), c.id.desc()))
+
+
+def as_of(conn: Connection, moment: datetime) -> ForecastSet | None:
+    """The newest set issued by a moment."""
+    c = forecast_sets.c
+    return _first(conn, select(forecast_sets).where(c.issued_at <= moment).order_by(c.issued_at.desc(), c.id.desc()))
+
+
+def _first(conn: Connection, query: Select[tuple[object, ...]]) -> ForecastSet | None:
+    row = conn.execute(query.limit(1)).one_or_none()
+    return None if row is None else ForecastSet(**row._mapping)

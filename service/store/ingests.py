@@ -1,0 +1,101 @@
+"""Ingests: one row for every file or request that brought data, and what became of it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from forecasting.errors import InputError
+from service.store.schema import ingests
+
+RUNNING, APPLYING, DONE, FAILED = "running", "applying", "done", "failed"
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What an ingest did, in rows of its file: new, different from what was stored, the same as (or older than) what was stored."""
+
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+
+
+@dataclass(frozen=True)
+class Ingest:
+    """One row of the table `ingests`."""
+
+    id: int
+    kind: str
+    name: str
+    sha256: str | None
+    started_at: datetime
+    finished_at: datetime | None
+    status: str
+    rows: int
+    added: int
+    changed: int
+    unchanged: int
+    rejected: int
+    later: int
+    note: str | None
+
+    @property
+    def totals(self) -> Totals:
+        """What it did so far."""
+        return Totals(self.added, self.changed, self.unchanged)
+
+
+def begin(conn: Connection, kind: str, name: str, now: datetime, sha256: str | None = None, note: str | None = None) -> int:
+    """Opens an ingest and returns its id."""
+    row = {"kind": kind, "name": name, "sha256": sha256, "started_at": now, "status": RUNNING, "note": note}
+    return int(conn.execute(insert(ingests).values(row).returning(ingests.c.id)).scalar_one())
+
+
+def advance(conn: Connection, ingest_id: int, totals: Totals) -> None:
+    """Adds to what an ingest did so far."""
+    done = {name: ingests.c[name] + getattr(totals, name) for name in ("added", "changed", "unchanged")}
+    conn.execute(update(ingests).where(ingests.c.id == ingest_id).values(done))
+
+
+def mark(conn: Connection, ingest_id: int, *, rows: int, rejected: int, later: int, status: str = APPLYING) -> None:
+    """Notes how many rows a file had once it is read to its end."""
+    values = {"rows": rows, "rejected": rejected, "later": later, "status": status}
+    conn.execute(update(ingests).where(ingests.c.id == ingest_id).values(values))
+
+
+def finish(conn: Connection, ingest_id: int, now: datetime, status: str = DONE, note: str | None = None) -> None:
+    """Closes an ingest as done or failed; the note says why it failed."""
+    values = {"finished_at": now, "status": status} | ({} if note is None else {"note": note})
+    conn.execute(update(ingests).where(ingests.c.id == ingest_id).values(values))
+
+
+def get(conn: Connection, ingest_id: int) -> Ingest:
+    """One ingest.
+
+    Raises:
+        InputError: there is none of that id.
+    """
+    row = conn.execute(select(ingests).where(ingests.c.id == ingest_id)).one_or_none()
+    if row is None:
+        raise InputError(f"there is no ingest {ingest_id}", "ingest")
+    return Ingest(**row._mapping)
+
+
+def list_recent(conn: Connection, limit: int = 20, before_id: int | None = None) -> list[Ingest]:
+    """The newest ingests first; `before_id` continues a list."""
+    query = select(ingests).order_by(ingests.c.id.desc()).limit(limit)
+    if before_id is not None:
+        query = query.where(ingests.c.id < before_id)
+    return [Ingest(**row._mapping) for row in conn.execute(query)]
+
+
+def newest_done(conn: Connection) -> int | None:
+    """Id of the newest ingest that is done: it moves when there is something new to look at."""
+    return conn.execute(
+        select(ingests.c.id).where(ingests.c.status == DONE).order_by(ingests.c.finished_at.desc(), ingests.c.id.desc()).limit(1)
+    ).scalar()
+
+
+def forget(conn: Connection, ingest_id: int) -> None:
+    """Removes an ingest that brought nothing."""
+    conn.execute(delete(ingests).where(ingests.c.id == ingest_id))

@@ -1,0 +1,178 @@
+"""Tickets: staged as a whole, then applied in batches, together with the counts that follow from them.
+
+A file goes through two tables. `stage` appends its rows to `staged_tickets`; nothing else sees them. `apply` then moves them over,
+one transaction a batch:
+
+1. compare the batch with the stored tickets: which are new, which changed, which moved to another area, category, day or hour;
+2. append to `count_changes`: +1 for a new ticket, -1 and +1 for one that moved;
+3. add those changes up in `daily_counts`;
+4. insert or update the tickets;
+5. delete the batch from the staging table and add to the ingest's totals.
+
+A batch that is cut short leaves no trace, and the next `apply` begins with it again.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Connection, Engine, and_, case, delete, func, insert, literal, or_, select
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.selectable import FromClause
+
+from service.store import bulk, counts, ingests
+from service.store.engine import reading, writing
+from service.store.ingests import Totals
+from service.store.schema import count_changes, staged_tickets, tickets
+
+_Columns = ReadOnlyColumnCollection[str, Any]
+
+BATCH_LINES = 50_000  # a second or so of writing: others wait no longer than that, well within their busy timeout
+
+_CELL = ("area", "category", "day", "hour")  # what a ticket is counted under
+_OPTIONAL = ("updated_at", "closed_at", "status", "lat", "lon")  # a row that leaves one blank does not erase it
+
+
+def stage(conn: Connection, ingest_id: int, frame: pd.DataFrame) -> None:
+    """Appends rows to the staging table.
+
+    Args:
+        frame: `line, source, ticket_id, area, category, created_at, day, hour, received_at` and any of the optional columns of the
+            table `tickets`; strings may be categorical. Lines of one ingest are unique.
+    """
+    bulk.insert(conn, staged_tickets, frame.assign(ingest_id=ingest_id))
+
+
+def discard(engine: Engine, ingest_id: int) -> None:
+    """Empties the staging table of an ingest."""
+    while True:
+        with writing(engine) as conn:
+            low = _first_line(conn, ingest_id)
+            if low is None:
+                return
+            conn.execute(delete(staged_tickets).where(_within(ingest_id, low, BATCH_LINES)))
+
+
+def apply(engine: Engine, ingest_id: int, batch: int = BATCH_LINES, progress: Callable[[int], None] | None = None) -> Totals:
+    """Moves the staged rows of an ingest into the tickets and the counts.
+
+    A ticket is known by (source, ticket_id). Of rows of one file with the same key the one with the latest `updated_at` counts, of
+    those the last line; the others count as unchanged, as does a row whose `updated_at` is older than the stored one. Safe to
+    repeat: after a kill it goes on where it stopped.
+
+    Args:
+        batch: lines a transaction.
+        progress: called with the number of lines done by each transaction.
+    Returns:
+        The ingest's totals, those of earlier calls included.
+    """
+    _drop_repeats(engine, ingest_id, batch)
+    while True:
+        with writing(engine) as conn:
+            low = _first_line(conn, ingest_id)
+            if low is None:
+                return ingests.get(conn, ingest_id).totals
+            totals = _apply_batch(conn, ingest_id, _within(ingest_id, low, batch))
+        if progress:
+            progress(totals.added + totals.changed + totals.unchanged)
+
+
+def _within(ingest_id: int, low: int, lines: int) -> ColumnElement[bool]:
+    s = staged_tickets.c
+    return and_(s.ingest_id == ingest_id, s.line >= low, s.line < low + lines)
+
+
+def _first_line(conn: Connection, ingest_id: int) -> int | None:
+    return conn.execute(select(func.min(staged_tickets.c.line)).where(staged_tickets.c.ingest_id == ingest_id)).scalar()
+
+
+def _drop_repeats(engine: Engine, ingest_id: int, batch: int) -> None:
+    s = staged_tickets.c
+    rank = func.row_number().over(partition_by=(s.source, s.ticket_id), order_by=(s.updated_at.desc().nulls_last(), s.line.desc()))
+    ranked = select(s.line, rank.label("rank")).where(s.ingest_id == ingest_id).subquery()
+    with reading(engine) as conn:
+        repeats = list(conn.execute(select(ranked.c.line).where(ranked.c.rank > 1)).scalars())
+    for start in range(0, len(repeats), batch):
+        lines = repeats[start : start + batch]
+        with writing(engine) as conn:
+            for part in range(0, len(lines), bulk.PARAMETERS):
+                conn.execute(delete(staged_tickets).where(s.ingest_id == ingest_id, s.line.in_(lines[part : part + bulk.PARAMETERS])))
+            ingests.advance(conn, ingest_id, Totals(unchanged=len(lines)))
+
+
+def _apply_batch(conn: Connection, ingest_id: int, within: ColumnElement[bool]) -> Totals:
+    s, t = staged_tickets.c, tickets.c
+    same_ticket = and_(t.source == s.source, t.ticket_id == s.ticket_id)
+    every: FromClause = staged_tickets.outerjoin(tickets, same_ticket)
+    known: FromClause = staged_tickets.join(tickets, same_ticket)
+    is_new = t.ticket_id.is_(None)
+    total, new, changed, moved = conn.execute(
+        select(
+            func.count(),
+            *(func.coalesce(func.sum(case((test, 1), else_=0)), 0) for test in (is_new, and_(t.ticket_id.is_not(None), _changed()), _moved())),
+        )
+        .select_from(every)
+        .where(within)
+    ).one()
+
+    changes = []
+    if new:
+        fresh = select(*(s[name] for name in _CELL), literal(1), s.received_at, literal(ingest_id)).where(within)
+        changes.append(fresh if new == total else fresh.select_from(every).where(is_new))
+    if moved:
+        for cell, delta in ((t, -1), (s, 1)):
+            columns = (*(cell[name] for name in _CELL), literal(delta), _moved_at(), literal(ingest_id))
+            changes.append(select(*columns).select_from(known).where(within, _moved()))
+    before = counts.last_change(conn)
+    for rows in changes:
+        conn.execute(insert(count_changes).from_select([*_CELL, "delta", "received_at", "ingest_id"], rows))
+    counts.add_up(conn, ingest_id, before)
+
+    if new or changed:
+        _upsert(conn, ingest_id, within)
+    conn.execute(delete(staged_tickets).where(within))
+    totals = Totals(added=int(new), changed=int(changed), unchanged=int(total - new - changed))
+    ingests.advance(conn, ingest_id, totals)
+    return totals
+
+
+def _upsert(conn: Connection, ingest_id: int, within: ColumnElement[bool]) -> None:
+    t = tickets.c
+    names = [column.name for column in tickets.columns if column.name != "ingest_id"]
+    rows = select(*(staged_tickets.c[name] for name in names), literal(ingest_id)).where(within)
+    statement = bulk.upsert(conn, tickets).from_select([*names, "ingest_id"], rows)
+    given = statement.excluded
+    values: dict[str, ColumnElement[Any]] = {name: given[name] for name in (*_CELL, "created_at", "ingest_id")}
+    values |= {name: func.coalesce(given[name], t[name]) for name in _OPTIONAL}
+    values["received_at"] = case((_moved(given), _moved_at(given)), else_=t.received_at)
+    conn.execute(statement.on_conflict_do_update(index_elements=["source", "ticket_id"], set_=values, where=_changed(given)))
+
+
+# `new` below is the row that comes in: staged, or `excluded` in an upsert.
+
+
+def _not_older(new: _Columns) -> ColumnElement[bool]:
+    t = tickets.c
+    return or_(new.updated_at.is_(None), t.updated_at.is_(None), new.updated_at >= t.updated_at)
+
+
+def _moved(new: _Columns = staged_tickets.c) -> ColumnElement[bool]:
+    return and_(_not_older(new), or_(*(new[name] != tickets.c[name] for name in _CELL)))
+
+
+def _changed(new: _Columns = staged_tickets.c) -> ColumnElement[bool]:
+    t = tickets.c
+    required = (new[name] != t[name] for name in (*_CELL, "created_at"))
+    optional = (and_(new[name].is_not(None), new[name].is_distinct_from(t[name])) for name in _OPTIONAL)
+    return and_(_not_older(new), or_(*required, *optional))
+
+
+def _moved_at(new: _Columns = staged_tickets.c) -> ColumnElement[datetime]:
+    """When a move became known: never before the ticket itself was, so that no count is negative at any moment."""
+    t = tickets.c
+    moment: ColumnElement[datetime] = func.coalesce(new.updated_at, new.received_at)
+    for other in (new.received_at, t.received_at, t.updated_at):
+        moment = case((other > moment, other), else_=moment)
+    return moment
