@@ -1,0 +1,88 @@
+"""Where an event is: one district's burst is that district's, a storm over the city is one event of the city.
+
+Goes up both trees from the leaves. What is explained by an event below is taken off before a node above is looked at, so that each
+ticket too many is told once.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from forecasting.detection.levels import BROAD, CARRIED
+from forecasting.hierarchy import ALL, Tree
+
+
+@dataclass(frozen=True)
+class Place:
+    """An event's node and the districts concerned, greatest excess first: positions in the list of nodes."""
+
+    node: int
+    districts: tuple[int, ...]
+
+
+def place(
+    nodes: Sequence[tuple[str, str]],
+    areas: Tree,
+    categories: Tree,
+    values: np.ndarray,
+    expected: np.ndarray,
+    notable: Callable[[np.ndarray], np.ndarray],
+    concerned: Callable[[np.ndarray], np.ndarray],
+) -> list[Place]:
+    """Places events.
+
+    Args:
+        nodes: M pairs of area and category.
+        areas, categories: the trees.
+        values, expected: [M] tickets that came, and that were expected.
+        notable: says of values [M] which would be worth an event of their own.
+        concerned: says of values [M] which would be part of a broader event.
+    """
+    index = {node: i for i, node in enumerate(nodes)}
+    left = values.astype(float).copy()
+    found: list[Place] = []
+    depth = {c: len(categories.path(c)) for c in {c for _, c in nodes}}
+    by_category: dict[str, list[int]] = {}
+    for i, (_, category) in enumerate(nodes):
+        by_category.setdefault(category, []).append(i)
+    for category in sorted(by_category, key=lambda c: (-depth[c], c)):
+        is_notable, is_concerned = notable(left), concerned(left)
+        here = _place_category(by_category[category], nodes, left - expected, is_notable, is_concerned)
+        found += here
+        for event in here:
+            for i in event.districts or (event.node,):
+                _explain(left, i, max(left[i] - expected[i], 0.0), nodes, areas, categories, index)
+    return found
+
+
+def _place_category(
+    members: list[int], nodes: Sequence[tuple[str, str]], excess: np.ndarray, notable: np.ndarray, concerned: np.ndarray
+) -> list[Place]:
+    """Events of one category: of the city if at least `BROAD` districts carry it, otherwise of the districts."""
+    city = next((i for i in members if nodes[i][0] == ALL), None)
+    parts = sorted((i for i in members if nodes[i][0] != ALL and excess[i] > 0), key=lambda i: -excess[i])
+    if city is not None and notable[city]:
+        total = sum(excess[i] for i in parts)
+        carriers, carried = [], 0.0
+        for i in parts:
+            if carried >= CARRIED * total:
+                break
+            carriers.append(i)
+            carried += excess[i]
+        local = [i for i in carriers if notable[i]]
+        if len(carriers) >= BROAD or not local:
+            return [Place(city, tuple(i for i in parts if concerned[i]) or tuple(carriers))]
+        return [Place(i, (i,)) for i in local]
+    return [Place(i, (i,)) for i in parts if notable[i]]
+
+
+def _explain(
+    left: np.ndarray, node: int, excess: float, nodes: Sequence[tuple[str, str]], areas: Tree, categories: Tree, index: dict[tuple[str, str], int]
+) -> None:
+    """Takes an event's excess off every node above it, and off the node."""
+    area, category = nodes[node]
+    for a in areas.path(area):
+        for c in categories.path(category):
+            if (a, c) in index:
+                left[index[(a, c)]] -= excess

@@ -1,0 +1,58 @@
+"""SPIKE: a finished day far above its predictive distribution, at the node where it is.
+
+The tail probability of the negative binomial as published is the test, as in Noufaily et al. 2013, with the night's forecast in the
+place of a regression on earlier years.
+"""
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from forecasting import distribution
+from forecasting.detection import explain, levels
+from forecasting.detection.explain import Labels
+from forecasting.detection.finding import SPIKE, Finding, Part
+from forecasting.detection.placement import place
+from forecasting.hierarchy import ALL, Tree
+
+
+def detect(
+    day: date, nodes: pd.DataFrame, areas: Tree, categories: Tree, labels: Labels, safety: frozenset[str] = frozenset(), budget: float = 1.5
+) -> list[Finding]:
+    """Events of one finished day.
+
+    Args:
+        day: the day.
+        nodes: a row per node: `area`, `category`, `observed`, `mean`, `dispersion` (as forecast before the day).
+        areas, categories: the trees.
+        labels: names for the sentences.
+        safety: codes of categories of safety.
+        budget: expected false alarms a day over all nodes.
+    """
+    pairs = list(zip(nodes["area"], nodes["category"], strict=True))
+    observed, mean, dispersion = (nodes[c].to_numpy(float) for c in ("observed", "mean", "dispersion"))
+    significant = levels.threshold(budget, len(nodes))
+
+    def notable(values: np.ndarray) -> np.ndarray:
+        large = (values - mean >= levels.LEAST_EXCESS) & (values >= levels.LEAST_RATIO * mean)
+        return np.asarray(large & (distribution.tail(mean, dispersion, values) <= significant))
+
+    def concerned(values: np.ndarray) -> np.ndarray:
+        return np.asarray(distribution.tail(mean, dispersion, values) <= levels.CONCERNED_P)
+
+    found = []
+    for at in place(pairs, areas, categories, observed, mean, notable, concerned):
+        i = at.node
+        area, category = pairs[i]
+        parts = tuple(Part(pairs[j][0], float(observed[j]), float(mean[j])) for j in at.districts if pairs[j][0] != ALL)
+        lower, upper = distribution.quantiles(mean[i : i + 1], dispersion[i : i + 1], (0.05, 0.95))[0]
+        p_value = float(distribution.tail(mean[i], dispersion[i], observed[i]))
+        colour = levels.level(p_value, float(observed[i] / max(mean[i], 1e-9)), len(parts), bool(safety & set(categories.path(category))))
+        zh, en = explain.spike(labels, area, category, day, float(observed[i]), float(mean[i]), float(lower), float(upper), parts)
+        found.append(
+            Finding(
+                SPIKE, colour, area, category, parts, day, day, day, float(observed[i]), float(mean[i]), float(lower), float(upper), p_value, zh, en
+            )
+        )
+    return found

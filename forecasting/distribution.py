@@ -1,0 +1,62 @@
+"""The predictive distribution of a count: negative binomial with a mean and a dispersion.
+
+Variance = mean + dispersion * mean² (NB2, Lawless 1987). Dispersion 0 is the Poisson. Everything derives from these two numbers:
+quantiles, tail probabilities, and the probability integral transform that says whether they were right.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import special, stats
+
+LEVELS = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
+QUANTILE_NAMES = ("q05", "q10", "q25", "q50", "q75", "q90", "q95")
+
+LEAST_DISPERSION = 1e-6  # below it the distribution is the Poisson to within rounding, and the formulas stay finite
+LEAST_MEAN = 1e-9  # a mean of zero is a count of zero for sure; the formulas need a positive one
+
+
+def _shape(mean: np.ndarray, dispersion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Size and probability of the negative binomial."""
+    size = 1.0 / np.maximum(dispersion, LEAST_DISPERSION)
+    return size, size / (size + np.maximum(mean, LEAST_MEAN))
+
+
+def quantiles(mean: np.ndarray, dispersion: np.ndarray, levels: Sequence[float] = LEVELS) -> np.ndarray:
+    """Quantiles of the count.
+
+    Args:
+        mean, dispersion: arrays of one shape, >= 0.
+        levels: Q probabilities, ascending.
+
+    Returns:
+        [..., Q] whole numbers as floats, non-decreasing along the last axis.
+    """
+    size, p = _shape(np.asarray(mean, float), np.asarray(dispersion, float))
+    return np.asarray(stats.nbinom.ppf(np.asarray(levels), size[..., None], p[..., None]), float)
+
+
+def tail(mean: np.ndarray, dispersion: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """P(count >= observed), of the arrays' common shape."""
+    size, p = _shape(np.asarray(mean, float), np.asarray(dispersion, float))
+    return np.asarray(special.betainc(np.maximum(observed, 1e-300), size, 1.0 - p) * (np.asarray(observed) > 0) + (np.asarray(observed) <= 0))
+
+
+def cdf(mean: np.ndarray, dispersion: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """P(count <= observed), of the arrays' common shape."""
+    size, p = _shape(np.asarray(mean, float), np.asarray(dispersion, float))
+    return np.asarray(stats.nbinom.cdf(observed, size, p), float)
+
+
+def mid_pit(mean: np.ndarray, dispersion: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Mid probability integral transform, P(count < observed) + P(count = observed) / 2: uniform on average if the forecast is right."""
+    return 1.0 - (tail(mean, dispersion, observed) + tail(mean, dispersion, np.asarray(observed) + 1.0)) / 2.0
+
+
+def log_likelihood(mean: np.ndarray, dispersion: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Log probability of the observed counts, of the arrays' common shape."""
+    mean = np.maximum(np.asarray(mean, float), LEAST_MEAN)
+    size = 1.0 / np.maximum(np.asarray(dispersion, float), LEAST_DISPERSION)
+    y = np.asarray(observed, float)
+    binomial = special.gammaln(y + size) - special.gammaln(size) - special.gammaln(y + 1.0)
+    return np.asarray(binomial - size * np.log1p(mean / size) + y * (np.log(mean) - np.log(size + mean)))

@@ -1,0 +1,61 @@
+"""One night's forecasts: immutable, one Parquet blob, distributions and not only numbers."""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from forecasting import distribution
+from forecasting.errors import InputError
+
+COLUMNS = ("area", "category", "date", "horizon", "mean", "dispersion", "model")
+_META = b"weisu"
+
+
+@dataclass(frozen=True)
+class ForecastSet:
+    """All forecasts made at one cutoff.
+
+    Attributes:
+        frame: `area`, `category`, `date`, `horizon` (days after the cutoff, from 1), `mean`, `dispersion` (see `distribution`), `model`.
+        meta: what else is worth knowing (cutoff, family of the distribution, …); plain values.
+    """
+
+    frame: pd.DataFrame
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_parquet(self) -> bytes:
+        """The set as one Parquet file, the same bytes for the same set."""
+        table = pa.Table.from_pandas(self.frame[list(COLUMNS)], preserve_index=False)
+        table = table.replace_schema_metadata({_META: json.dumps(dict(self.meta), sort_keys=True).encode()})
+        sink = io.BytesIO()
+        pq.write_table(table, sink, compression="zstd")
+        return sink.getvalue()
+
+    @classmethod
+    def from_parquet(cls, blob: bytes) -> "ForecastSet":
+        """Reads what `to_parquet` wrote.
+
+        Raises:
+            InputError: the bytes are no forecast set.
+        """
+        try:
+            table = pq.read_table(io.BytesIO(blob))
+        except pa.ArrowInvalid as error:
+            raise InputError(f"not a forecast set: {error}", "forecast set", "train again") from None
+        meta = (table.schema.metadata or {}).get(_META)
+        if meta is None or not set(COLUMNS) <= set(table.column_names):
+            raise InputError("not a forecast set: columns are missing", "forecast set", "train again")
+        return cls(table.replace_schema_metadata(None).to_pandas(), json.loads(meta))
+
+
+def with_quantiles(frame: pd.DataFrame) -> pd.DataFrame:
+    """Adds `q05 … q95`, derived from `mean` and `dispersion`, to rows of a forecast set."""
+    values = distribution.quantiles(frame["mean"].to_numpy(float), frame["dispersion"].to_numpy(float))
+    return frame.assign(**dict(zip(distribution.QUANTILE_NAMES, np.moveaxis(values, -1, 0), strict=True)))

@@ -1,0 +1,104 @@
+"""Scores of forecasts against what came: plain functions from a long frame to a row per level and model.
+
+WRMSSE after Makridakis, Spiliotis & Assimakopoulos (M5, 2022), quantile loss after Koenker & Bassett (1978). Scales and weights are
+taken before the first cutoff only. WAPE = sum |error| / sum actual; bias = sum forecast / sum actual - 1.
+"""
+
+import numpy as np
+import pandas as pd
+
+from forecasting.distribution import LEVELS, QUANTILE_NAMES
+from forecasting.hierarchy import ALL
+from forecasting.panel import CountPanel
+
+WEIGHT_DAYS = 180  # days whose volume says how much a node counts: recent, and half a year evens out seasons
+SEASON = 7  # days of the naive forecast that gives the scale
+
+KEYS = ["district", "category"]
+
+
+def level_of(frame: pd.DataFrame) -> np.ndarray:
+    """'city', 'category', 'district' or 'series' for each row, by where `ALL` stands."""
+    district, category = frame["district"].eq(ALL).to_numpy(), frame["category"].eq(ALL).to_numpy()
+    return np.select([district & category, district, category], ["city", "category", "district"], "series")
+
+
+def with_sums(counts: pd.DataFrame) -> pd.DataFrame:
+    """Adds to rows of `district`, `category`, `date`, `count` the sums per district, per category and of the city."""
+    parts = [counts[[*KEYS, "date", "count"]]]
+    for kept in (["district"], ["category"], []):
+        total = counts.groupby([*kept, "date"], as_index=False)["count"].sum()
+        parts.append(total.assign(**{key: ALL for key in KEYS if key not in kept}))
+    return pd.concat(parts, ignore_index=True)[[*KEYS, "date", "count"]]
+
+
+def actuals(panel: CountPanel) -> pd.DataFrame:
+    """What came, of a panel, as rows `district`, `category`, `date`, `count` of series and sums; missing days are left out."""
+    frame = pd.DataFrame(panel.counts, index=pd.MultiIndex.from_frame(panel.series.rename(columns={"area": "district"})), columns=panel.days)
+    return with_sums(frame.stack().rename("count").reset_index())
+
+
+def scales(truth: pd.DataFrame, first_cutoff: pd.Timestamp) -> pd.DataFrame:
+    """Scale (mean squared weekly difference), step (mean absolute one) and weight (recent volume) of each node before the first cutoff."""
+    past = truth[truth["date"] <= first_cutoff].pivot_table(index=KEYS, columns="date", values="count")
+    difference = past.diff(SEASON, axis=1).iloc[:, SEASON:]
+    squared, absolute = difference.pow(2).mean(axis=1), difference.abs().mean(axis=1)
+    return pd.DataFrame({"scale": squared.replace(0, np.nan), "step": absolute.replace(0, np.nan), "weight": past.iloc[:, -WEIGHT_DAYS:].sum(axis=1)})
+
+
+def score(forecasts: pd.DataFrame, truth: pd.DataFrame, by: tuple[str, ...] = ("model", "level")) -> pd.DataFrame:
+    """Scores of each model at each level.
+
+    Args:
+        forecasts: rows of `backtest`'s long table.
+        truth: `actuals` of the whole panel; forecast rows without an actual are left out.
+        by: what a row of the result stands for; any columns of `forecasts`, and 'level'.
+
+    Returns:
+        a row per group: rows, WRMSSE, WAPE, WQL, MASE, cover80, cover90, bias; empty if no forecast has an actual.
+    """
+    f = forecasts.merge(truth, on=[*KEYS, "date"], how="inner", validate="m:1")
+    if f.empty:
+        return pd.DataFrame(columns=[*by, "rows", "WRMSSE", "WAPE", "WQL", "MASE", "cover80", "cover90", "bias"])
+    f["level"] = level_of(f)
+    base = scales(truth, forecasts["cutoff"].min())
+    f = f.join(base, on=KEYS)
+    error = f["mean"] - f["count"]
+    quantile = f[list(QUANTILE_NAMES)].to_numpy()
+    miss = f["count"].to_numpy()[:, None] - quantile
+    f = f.assign(
+        squared=error**2,
+        absolute=error.abs(),
+        loss=2 * np.maximum(miss * np.array(LEVELS), -miss * (1 - np.array(LEVELS))).mean(axis=1),
+        in80=f["count"].between(f["q10"], f["q90"]),
+        in90=f["count"].between(f["q05"], f["q95"]),
+    )
+    rows = []
+    for key, group in f.groupby(list(by), sort=True):
+        columns = {"squared": "mean", "absolute": "mean", "scale": "first", "step": "first", "weight": "first"}
+        window = group.groupby([*KEYS, "cutoff"]).agg(columns)
+        ok = window["scale"].notna() & (window["weight"] > 0)
+        weight = window.loc[ok, "weight"]
+        known = weight.sum() > 0
+        ratio = np.sqrt(window.loc[ok, "squared"] / window.loc[ok, "scale"])
+        mase = window.loc[ok, "absolute"] / window.loc[ok, "step"]
+        total = group["count"].sum()
+        rows.append(
+            dict(zip(by, key, strict=True))
+            | {
+                "rows": len(group),
+                "WRMSSE": float((ratio * weight).sum() / weight.sum()) if known else np.nan,
+                "WAPE": group["absolute"].sum() / total if total else np.nan,
+                "WQL": group["loss"].sum() / total if total else np.nan,
+                "MASE": float((mase * weight).sum() / weight.sum()) if known else np.nan,
+                "cover80": group["in80"].mean(),
+                "cover90": group["in90"].mean(),
+                "bias": group["mean"].sum() / total - 1 if total else np.nan,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def mean_of_levels(scores: pd.DataFrame) -> pd.DataFrame:
+    """The plain mean of the levels' WRMSSE, WAPE and WQL, a row per model."""
+    return scores.groupby("model")[["WRMSSE", "WAPE", "WQL"]].mean().reset_index().assign(level="all")

@@ -1,0 +1,72 @@
+"""Cheap forecasts that every other one has to beat."""
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from forecasting.models.base import Known
+
+WEEK = 7
+WEEKS_BACK = 4  # four weeks: recent, and one odd day is a quarter of it
+
+
+@dataclass(frozen=True)
+class SameWeekday:
+    """The mean of the last `weeks` days of the same weekday that are known: 1 is the seasonal naive forecast, 4 the four-week mean.
+
+    A node without a count on such a weekday gets the mean of the days that it has, and 0 without any.
+    """
+
+    weeks: int
+
+    def forecast(self, known: Known, horizon: int) -> np.ndarray:
+        counts = known.counts
+        n_days = counts.shape[1]
+        means = np.full((len(counts), WEEK), np.nan)
+        for k in range(WEEK):  # k + 1 days ahead has the weekday of the days 6 - k, 13 - k, … before the cutoff
+            same = counts[:, n_days - WEEK + k :: -WEEK] if n_days - WEEK + k >= 0 else counts[:, :0]
+            means[:, k] = _mean_of_newest(same, self.weeks)
+        recent = _mean_of_newest(counts[:, ::-1], WEEK * WEEKS_BACK)
+        means = np.where(np.isnan(means), recent[:, None], means)
+        return np.nan_to_num(means[:, np.arange(horizon) % WEEK])
+
+    def save(self, folder: Path) -> None:
+        (folder / "weeks.txt").write_text(f"{self.weeks}\n")
+
+
+def _mean_of_newest(newest_first: np.ndarray, k: int) -> np.ndarray:
+    """Mean of the first k known values of each row; NaN where there is none."""
+    there = ~np.isnan(newest_first)
+    use = there & (np.cumsum(there, axis=1) <= k)
+    number = use.sum(axis=1)
+    total = np.where(use, newest_first, 0.0).sum(axis=1)
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
+
+
+class _Baseline:
+    least_days: ClassVar[int] = 0
+    ages: ClassVar[bool] = False
+    weeks: ClassVar[int]
+
+    def fit(self, known: Known, horizon: int, seed: int, executor: Executor | None = None) -> SameWeekday:
+        return SameWeekday(self.weeks)
+
+    def settings(self) -> dict[str, Any]:
+        return {"weeks": self.weeks}
+
+
+class SeasonalNaive(_Baseline):
+    """The same weekday of the last week known."""
+
+    name: ClassVar[str] = "seasonal_naive"
+    weeks: ClassVar[int] = 1
+
+
+class FourWeekMean(_Baseline):
+    """The mean of the same weekday over the last four weeks."""
+
+    name: ClassVar[str] = "four_week_mean"
+    weeks: ClassVar[int] = WEEKS_BACK

@@ -1,0 +1,78 @@
+"""The blend: members weighted by what they were worth in backtests, per group of like nodes."""
+
+import numpy as np
+from scipy.optimize import nnls
+
+SIZES = (0.3, 1.0, 3.0, 10.0)  # tickets a day that separate groups of series: what is predictable changes with the count
+
+
+def groups(levels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Groups of like nodes: each level of sums is one, series are parted by size.
+
+    Args:
+        levels: [M] names of levels.
+        sizes: [M] recent tickets a day.
+
+    Returns:
+        [M] numbers from 0 on, without gaps.
+    """
+    label = np.where(levels == "series", np.digitize(sizes, SIZES).astype(str), levels)
+    return np.asarray(np.unique(label, return_inverse=True)[1])
+
+
+def weights(forecasts: np.ndarray, counts: np.ndarray, scale: np.ndarray, groups: np.ndarray, shrink: float) -> np.ndarray:
+    """Weights that minimise the squared error of the sum, >= 0 and adding up to 1 (Bates & Granger 1969).
+
+    The members' error covariance gets `shrink` of its diagonal on top: with much of it the weights become those of inverse mean
+    squared error, which is what few windows can support.
+
+    Args:
+        forecasts: [K, M, W, H] means of K members in W windows; NaN where a member has no opinion.
+        counts: [M, W, H]; NaN where missing.
+        scale: [M] typical error of each node, > 0.
+        groups: [M] numbers from 0.
+        shrink: share of the diagonal that is added.
+
+    Returns:
+        [M, K] weights of each node; 0 for a member without an opinion on it. Without any residual all members weigh alike.
+    """
+    has = np.isfinite(forecasts).any(axis=(2, 3)).T  # [M, K]
+    errors = (forecasts - counts[None]) / scale[None, :, None, None]
+    out = np.zeros(has.shape)
+    _, signature = np.unique(np.column_stack([groups, has]), axis=0, return_inverse=True)
+    for g in range(int(signature.max()) + 1):
+        rows = np.flatnonzero(signature == g)
+        members = np.flatnonzero(has[rows[0]])
+        if not len(members):
+            continue
+        e = errors[np.ix_(members, rows)].reshape(len(members), -1)
+        e = e[:, np.isfinite(e).all(axis=0)]
+        out[np.ix_(rows, members)] = _simplex(e, shrink) if e.size else 1.0 / len(members)
+    return out
+
+
+def _simplex(errors: np.ndarray, shrink: float) -> np.ndarray:
+    """Weights [K] on the simplex that minimise the variance of errors [K, n] with a heavier diagonal."""
+    cover = errors @ errors.T / errors.shape[1]
+    cover += np.diag(shrink * np.diag(cover) + 1e-12)
+    root = np.linalg.cholesky(cover / np.diag(cover).mean()).T
+    heavy = 1e4  # makes the sum of the weights 1 to within rounding before they are scaled to it
+    w = nnls(np.vstack([root, np.full((1, len(root)), heavy)]), np.append(np.zeros(len(root)), heavy))[0]
+    return np.asarray(w / w.sum())
+
+
+def combine(forecasts: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted means: [K, M, ...] and [M, K] -> [M, ...]; a missing member's weight goes to the others.
+
+    Raises:
+        ValueError: a node has no forecast from any member (a baseline is always among them).
+    """
+    shape = (*weights.T.shape, *([1] * (forecasts.ndim - 2)))
+    w = np.where(np.isfinite(forecasts), weights.T.reshape(shape), 0.0)
+    total = w.sum(axis=0)
+    alone = np.isfinite(forecasts) & (total == 0)[None]  # all weight lies on members without an opinion: the others share it
+    w = np.where(alone, 1.0, w)
+    total = w.sum(axis=0)
+    if (total == 0).any():
+        raise ValueError("a node has no forecast from any member")
+    return np.asarray((np.nan_to_num(forecasts) * w).sum(axis=0) / total)

@@ -1,0 +1,88 @@
+"""A model recipe: which members, with which settings, weighed how. One YAML file describes one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from forecasting.errors import InputError
+from forecasting.models.base import Model
+from forecasting.models.baselines import FourWeekMean, SeasonalNaive
+from forecasting.models.boosting import Boosting
+from forecasting.models.prophet_model import ProphetModel
+
+MODELS: dict[str, type[Any]] = {model.name: model for model in (SeasonalNaive, FourWeekMean, ProphetModel, Boosting)}
+"""Every model, by its name. A new one is added here, and the conformance tests run over it."""
+
+CHAMPION = "champion"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is decided before anything is learnt.
+
+    Attributes:
+        members: the models of the blend, baselines among them.
+        windows: windows of the members' backtest, from which weights and dispersion are learnt.
+        shrink: how strongly weights are drawn to those of inverse squared error; see `blend.weights`.
+    """
+
+    members: tuple[Model, ...]
+    windows: int = 3
+    shrink: float = 0.5
+
+    def settings(self) -> dict[str, Any]:
+        """All settings in one flat mapping, as a run records them."""
+        flat: dict[str, Any] = {"windows": self.windows, "shrink": self.shrink, "members": ",".join(m.name for m in self.members)}
+        for member in self.members:
+            flat |= {f"{member.name}.{key}": value for key, value in member.settings().items()}
+        return flat
+
+
+def from_mapping(mapping: Mapping[str, Any], where: str = "recipe") -> Recipe:
+    """Builds a recipe from what a YAML file says.
+
+    Args:
+        mapping: `members` (name -> settings) and optional `windows`, `shrink`.
+        where: the file, for errors.
+
+    Raises:
+        InputError: an unknown key, model or setting, a value of the wrong kind or out of range, or no baseline among the members.
+    """
+    unknown = set(mapping) - {"members", "windows", "shrink"}
+    if unknown:
+        raise InputError(f"unknown key '{sorted(unknown)[0]}'", where, "a recipe has members, windows and shrink")
+    members = mapping.get("members")
+    if not isinstance(members, Mapping) or not members:
+        raise InputError("no members", where, f"name some of {', '.join(MODELS)}")
+    built = tuple(_model(str(name), settings or {}, where) for name, settings in members.items())
+    if all(model.least_days for model in built):
+        raise InputError("no baseline among the members", where, "add four_week_mean: a new series needs one")
+    windows = _number(mapping.get("windows", Recipe.windows), int, f"{where}: windows")
+    shrink = _number(mapping.get("shrink", Recipe.shrink), float, f"{where}: shrink")
+    if not 1 <= windows <= 26:
+        raise InputError(f"windows is {windows}", where, "choose 1 to 26")
+    if shrink < 0:
+        raise InputError(f"shrink is {shrink}", where, "choose 0 or more")
+    return Recipe(built, windows, shrink)
+
+
+def _model(name: str, settings: Any, where: str) -> Model:
+    if name not in MODELS:
+        raise InputError(f"unknown model '{name}'", where, f"choose from {', '.join(MODELS)}")
+    if not isinstance(settings, Mapping):
+        raise InputError(f"the settings of '{name}' are no mapping", where, "write them as name: value lines")
+    kind = MODELS[name]
+    known = {f.name: f.default for f in fields(kind)} if hasattr(kind, "__dataclass_fields__") else {}
+    for key in settings:
+        if key not in known:
+            allowed = ", ".join(known) or "none"
+            raise InputError(f"'{name}' has no setting '{key}'", where, f"it has: {allowed}")
+    values = {key: _number(value, type(known[key]), f"{where}: {name}.{key}") for key, value in settings.items()}
+    model: Model = kind(**values)
+    return model
+
+
+def _number(value: Any, kind: type, where: str) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float) or (kind is int and not float(value).is_integer()) or value < 0:
+        raise InputError(f"'{value}' does not fit", where, f"give {'a whole' if kind is int else 'a'} number of 0 or more")
+    return kind(value)

@@ -1,0 +1,212 @@
+"""From what is known to a forecast of every node: backtest the members, weigh them, calibrate, forecast, make it add up."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from forecasting import calibration
+from forecasting.calibration import Dispersion
+from forecasting.forecast_set import ForecastSet
+from forecasting.models import blend
+from forecasting.models.base import Fitted, Known, Model
+
+LEAST_HISTORY = 14  # days before the first window: a same-weekday mean needs two weeks
+SHORT_STEP = 7  # days between windows when the history is short
+SHORT_WINDOWS = 6
+RECENT = 56  # days that say how large a node is
+SCATTER = 0.02  # dispersion assumed for the typical error of a node when errors of different nodes are put together
+
+
+@dataclass(frozen=True)
+class Backtested:
+    """Members fitted on all that is known, and what they forecast in windows before it.
+
+    Attributes:
+        known: what was learnt from.
+        models: the K members.
+        fitted: the member's last fit, in the order of `models`; None where the history is too short for it.
+        origins: [W] positions of the windows' last known days.
+        forecasts: [K, M, W, H] means made in the windows; NaN where a member or node had none.
+        counts: [M, W, H] what came; NaN where it is missing or not yet known.
+    """
+
+    known: Known
+    models: tuple[Model, ...]
+    fitted: tuple[Fitted | None, ...]
+    origins: tuple[int, ...]
+    forecasts: np.ndarray
+    counts: np.ndarray
+
+    @property
+    def horizon(self) -> int:
+        """Days ahead."""
+        return int(self.forecasts.shape[3])
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A trained blend, ready to forecast.
+
+    Attributes:
+        backtested: the members.
+        chosen: positions of the members used.
+        weights: [M, len(chosen)].
+        variances: [M] error variance of the blend at each node: what reconciliation trusts.
+        dispersion: of the reconciled forecasts.
+    """
+
+    backtested: Backtested
+    chosen: tuple[int, ...]
+    weights: np.ndarray
+    variances: np.ndarray
+    dispersion: Dispersion
+
+    def means(self) -> np.ndarray:
+        """[M, H] coherent means for the days after the cutoff."""
+        known, horizon = self.backtested.known, self.backtested.horizon
+        single = np.full((len(self.chosen), len(known.hierarchy.nodes), horizon), np.nan)
+        for k, member in enumerate(self.chosen):
+            fitted = self.backtested.fitted[member]
+            if fitted is not None:
+                single[k] = fitted.forecast(known, horizon)
+        return known.hierarchy.reconcile(blend.combine(single, self.weights), self.variances)
+
+    def forecast(self) -> ForecastSet:
+        """The forecast set of the cutoff: mean and dispersion of every node and day."""
+        known, horizon = self.backtested.known, self.backtested.horizon
+        nodes, days, means = known.hierarchy.nodes, known.days_ahead(horizon), self.means()
+        m = len(nodes)
+        frame = pd.DataFrame(
+            {
+                "area": np.repeat(nodes["area"].to_numpy(), horizon),
+                "category": np.repeat(nodes["category"].to_numpy(), horizon),
+                "date": np.tile(days.to_numpy(), m),
+                "horizon": np.tile(np.arange(1, horizon + 1), m),
+                "mean": means.ravel(),
+                "dispersion": self.dispersion.at(horizon).ravel(),
+                "model": np.repeat(self.describe(), horizon),
+            }
+        )
+        meta = {"cutoff": f"{known.cutoff:%Y-%m-%d}", "horizon": horizon, "family": "negative_binomial"}
+        return ForecastSet(frame, meta)
+
+    def describe(self) -> np.ndarray:
+        """[M] which members made a node's forecast, and with what weight: 'blend(boosting 0.62, prophet 0.38)'."""
+        names = [self.backtested.models[k].name for k in self.chosen]
+        unique, which = np.unique(np.round(self.weights, 2), axis=0, return_inverse=True)
+        texts = []
+        for row in unique:
+            parts = [f"{name} {w:.2f}" for w, name in sorted(zip(row, names, strict=True), reverse=True) if w > 0]
+            texts.append(parts[0].split()[0] if len(parts) == 1 else f"blend({', '.join(parts)})")
+        return np.array(texts, dtype=object)[which.ravel()]
+
+
+def backtest_members(known: Known, models: Sequence[Model], horizon: int, windows: int, seed: int, executor: Executor | None = None) -> Backtested:
+    """Fits every member on all that is known, and lets it forecast windows before it from what was known then.
+
+    A member whose forecasts do not age is fitted once before the first window and serves all of them; the others are fitted anew.
+
+    Args:
+        known: what may be learnt from.
+        models: members; at least one must have an opinion on every node (a baseline).
+        windows: how many windows of `horizon` days, one after the other and ending at the cutoff; shorter histories get shorter steps.
+    """
+    origins = window_origins(len(known.panel.days), horizon, windows)
+    nodes = known.hierarchy.nodes
+    place = pd.MultiIndex.from_frame(nodes[["area", "category"]])
+    forecasts = np.full((len(models), len(nodes), len(origins), horizon), np.nan)
+    counts = np.full((len(nodes), len(origins), horizon), np.nan)
+    early: dict[int, Fitted] = {}
+    for w, origin in enumerate(origins):
+        then = known.at(known.panel.days[origin])
+        rows = place.get_indexer(pd.MultiIndex.from_frame(then.hierarchy.nodes[["area", "category"]]))
+        stop = min(origin + 1 + horizon, len(known.panel.days))
+        counts[:, w, : stop - origin - 1] = known.counts[:, origin + 1 : stop]
+        for k, model in enumerate(models):
+            if len(then.panel.days) < model.least_days:
+                continue
+            fitted = early.get(k) if not model.ages else None
+            if fitted is None:
+                fitted = model.fit(then, horizon, seed, executor)
+                early[k] = fitted
+            forecasts[k, rows, w] = fitted.forecast(then, horizon)
+    enough = [len(known.panel.days) >= model.least_days for model in models]
+    last = tuple(model.fit(known, horizon, seed, executor) if ok else None for model, ok in zip(models, enough, strict=True))
+    return Backtested(known, tuple(models), last, tuple(origins), forecasts, counts)
+
+
+def window_origins(n_days: int, horizon: int, windows: int) -> list[int]:
+    """Positions of the last known day of each window, the earliest first.
+
+    long history    ....|-------|-------|-------|   windows tile the days before the cutoff
+    short history   ..|-------|                     steps of a week, the last windows cut off at the cutoff
+                       ..|-------|
+    """
+    if n_days >= windows * horizon + 2 * horizon:
+        return [n_days - 1 - horizon * k for k in range(windows, 0, -1)]
+    return [o for o in (n_days - 1 - SHORT_STEP * k for k in range(SHORT_WINDOWS, 0, -1)) if o + 1 >= LEAST_HISTORY]
+
+
+def assemble(backtested: Backtested, names: Sequence[str] | None = None, shrink: float = 0.5, leave_out: int | None = None) -> Champion:
+    """Weighs the members, reconciles and calibrates: the champion of some members.
+
+    Args:
+        backtested: the members.
+        names: which of them; left out, all. The last baseline joins with no weight so that every node has a forecast.
+        shrink: see `blend.weights`.
+        leave_out: a window that is not learnt from, so that it can be scored honestly.
+    """
+    known = backtested.known
+    use = [w for w in range(len(backtested.origins)) if w != leave_out]
+    chosen = [k for k, model in enumerate(backtested.models) if names is None or model.name in names]
+    recent = np.nan_to_num(known.counts[:, -RECENT:]).mean(axis=1)
+    groups = blend.groups(known.hierarchy.nodes["level"].to_numpy(), recent)
+    scale = np.sqrt(recent + SCATTER * recent**2 + 0.1)
+    counts = backtested.counts[:, use]
+    weights = blend.weights(backtested.forecasts[chosen][:, :, use], counts, scale, groups, shrink)
+    if any(backtested.models[k].least_days for k in chosen):
+        fallback = max((k for k, model in enumerate(backtested.models) if model.least_days == 0), default=None)
+        if fallback is not None and fallback not in chosen:
+            chosen.append(fallback)
+            weights = np.column_stack([weights, np.zeros(len(weights))])
+    blended = _windows(backtested, chosen, weights)
+    variances = _variances(blended[:, use], counts, scale, groups)
+    coherent = _reconciled(backtested, blended, variances)
+    return Champion(backtested, tuple(chosen), weights, variances, calibration.fit(coherent[:, use], counts, groups))
+
+
+def in_windows(champion: Champion) -> np.ndarray:
+    """[M, W, H] the champion's coherent means in the windows of its members' backtest."""
+    return _reconciled(champion.backtested, _windows(champion.backtested, list(champion.chosen), champion.weights), champion.variances)
+
+
+def _windows(backtested: Backtested, chosen: list[int], weights: np.ndarray) -> np.ndarray:
+    """[M, W, H] blended means of the windows; NaN where a node was not yet known."""
+    single = backtested.forecasts[chosen]
+    there = np.isfinite(single).any(axis=0)
+    filled = np.where(there[None], single, 0.0)
+    return np.where(there, blend.combine(filled, weights), np.nan)
+
+
+def _variances(blended: np.ndarray, counts: np.ndarray, scale: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """[M] error variance of each node, drawn half-way towards what is typical of its group and size."""
+    error = (blended - counts) / scale[:, None, None]
+    use = np.isfinite(error)
+    own = np.where(use, error, 0.0).__pow__(2).sum(axis=(1, 2))
+    number = use.sum(axis=(1, 2))
+    total, seen = np.bincount(groups, weights=own), np.bincount(groups, weights=number)
+    typical = np.where(seen > 0, total / np.maximum(seen, 1), 1.0)[groups]
+    prior = 56.0  # days of residuals that the group's typical variance is worth: two windows of four weeks
+    return np.asarray(scale**2 * (own + prior * typical) / (number + prior))
+
+
+def _reconciled(backtested: Backtested, blended: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    known = backtested.known
+    out = np.full(blended.shape, np.nan)
+    for w in range(blended.shape[1]):
+        means = np.nan_to_num(blended[:, w])  # a node not yet known then adds nothing to the sums
+        out[:, w] = np.where(np.isnan(blended[:, w]), np.nan, known.hierarchy.reconcile(means, variances))
+    return out
