@@ -100,11 +100,11 @@ class AlertFilters:
 Place = tuple[datetime, str]  # (raised_at, id): where the next page begins
 
 
-def list_alerts(conn: Connection, *, filters: AlertFilters | None = None, limit: int = 100, after: Place | None = None) -> list[Alert]:
+def list_alerts(conn: Connection, *, filters: AlertFilters | None = None, limit: int | None = 100, after: Place | None = None) -> list[Alert]:
     """Alerts that fit, the one raised last first.
 
     Args:
-        limit: at most so many.
+        limit: at most so many; None: all.
         after: only those that come after this (raised_at, id) in the same order; a page stays right while alerts are added.
     """
     query = select(alerts).where(*_conditions(filters or AlertFilters()))

@@ -1,0 +1,96 @@
+"""The HTTP application: `uvicorn --factory service.api.app:create_app`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from sqlalchemy.exc import SQLAlchemyError
+
+from forecasting.errors import InputError
+from service.api import errors
+from service.api.deps import Service
+from service.api.published import PublishedForecasts
+from service.api.routers import alerts, categories, counts, districts, forecasts, health, runs, status
+from service.settings import Settings, load_settings
+from service.store.engine import open_engine, require_current
+
+ABOUT = """Forecasts of what citizens will bring to the city's hotline, and early warnings.
+
+预测市民热线诉求并提前预警:未诉先办。
+
+* **Keys.** Every path below `/v1` needs a key: `Authorization: Bearer weisu_…`. A key limited to districts sees these alone.
+* **Lists** are objects with `items` and `next`; pass `next` back to get the following page. It is opaque.
+* **Errors** are problem documents (RFC 9457, `application/problem+json`) that say what is wrong (`detail`), where (`where`) and how
+  to mend it (`mend`).
+* **Dates** are the city's local dates; moments carry an offset. `ALL` is the root of both trees.
+* Later versions of `/v1` only add: ignore members that you do not know.
+"""
+
+TAGS = [
+    {"name": "areas and categories", "description": "The two trees that everything is counted by. 区域与问题分类。"},
+    {"name": "counts and forecasts", "description": "What came in and what is coming, in tickets a day. 工单量与预测。"},
+    {"name": "alerts", "description": "What to act on now, and what was done about it. 预警及处置。"},
+    {"name": "operation", "description": "How fresh everything is, and whether the service runs. 运行状态。"},
+]
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application over a store that is up to date.
+
+    Args:
+        settings: by default what the environment and `weisu.toml` say.
+
+    Raises:
+        InputError: a setting does not fit, or the database is missing, does not answer or is not up to date.
+    """
+    settings = settings or load_settings()
+    engine = open_engine(settings.store_url)
+    try:
+        require_current(engine)
+    except InputError:
+        engine.dispose()
+        raise
+    except SQLAlchemyError as error:
+        engine.dispose()
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise InputError(f"the database does not answer: {reason}", "WEISU_DATABASE_URL", "start its server, or mend the address") from None
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        engine.dispose()
+
+    app = FastAPI(
+        title="Weisu 未诉",
+        version=version("weisu"),
+        description=ABOUT,
+        openapi_tags=TAGS,
+        redoc_url=None,
+        redirect_slashes=False,  # a redirect would name the host that the request claims
+        lifespan=lifespan,
+    )
+    app.state.service = Service(settings, engine, PublishedForecasts())
+    errors.install(app)
+    v1 = APIRouter(prefix="/v1", responses=errors.problems(401, 403, 422, 500, 503))
+    for noun in (districts, categories, counts, forecasts, alerts, runs, status):
+        v1.include_router(noun.router)
+    app.include_router(v1)
+    app.include_router(health.router)
+    _describe(app)
+    return app
+
+
+def _describe(app: FastAPI) -> None:
+    """Adds the problem document, which no endpoint returns by itself, to the OpenAPI description."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags)
+            document["components"]["schemas"]["Problem"] = errors.ProblemDocument.model_json_schema()
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign] # the way that FastAPI documents

@@ -1,0 +1,73 @@
+"""What endpoints ask for in their signatures: the running service, and a caller that may do this."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+from sqlalchemy import Engine
+
+from service.api.errors import Problem
+from service.api.published import PublishedForecasts
+from service.clock import Clock
+from service.settings import Settings
+from service.store import keys
+from service.store.engine import reading
+from service.store.keys import Caller
+
+
+@dataclass(frozen=True)
+class Service:
+    """What one API worker works with."""
+
+    settings: Settings
+    engine: Engine
+    forecasts: PublishedForecasts
+
+    @property
+    def clock(self) -> Clock:
+        """The service's clock."""
+        return self.settings.clock
+
+    def local(self, moment: datetime) -> datetime:
+        """A moment with the city's offset, as people read it."""
+        return moment.astimezone(self.settings.zone)
+
+
+async def _service(request: Request) -> Service:
+    found: Service = request.app.state.service
+    return found
+
+
+Running = Annotated[Service, Depends(_service)]
+
+_bearer = HTTPBearer(
+    scheme_name="key",
+    bearerFormat="weisu_<id>_<secret>",
+    description="An API key, sent as `Authorization: Bearer weisu_…`. 访问密钥。Scopes: `forecasts:read`, `alerts:read`, `alerts:write` "
+    "(includes `alerts:read`), `tickets:write`, `admin` (includes all). A key may be limited to districts.",
+    auto_error=False,
+)
+_CHALLENGE = 'Bearer realm="weisu"'
+
+
+def _caller(service: Running, needed: SecurityScopes, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
+    if credentials is None:
+        raise Problem(401, "the request carries no key", where="Authorization", headers={"WWW-Authenticate": _CHALLENGE})
+    with reading(service.engine) as conn:
+        caller = keys.verify(conn, credentials.credentials)
+    if caller is None:
+        challenge = f'{_CHALLENGE}, error="invalid_token"'
+        raise Problem(401, "the key is mistyped, unknown or revoked", where="Authorization", headers={"WWW-Authenticate": challenge})
+    for scope in needed.scopes:
+        if not caller.may(scope):
+            challenge = f'{_CHALLENGE}, error="insufficient_scope", scope="{scope}"'
+            detail = f"your key '{caller.name}' lacks the scope '{scope}'"
+            raise Problem(403, detail, where="Authorization", headers={"WWW-Authenticate": challenge})
+    return caller
+
+
+def Requires(*scopes: str) -> Any:
+    """The route may be called with a key that has all these scopes; without any, with every valid key."""
+    return Security(_caller, scopes=scopes)

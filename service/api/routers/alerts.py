@@ -1,0 +1,218 @@
+"""`/v1/alerts`: what to act on, and what was done about it."""
+
+from collections.abc import Collection
+from typing import Annotated, Any
+
+import pandas as pd
+from fastapi import APIRouter, Body, Path, Query, Request
+from fastapi.responses import StreamingResponse
+from pydantic import Field
+from sqlalchemy import Connection
+
+from service.api import pages
+from service.api.deps import Requires, Running, Service
+from service.api.errors import Problem, problems
+from service.api.nodes import Nodes, allowed, area_tree, category_tree, visible
+from service.api.parameters import DEFAULT_ROWS, Table, named, since
+from service.api.schemas import (
+    Alert,
+    AlertEvent,
+    AlertPage,
+    AlertStatus,
+    AlertWithHistory,
+    ConcernedDistrict,
+    Kind,
+    Label,
+    Labels,
+    Level,
+    StatusChange,
+)
+from service.api.tables import CSV, csv_response
+from service.store import alerts as store
+from service.store.engine import reading, writing
+from service.store.keys import Caller
+
+router = APIRouter(prefix="/alerts", tags=["alerts"])
+
+LARGEST_BODY = 16_384  # bytes; a note of 2000 Chinese characters written as \u escapes is 12 kB
+
+AlertId = Annotated[str, Path(description="`alert_id` of the alert.", max_length=100)]
+Change = Annotated[StatusChange | None, Body(description="A remark for the history; may be left out.")]
+
+
+class AlertParameters(Table):
+    """Parameters of `/v1/alerts`."""
+
+    status: list[AlertStatus] = Field([], description="One or more statuses, repeated.", examples=[["open"]])
+    kind: list[Kind] = Field([], description="One or more kinds, repeated.", examples=[["SPIKE"]])
+    level: Level | None = Field(None, description="This level or a higher one.", examples=["yellow"])
+    district: list[str] = Field([], description="Alerts on these areas or below them, or that name one of them as concerned.", examples=[["110108"]])
+    category: list[str] = Field([], description="Alerts on these categories or below them.", examples=[["HEAT"]])
+    since: str | None = Field(
+        None, max_length=40, description="Raised or changed at or after this local date or moment.", examples=["2025-11-08T07:30+08:00"]
+    )
+
+
+@router.get("", operation_id="list_alerts", summary="Alerts", responses=CSV, response_model=AlertPage)
+def list_alerts(
+    request: Request, asked: Annotated[AlertParameters, Query()], service: Running, caller: Annotated[Caller, Requires("alerts:read")]
+) -> AlertPage | StreamingResponse:
+    """Alerts, the one raised last first; with a limited key, those on its own districts and streets.
+
+    查询预警:可按状态、类型、最低级别、区、类别和时间筛选。
+    """
+    place = pages.place(request, asked.next, pages.moment, pages.text)
+    with reading(service.engine) as conn:
+        view = _View.read(service, conn, caller)
+        districts = named(view.areas, asked.district, "district")
+        allowed(view.areas, caller, districts, "district")
+        filters = store.AlertFilters(
+            statuses=asked.status,
+            kinds=asked.kind,
+            levels=store.LEVELS[store.LEVELS.index(asked.level) :] if asked.level else (),
+            areas=view.areas.under(districts) if districts else None,
+            concerning=districts,
+            categories=view.categories.under(named(view.categories, asked.category, "category")) if asked.category else None,
+            visible=view.own,
+            since=since(asked.since, service.clock) if asked.since else None,
+        )
+        limit = asked.limit or (None if asked.format == "csv" else DEFAULT_ROWS)
+        after = None if place is None else (place[0], place[1])
+        found = store.list_alerts(conn, filters=filters, limit=None if limit is None else limit + 1, after=after)
+    page = found[:limit]
+    following = pages.token(request, page[-1].raised_at, page[-1].id) if len(found) > len(page) else None
+    items = [view.alert(alert) for alert in page]
+    if asked.format == "csv":
+        return csv_response(request, "alerts", [_flat(items)], bom=asked.bom, next_page=following)
+    return AlertPage(items=items, next=following)
+
+
+@router.get("/{alert_id}", operation_id="get_alert", summary="One alert with its history", responses=problems(404))
+def get_alert(alert_id: AlertId, service: Running, caller: Annotated[Caller, Requires("alerts:read")]) -> AlertWithHistory:
+    """An alert and everything that happened to it.
+
+    查询单条预警及其处置过程。
+    """
+    with reading(service.engine) as conn:
+        return _with_history(service, conn, caller, alert_id)
+
+
+@router.post(
+    "/{alert_id}/ack",
+    operation_id="acknowledge_alert",
+    summary="Acknowledge an alert",
+    responses=problems(404, 409, 413),
+    max_body_size=LARGEST_BODY,
+)
+def acknowledge_alert(
+    alert_id: AlertId, service: Running, caller: Annotated[Caller, Requires("alerts:write")], change: Change = None
+) -> AlertWithHistory:
+    """Says that somebody has taken the alert on; the key's name stands in the history. Repeating it changes nothing.
+
+    签收预警:已签收的原样返回,已办结的返回 409。
+    """
+    return _change(service, caller, alert_id, {"open"}, "acknowledged", change)
+
+
+@router.post(
+    "/{alert_id}/resolve",
+    operation_id="resolve_alert",
+    summary="Resolve an alert",
+    responses=problems(404, 409, 413),
+    max_body_size=LARGEST_BODY,
+)
+def resolve_alert(
+    alert_id: AlertId, service: Running, caller: Annotated[Caller, Requires("alerts:write")], change: Change = None
+) -> AlertWithHistory:
+    """Closes the alert; the key's name stands in the history. Repeating it changes nothing.
+
+    办结预警:已办结的原样返回。
+    """
+    return _change(service, caller, alert_id, {"open", "acknowledged"}, "resolved", change)
+
+
+def _change(service: Service, caller: Caller, alert_id: str, expected: set[str], to: str, change: StatusChange | None) -> AlertWithHistory:
+    with writing(service.engine) as conn:
+        before = _with_history(service, conn, caller, alert_id)
+        note = change.note if change else None
+        if before.status == to:
+            return before
+        if not store.change_status(conn, alert_id, expected, to, caller.name, note, service.clock.now()):
+            raise Problem(409, f"the alert is {before.status} and cannot become {to}", where="alert_id", mend="a resolved alert stays resolved")
+        return _with_history(service, conn, caller, alert_id)
+
+
+def _with_history(service: Service, conn: Connection, caller: Caller, alert_id: str) -> AlertWithHistory:
+    alert = store.get(conn, alert_id) if alert_id.isprintable() else None  # PostgreSQL refuses a NUL
+    if alert is None:
+        raise Problem(404, f"there is no alert '{alert_id}'", where="alert_id", mend="see /v1/alerts")
+    view = _View.read(service, conn, caller)
+    allowed(view.areas, caller, [alert.area], "alert_id")
+    events = [
+        AlertEvent.model_validate(
+            {
+                "at": service.local(event.at),
+                "actor": event.actor,
+                "action": event.action,
+                "level": event.level,
+                "status": event.status,
+                "note": event.note,
+            }
+        )
+        for event in store.history(conn, alert_id)
+    ]
+    return AlertWithHistory(**dict(view.alert(alert)), history=events)
+
+
+class _View:
+    """Alerts as one caller sees them: with labels, local moments, and of the districts concerned only its own."""
+
+    def __init__(self, service: Service, areas: Nodes[Any], categories: Nodes[Any], own: Collection[str] | None) -> None:
+        self.service, self.areas, self.categories, self.own = service, areas, categories, own
+
+    @classmethod
+    def read(cls, service: Service, conn: Connection, caller: Caller) -> "_View":
+        areas = area_tree(conn)
+        return cls(service, areas, category_tree(conn), visible(areas, caller))
+
+    def alert(self, alert: store.Alert) -> Alert:
+        local = self.service.local
+        return Alert.model_validate(
+            {
+                **{name: getattr(alert, name) for name in Alert.model_fields if hasattr(alert, name)},
+                "alert_id": alert.id,
+                "districts": [
+                    ConcernedDistrict(district=one["code"], observed=one["observed"], expected=one["expected"])
+                    for one in alert.districts
+                    if self.own is None or one["code"] in self.own
+                ],
+                "reason": alert.reason_en,
+                "raised_at": local(alert.raised_at),
+                "changed_at": local(alert.changed_at),
+                "resolved_at": None if alert.resolved_at is None else local(alert.resolved_at),
+                "labels": Labels(area=_label(self.areas, alert.area), category=_label(self.categories, alert.category)),
+            }
+        )
+
+
+def _label(tree: Nodes[Any], code: str) -> Label:
+    zh, en = tree.label(code)
+    return Label(zh=zh, en=en)
+
+
+def _flat(items: list[Alert]) -> pd.DataFrame:
+    """Alerts as a table: the codes of the districts joined by `;`, the labels as columns."""
+    columns = [name for name in Alert.model_fields if name != "labels"]
+    columns += ["area_zh", "area_en", "category_zh", "category_en"]
+    rows = [
+        {
+            **dict(item),
+            "districts": ";".join(one.district for one in item.districts),
+            "area_zh": item.labels.area.zh,
+            "area_en": item.labels.area.en,
+            "category_zh": item.labels.category.zh,
+            "category_en": item.labels.category.en,
+        }
+        for item in items
+    ]
+    return pd.DataFrame(rows, columns=columns)

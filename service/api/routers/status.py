@@ -1,0 +1,84 @@
+"""`/v1/status`: how fresh everything is, and how the city stands."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter
+
+from service.api.deps import Requires, Running, Service
+from service.api.nodes import area_tree, visible
+from service.api.routers.runs import run_of
+from service.api.schemas import Ages, CurrentForecastSet, Ingest, LevelCounts, Status
+from service.store import alerts, counts, ingests, runs
+from service.store.engine import reading
+from service.store.keys import Caller
+
+router = APIRouter(tags=["operation"])
+
+
+@router.get("/status", operation_id="status", summary="How fresh everything is, and how the city stands")
+def status(service: Running, caller: Annotated[Caller, Requires()]) -> Status:
+    """Until when data are complete, the last intake and run, the current forecast set, open alerts by level and the city's state.
+
+    查询运行状态:数据截至日、最近训练、当前预测、各级预警数和全市状态。
+    """
+    clock = service.clock
+    now, business_date = clock.now(), clock.business_date()
+    with reading(service.engine) as conn:
+        span = counts.span(conn)
+        last_ingest = next(iter(ingests.list_recent(conn, 1)), None)
+        last_run = runs.latest(conn)
+        current = service.forecasts.current(conn)
+        own = visible(area_tree(conn), caller)
+        tally = alerts.tally(conn, alerts.AlertFilters(statuses=("open", "acknowledged"), visible=own))
+    complete_until = None if span is None or span[0] > business_date else min(span[1], business_date)
+    running = {level for kind, level, _ in tally if kind != "DATA"}
+    return Status(
+        now=service.local(now),
+        business_date=business_date,
+        data_complete_until=complete_until,
+        last_ingest=None if last_ingest is None else _ingest(service, last_ingest),
+        last_run=None if last_run is None else run_of(service, last_run),
+        forecast_set=None
+        if current is None
+        else CurrentForecastSet(
+            id=current.id,
+            cutoff=current.cutoff,
+            issued_at=service.local(current.issued_at),
+            first_day=current.first_day,
+            last_day=current.last_day,
+            run_id=current.run_id,
+        ),
+        city_state=max(running, key=alerts.LEVELS.index, default=None),
+        open_alerts=_by_level(tally, "open"),
+        acknowledged_alerts=_by_level(tally, "acknowledged"),
+        data_alerts=sum(number for (kind, _, _), number in tally.items() if kind == "DATA"),
+        ages=Ages(
+            data=None if complete_until is None else _seconds(now, clock.end_of(complete_until)),
+            ingest=None if last_ingest is None else _seconds(now, last_ingest.started_at),
+            run=None if last_run is None else _seconds(now, last_run.started_at),
+            forecast_set=None if current is None else _seconds(now, current.issued_at),
+        ),
+    )
+
+
+def _by_level(tally: dict[tuple[str, str, str], int], wanted: str) -> LevelCounts:
+    found = dict.fromkeys(alerts.LEVELS, 0)
+    for (kind, level, status_), number in tally.items():
+        if kind != "DATA" and status_ == wanted:
+            found[level] += number
+    return LevelCounts(**found)
+
+
+def _ingest(service: Service, ingest: ingests.Ingest) -> Ingest:
+    return Ingest(
+        id=ingest.id,
+        kind=ingest.kind,
+        status=ingest.status,
+        started_at=service.local(ingest.started_at),
+        finished_at=None if ingest.finished_at is None else service.local(ingest.finished_at),
+    )
+
+
+def _seconds(now: datetime, since: datetime) -> float:
+    return (now - since).total_seconds()

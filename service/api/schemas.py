@@ -1,0 +1,286 @@
+"""What the API answers with. Names, types and units are a promise: later versions only add."""
+
+from datetime import date as Day
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Level = Literal["blue", "yellow", "orange", "red"]
+Kind = Literal["SEASONAL", "SPIKE", "EMERGING", "FIRST_SEEN", "DATA"]
+AlertStatus = Literal["open", "acknowledged", "resolved"]
+
+_NEXT = Field(None, description="Pass it as `next` to get the following page; null: this is the last one. Opaque.")
+
+
+class Model(BaseModel):
+    """The base of every answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Street(Model):
+    """A street (街乡镇) of a district."""
+
+    street: str = Field(description="Code of the street.", examples=["110105012"])
+    zh: str = Field(examples=["望京街道"])
+    en: str = Field(examples=["Wangjing"])
+
+
+class District(Model):
+    """A district (区)."""
+
+    district: str = Field(description="Code of the district; `UNKNOWN` collects tickets that name none.", examples=["110105"])
+    zh: str = Field(description="Chinese label.", examples=["朝阳区"])
+    en: str = Field(description="English label.", examples=["Chaoyang"])
+    population: int | None = Field(None, description="Inhabitants, if known.", examples=[3452460])
+    streets: list[Street] = Field(description="The streets below it, by code.")
+
+
+class DistrictList(Model):
+    """Districts, by code."""
+
+    items: list[District]
+    next: str | None = _NEXT
+
+
+class Category(Model):
+    """A node of the category tree (问题分类)."""
+
+    category: str = Field(description="Code of the category.", examples=["HEAT"])
+    parent: str = Field(description="Code of the node above it; `ALL` is the root.", examples=["ALL"])
+    level: str = Field(description="Level in the tree: `all`, `l1`, `l2` …", examples=["l2"])
+    leaf: bool = Field(description="Whether nothing is below it.")
+    zh: str = Field(examples=["供热采暖"])
+    en: str = Field(examples=["Heating"])
+    lead_unit: str | None = Field(None, description="Unit that takes the lead (主办单位).", examples=["市城市管理委"])
+    supporting_units: str | None = Field(None, description="Units that support it (协办单位).")
+    time_limit: str | None = Field(None, description="Time limit for handling a ticket (办理时限).", examples=["24 h"])
+    safety: bool = Field(description="Whether lives may be at stake; raises the level of alerts.")
+
+
+class CategoryList(Model):
+    """Categories, by code; the root is left out."""
+
+    items: list[Category]
+    next: str | None = _NEXT
+
+
+class CountRow(Model):
+    """Tickets of one node on one day."""
+
+    area: str = Field(description="Node of the area tree; `ALL`: the whole city.", examples=["110105"])
+    category: str = Field(description="Node of the category tree; `ALL`: all categories.", examples=["HEAT"])
+    date: Day = Field(description="Local date.", examples=["2025-11-15"])
+    count: int = Field(description="Tickets.", examples=[128])
+
+
+class CountPage(Model):
+    """Counts, by area, category, date."""
+
+    items: list[CountRow]
+    next: str | None = _NEXT
+
+
+class ForecastRow(Model):
+    """The forecast of one node for one day. Unit of mean and quantiles: tickets a day."""
+
+    area: str = Field(description="Node of the area tree; `ALL`: the whole city.", examples=["110105"])
+    category: str = Field(description="Node of the category tree; `ALL`: all categories.", examples=["HEAT"])
+    date: Day = Field(description="Local date that is forecast.", examples=["2025-11-15"])
+    horizon: int = Field(description="Days after the cutoff, from 1.", examples=[7], ge=1)
+    mean: float = Field(description="Expected tickets. Means add up over both trees.", examples=[128.4], ge=0)
+    q05: float = Field(description="5 % quantile, tickets.", examples=[101])
+    q10: float = Field(description="10 % quantile, tickets.", examples=[106])
+    q25: float = Field(description="25 % quantile, tickets.", examples=[116])
+    q50: float = Field(description="Median, tickets.", examples=[128])
+    q75: float = Field(description="75 % quantile, tickets.", examples=[140])
+    q90: float = Field(description="90 % quantile, tickets.", examples=[151])
+    q95: float = Field(description="95 % quantile, tickets.", examples=[158])
+    model: str = Field(description="Model that made it.", examples=["blend"])
+    issued_at: datetime = Field(description="Moment at which it was published.", examples=["2025-11-08T18:21:07Z"])
+    run_id: str = Field(description="MLflow run that made it; the number in `/v1/runs` if it was not tracked.")
+
+
+class ForecastPage(Model):
+    """Forecasts, by area, category, date."""
+
+    items: list[ForecastRow]
+    next: str | None = _NEXT
+
+
+class ConcernedDistrict(Model):
+    """A district that an alert concerns."""
+
+    district: str = Field(description="Code of the district.", examples=["110108"])
+    observed: float | None = Field(None, description="Tickets counted; null for days to come.", examples=[61])
+    expected: float = Field(description="Tickets expected.", examples=[22.5])
+
+
+class Label(Model):
+    """A label in both languages."""
+
+    zh: str = Field(examples=["海淀区"])
+    en: str = Field(examples=["Haidian"])
+
+
+class Labels(Model):
+    """Labels of an alert's node."""
+
+    area: Label
+    category: Label
+
+
+class Alert(Model):
+    """An alert (诉求预警, internal: no public warning)."""
+
+    alert_id: str = Field(description="Identifies the alert for its whole life.")
+    kind: Kind = Field(description="SEASONAL 季节性, SPIKE 突增, EMERGING 苗头性, FIRST_SEEN 首发, DATA 数据.")
+    level: Level = Field(description="blue 蓝 < yellow 黄 < orange 橙 < red 红.")
+    status: AlertStatus
+    area: str = Field(description="Node of the area tree on which it stands; `ALL`: the whole city.", examples=["110108"])
+    category: str = Field(description="Node of the category tree on which it stands.", examples=["HEAT"])
+    districts: list[ConcernedDistrict] = Field(description="Districts concerned, greatest excess first.")
+    onset: Day = Field(description="First day of the unusual; may lie ahead.")
+    peak: Day | None = Field(None, description="Day with the most, expected or seen, if known.")
+    observed: float | None = Field(None, description="Tickets behind it; null if it warns of days to come.", examples=[61])
+    expected: float = Field(description="Tickets expected over the same days.", examples=[22.5])
+    lower: float = Field(description="Lower end of the interval of the expectation, tickets.", examples=[14])
+    upper: float = Field(description="Upper end of the interval of the expectation, tickets.", examples=[32])
+    p_value: float = Field(description="Probability of so many tickets or more under the published forecast.", examples=[2.1e-6])
+    reason_zh: str = Field(description="Why, in one Chinese sentence.")
+    reason_en: str = Field(description="Why, in one English sentence.")
+    reason: str = Field(description="The same as `reason_en`.")
+    raised_at: datetime = Field(description="Moment at which it was raised.")
+    changed_at: datetime = Field(description="Moment of its last change.")
+    resolved_at: datetime | None = Field(None, description="Moment at which it was resolved.")
+    labels: Labels
+
+
+class AlertPage(Model):
+    """Alerts, the one raised last first."""
+
+    items: list[Alert]
+    next: str | None = _NEXT
+
+
+class AlertEvent(Model):
+    """One step in an alert's life."""
+
+    at: datetime
+    actor: str = Field(description="Name of the key, or the job, that did it.", examples=["值班长"])
+    action: str = Field(description="raised, escalated, moved, acknowledged, resolved.", examples=["acknowledged"])
+    level: Level = Field(description="Level after it.")
+    status: AlertStatus = Field(description="Status after it.")
+    note: str | None = None
+
+
+class AlertWithHistory(Alert):
+    """An alert with everything that happened to it, oldest first."""
+
+    history: list[AlertEvent]
+
+
+class StatusChange(BaseModel):
+    """What goes with acknowledging or resolving an alert."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    note: str | None = Field(None, max_length=2000, pattern=r"^[^\x00]*$", description="A remark for the history.", examples=["已通知市城市管理委"])
+
+
+class Run(Model):
+    """A nightly run."""
+
+    id: int = Field(description="Number in the ledger.")
+    business_date: Day = Field(description="Last finished day that it learnt from.")
+    attempt: int = Field(ge=1)
+    status: str = Field(description="running, done or failed.", examples=["done"])
+    started_at: datetime
+    finished_at: datetime | None = None
+    mlflow_run_id: str | None = None
+    error: str | None = Field(None, description="Why it failed, in one line.")
+
+
+class RunPage(Model):
+    """Runs, newest first."""
+
+    items: list[Run]
+    next: str | None = _NEXT
+
+
+class Ingest(Model):
+    """The last intake of data."""
+
+    id: int
+    kind: str = Field(description="tickets, counts, drivers, areas or categories.", examples=["tickets"])
+    status: str = Field(description="running, done or failed.", examples=["done"])
+    started_at: datetime
+    finished_at: datetime | None = None
+
+
+class CurrentForecastSet(Model):
+    """The forecast set that `/v1/forecasts` answers from."""
+
+    id: int
+    cutoff: Day = Field(description="Last day known to it.")
+    issued_at: datetime
+    first_day: Day
+    last_day: Day
+    run_id: str
+
+
+class LevelCounts(Model):
+    """Alerts by level."""
+
+    blue: int = 0
+    yellow: int = 0
+    orange: int = 0
+    red: int = 0
+
+
+class Ages(Model):
+    """How old things are, in seconds; null: there is none."""
+
+    data: float | None = Field(None, description="Since the end of the last day with data.")
+    ingest: float | None = Field(None, description="Since the last intake began.")
+    run: float | None = Field(None, description="Since the last run began.")
+    forecast_set: float | None = Field(None, description="Since the current forecast set was published.")
+
+
+class Status(Model):
+    """What is known, how fresh it is, and how the city stands. With a limited key, alerts of its own districts alone."""
+
+    now: datetime = Field(description="The service's present moment.")
+    business_date: Day = Field(description="The last finished local day.")
+    data_complete_until: Day | None = Field(None, description="Last day with complete counts; null: there are none.")
+    last_ingest: Ingest | None = None
+    last_run: Run | None = None
+    forecast_set: CurrentForecastSet | None = None
+    city_state: Level | None = Field(None, description="Highest level of a demand alert that is not resolved; null: all is usual.")
+    open_alerts: LevelCounts = Field(description="Demand alerts that nobody has acknowledged, by level.")
+    acknowledged_alerts: LevelCounts = Field(description="Demand alerts that are acknowledged but not resolved, by level.")
+    data_alerts: int = Field(description="DATA alerts that are not resolved; they say nothing about demand.")
+    ages: Ages
+
+
+class Live(Model):
+    """The process answers."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Ready(Model):
+    """The service can answer."""
+
+    status: Literal["ready"] = "ready"
+
+
+class Start(Model):
+    """Where to go from here."""
+
+    name: str = "Weisu 未诉"
+    version: str
+    docs: str = Field("/docs", description="Documentation to read and try.")
+    openapi: str = Field("/openapi.json", description="The same for programs.")
+    status: str = "/v1/status"
