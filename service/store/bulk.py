@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from sqlalchemy import Boolean, Connection, Date, Float, Insert, Integer, Select, String, Table, cast
+from sqlalchemy import Boolean, ColumnElement, Connection, Date, Float, Insert, Integer, Select, String, Table, cast
 from sqlalchemy import insert as insert_rows
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -19,7 +19,7 @@ from service.store.schema import Moment
 UTC_MOMENT = pd.DatetimeTZDtype("us", "UTC")  # of every column of moments
 DAY = np.dtype("datetime64[us]")  # of every column of local dates
 PARAMETERS = 10_000  # values in one IN list; SQLite takes 32,766 since 3.32, PostgreSQL 65,535
-_DTYPES: dict[type, str] = {String: "str", Float: "float64", Boolean: "bool"}
+_FETCHED_AT_ONCE = 10_000
 
 
 def insert(conn: Connection, table: Table, frame: pd.DataFrame) -> None:
@@ -57,31 +57,44 @@ def replace(conn: Connection, table: Table, rows: Sequence[dict[str, Any]], keep
 
 
 def read(conn: Connection, query: Select[Any]) -> pd.DataFrame:
-    """Runs a query. Dates and moments come as `DAY` and `UTC_MOMENT`, strings as `str`; what is missing is NaN, NaT or, in a
-    column of whole numbers, NA.
+    """Runs a query.
 
-    The database hands dates and moments over as text, and pandas reads them all at once: one Python object fewer for each.
+    The database hands dates and moments over as text and Arrow reads them column by column: no Python object for each of them.
+
+    Returns:
+        Dates and moments as `DAY` and `UTC_MOMENT`, strings as `str`; what is missing is NaN or NaT.
     """
     columns = list(query.selected_columns)
-    timed = [isinstance(column.type, Date | Moment) for column in columns]
-    plain = query.with_only_columns(
-        *(cast(column, String).label(column.key) if is_time else column for column, is_time in zip(columns, timed, strict=True)),
-        maintain_column_froms=True,
-    )
-    rows = conn.execute(plain).all()
-    values = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
-    return pd.DataFrame({str(column.key): _loaded(list(column_values), column.type) for column, column_values in zip(columns, values, strict=True)})
+    plain = [_plain(column).label(str(column.key)) for column in columns]
+    result = conn.execute(query.with_only_columns(*plain, maintain_column_froms=True))
+    parts = []
+    while rows := result.cursor.fetchmany(_FETCHED_AT_ONCE):
+        parts.append([pa.array(values, _arrow(column.type)) for values, column in zip(zip(*rows, strict=True), columns, strict=True)])
+    result.close()
+    arrays = [pa.chunked_array([part[i] for part in parts], _arrow(column.type)) for i, column in enumerate(columns)]
+    table = pa.table([_typed(array, column.type) for array, column in zip(arrays, columns, strict=True)], [str(column.key) for column in columns])
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
 
 
-def _loaded(values: list[Any], kind: Any) -> Any:
-    if isinstance(kind, Date | Moment):
-        codes, texts = pd.factorize(np.array(values, dtype=object))
-        times = pd.to_datetime(pd.Series(texts, dtype="str"), format="ISO8601", utc=isinstance(kind, Moment))
-        return times.astype(UTC_MOMENT if isinstance(kind, Moment) else DAY).reindex(codes).array
-    if isinstance(kind, Integer):
-        return pd.array(values, dtype="Int64" if None in values else "int64")
-    dtype = next((dtype for type_, dtype in _DTYPES.items() if isinstance(kind, type_)), "object")
-    return pd.array(values, dtype=dtype)
+def _plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    if isinstance(column.type, Date | Moment):
+        return cast(column, String)
+    return cast(column, Integer) if isinstance(column.type, Boolean) else column
+
+
+def _arrow(kind: Any) -> Any:
+    if isinstance(kind, Integer | Boolean):
+        return pa.int64()
+    return pa.float64() if isinstance(kind, Float) else pa.string()
+
+
+def _typed(array: Any, kind: Any) -> Any:
+    if isinstance(kind, Moment):
+        return array.cast(pa.timestamp("us")).cast(pa.timestamp("us", "UTC"))
+    if isinstance(kind, Date):
+        return array.cast(pa.date32()).cast(pa.timestamp("us"))
+    return array.cast(pa.bool_()) if isinstance(kind, Boolean) else array
 
 
 def _stored(values: pd.Series, kind: Any) -> list[Any]:

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, Select, case, func, or_, select, union_all
+from sqlalchemy import Connection, Select, func, or_, select, union_all
 
 from service.store import bulk
 from service.store.ingests import Totals
@@ -16,7 +16,7 @@ from service.store.schema import areas, count_changes, daily_counts, ingests
 
 WHOLE_DAYS = "whole days"  # the note of an ingest of counts that say nothing about hours
 
-_CELL = ["area", "category", "day"]
+_CELL = ["day", "area", "category"]
 
 
 def daily(
@@ -32,11 +32,11 @@ def daily(
         areas, categories: codes exactly as tickets carry them (nothing is summed over the trees); None: all.
         start, end: first and last day; None: no bound.
     Returns:
-        `area, category, date, count`, sorted by the first three; a cell of 0 has no row.
+        `area, category, date, count`, sorted by date, area, category; a cell of 0 has no row.
     """
     c = daily_counts.c
     query = _chosen(select(c.area, c.category, c.day.label("date"), c.count), daily_counts, areas, categories, start, end)
-    return bulk.read(conn, query.where(c.count != 0).order_by(c.area, c.category, c.day))
+    return bulk.read(conn, query.where(c.count != 0).order_by(c.day, c.area, c.category))
 
 
 def by_district(conn: Connection, end: date | None = None) -> pd.DataFrame:
@@ -45,19 +45,14 @@ def by_district(conn: Connection, end: date | None = None) -> pd.DataFrame:
     Args:
         end: last day; None: no bound.
     Returns:
-        `district, category, date, count`, sorted by the first three; a cell of 0 has no row.
+        `district, category, date, count`, sorted by date, district, category; a cell of 0 has no row.
     """
-    c = daily_counts.c
-    district = case((areas.c.level == "street", areas.c.parent), else_=c.area)
-    total = func.sum(c.count)
-    query = (
-        select(district.label("district"), c.category, c.day.label("date"), total.label("count"))
-        .select_from(daily_counts.outerjoin(areas, areas.c.code == c.area))
-        .group_by(district, c.category, c.day)
-        .having(total != 0)
-        .order_by(district, c.category, c.day)
-    )
-    return bulk.read(conn, query if end is None else query.where(c.day <= end))
+    frame = daily(conn, end=end).rename(columns={"area": "district"})
+    streets = dict(conn.execute(select(areas.c.code, areas.c.parent).where(areas.c.level == "street")).tuples().all())
+    if not streets:
+        return frame
+    frame["district"] = frame["district"].replace(streets)
+    return frame.groupby(["date", "district", "category"])["count"].sum().reset_index()[list(frame.columns)]
 
 
 def span(conn: Connection) -> tuple[date, date] | None:
@@ -83,8 +78,9 @@ def as_of(
     ).where(change.received_at > moment)
     known = union_all(today, later).subquery()
     total = func.sum(known.c.count)
-    cell = (known.c.area, known.c.category, known.c.day)
-    query = select(*cell[:2], cell[2].label("date"), total.label("count")).group_by(*cell).having(total != 0).order_by(*cell)
+    cell = (known.c.day, known.c.area, known.c.category)
+    query = select(known.c.area, known.c.category, known.c.day.label("date"), total.label("count"))
+    query = query.group_by(*cell).having(total != 0).order_by(*cell)
     return bulk.read(conn, query)
 
 
@@ -99,12 +95,12 @@ def hourly(
     """Counts by hour of the days from `start` to `end`, as known at a moment (None: as they stand now).
 
     Returns:
-        `area, category, date, hour, count`: the local date and the moment (UTC) at which the hour begins, sorted by the first four. Counts
+        `area, category, date, hour, count`: the local date and the moment (UTC) at which the hour begins, sorted by hour, area, category. Counts
         that came by whole days are left out.
     """
     c = count_changes.c
     total = func.sum(c.delta)
-    cell = (c.area, c.category, c.day, c.hour)
+    cell = (c.hour, c.area, c.category, c.day)
     query = (
         _chosen(select(c.area, c.category, c.day.label("date"), c.hour, total.label("count")), count_changes, areas, categories, start, end)
         .join(ingests, ingests.c.id == c.ingest_id)
@@ -129,7 +125,7 @@ def set_baseline(conn: Connection, ingest_id: int, cells: pd.DataFrame, now: dat
     c = count_changes.c
     total = func.sum(c.delta)
     key = [*_CELL, "hour"]
-    query = select(c.area, c.category, c.day, c.hour, total.label("stored")).group_by(c.area, c.category, c.day, c.hour).having(total != 0)
+    query = select(c.day, c.area, c.category, c.hour, total.label("stored")).group_by(c.day, c.area, c.category, c.hour).having(total != 0)
     stored = bulk.read(conn, query.where(c.day >= cells["day"].min().date(), c.day <= cells["day"].max().date()))
     stored = stored.merge(cells[_CELL].drop_duplicates(), on=_CELL)
 
@@ -154,7 +150,7 @@ def last_change(conn: Connection) -> int:
 def add_up(conn: Connection, ingest_id: int, after: int) -> None:
     """Adds the changes that an ingest appended after a given one to `daily_counts`."""
     c = count_changes.c
-    rows = select(c.area, c.category, c.day, func.sum(c.delta)).where(c.id > after, c.ingest_id == ingest_id).group_by(c.area, c.category, c.day)
+    rows = select(c.day, c.area, c.category, func.sum(c.delta)).where(c.id > after, c.ingest_id == ingest_id).group_by(c.day, c.area, c.category)
     statement = bulk.upsert(conn, daily_counts).from_select([*_CELL, "count"], rows)
     conn.execute(statement.on_conflict_do_update(index_elements=_CELL, set_={"count": daily_counts.c.count + statement.excluded.count}))
 

@@ -136,18 +136,17 @@ count_changes = Table(
     Column("delta", Integer, nullable=False),
     Column("received_at", Moment, nullable=False),
     Column("ingest_id", ForeignKey("ingests.id"), nullable=False),
-    Index(None, "day", "area", "category"),
+    Index(None, "day"),  # no more than the day: sums by cell must be free to read a few new rows by id
     Index(None, "received_at"),
 )
 
 daily_counts = Table(
     "daily_counts",
     metadata,
+    Column("day", Date, primary_key=True),  # first, so that new days lie together
     Column("area", String, primary_key=True),
     Column("category", String, primary_key=True),
-    Column("day", Date, primary_key=True),
     Column("count", Integer, nullable=False),
-    Index(None, "day"),
     sqlite_with_rowid=False,
 )
 

@@ -46,14 +46,13 @@ def upgrade() -> None:
     )
     op.create_table(
         "daily_counts",
+        sa.Column("day", sa.Date(), nullable=False),
         sa.Column("area", sa.String(), nullable=False),
         sa.Column("category", sa.String(), nullable=False),
-        sa.Column("day", sa.Date(), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("area", "category", "day", name=op.f("pk_daily_counts")),
+        sa.PrimaryKeyConstraint("day", "area", "category", name=op.f("pk_daily_counts")),
         sqlite_with_rowid=False,
     )
-    op.create_index(op.f("ix_daily_counts_day"), "daily_counts", ["day"], unique=False)
     op.create_table(
         "ingests",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
@@ -121,7 +120,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["ingest_id"], ["ingests.id"], name=op.f("fk_count_changes_ingest_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_count_changes")),
     )
-    op.create_index(op.f("ix_count_changes_day_area_category"), "count_changes", ["day", "area", "category"], unique=False)
+    op.create_index(op.f("ix_count_changes_day"), "count_changes", ["day"], unique=False)
     op.create_index(op.f("ix_count_changes_received_at"), "count_changes", ["received_at"], unique=False)
     op.create_table(
         "drivers",
@@ -250,12 +249,11 @@ def downgrade() -> None:
     op.drop_table("forecast_sets")
     op.drop_table("drivers")
     op.drop_index(op.f("ix_count_changes_received_at"), table_name="count_changes")
-    op.drop_index(op.f("ix_count_changes_day_area_category"), table_name="count_changes")
+    op.drop_index(op.f("ix_count_changes_day"), table_name="count_changes")
     op.drop_table("count_changes")
     op.drop_table("staged_tickets")
     op.drop_table("runs")
     op.drop_table("ingests")
-    op.drop_index(op.f("ix_daily_counts_day"), table_name="daily_counts")
     op.drop_table("daily_counts")
     op.drop_table("categories")
     op.drop_table("areas")
