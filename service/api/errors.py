@@ -37,7 +37,6 @@ class ProblemDocument(BaseModel):
 
 # status: (name in the type, title, how to mend it if nothing better is known)
 KINDS: Mapping[int, tuple[str, str, str]] = {
-    400: ("bad-request", "Bad request", "send the request as /openapi.json describes it"),
     401: ("unauthorized", "No valid key", "send a valid key: 'Authorization: Bearer weisu_…'; an administrator makes one with 'weisu keys create'"),
     403: ("forbidden", "Not allowed", "ask an administrator for a key that may do this"),
     404: ("not-found", "Not found", "see /openapi.json for what there is"),
@@ -69,7 +68,7 @@ class Problem(Exception):
 
 def problem_response(request: Request, problem: Problem) -> JSONResponse:
     """The response that a problem becomes."""
-    name, title, mend = KINDS.get(problem.status, ("http", http.HTTPStatus(problem.status).phrase, KINDS[400][2]))
+    name, title, mend = KINDS.get(problem.status, ("http", http.HTTPStatus(problem.status).phrase, KINDS[422][2]))
     document = {
         "type": f"urn:weisu:problem:{name}",
         "title": title,
@@ -112,6 +111,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
         detail = error.detail
+        if error.status_code == 400:  # bytes that are no text, or nested without end
+            return problem_response(request, Problem(422, "the body cannot be read", where="body", mend="send a JSON object, or no body"))
         if error.status_code == 404:
             detail = f"there is nothing at {request.url.path}"
         elif error.status_code == 405:

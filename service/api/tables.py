@@ -1,6 +1,7 @@
 """Tables as CSV, safe to open in a spreadsheet."""
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -16,14 +17,15 @@ CSV: dict[int | str, dict[str, Any]] = {
 """Declares the CSV twin of a list in `responses=`."""
 
 
-def defuse(frame: pd.DataFrame) -> pd.DataFrame:
-    """Puts a `'` before every text cell that a spreadsheet would take for a formula. Numbers stay numbers."""
-    safe = {}
-    for name in frame.columns:
-        column = frame[name]
-        if not pd.api.types.is_numeric_dtype(column):
-            safe[name] = column.map(lambda cell: f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell)
-    return frame.assign(**safe)
+def as_cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """Values as a CSV shows them: moments in ISO 8601, and a `'` before text that a spreadsheet would take for a formula."""
+    return frame.assign(**{name: frame[name].map(_cell) for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])})
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, datetime) and not pd.isna(value):
+        return value.isoformat()
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def csv_response(request: Request, name: str, chunks: Iterable[pd.DataFrame], *, bom: bool, next_page: str | None) -> StreamingResponse:
@@ -44,6 +46,6 @@ def csv_response(request: Request, name: str, chunks: Iterable[pd.DataFrame], *,
 def _lines(chunks: Iterable[pd.DataFrame], bom: bool) -> Iterator[bytes]:
     first = True
     for chunk in chunks:
-        text = defuse(chunk).to_csv(index=False, header=first, lineterminator="\r\n")
+        text = as_cells(chunk).to_csv(index=False, header=first, lineterminator="\r\n")
         yield text.encode("utf-8-sig" if bom and first else "utf-8")
         first = False

@@ -10,6 +10,7 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from service.api import pages
+from service.api.bodies import limited_to
 from service.api.deps import Requires, Running, Service
 from service.api.errors import Problem, problems
 from service.api.nodes import Nodes, allowed, area_tree, category_tree, visible
@@ -32,9 +33,10 @@ from service.store import alerts as store
 from service.store.engine import reading, writing
 from service.store.keys import Caller
 
-router = APIRouter(prefix="/alerts", tags=["alerts"])
-
 LARGEST_BODY = 16_384  # bytes; a note of 2000 Chinese characters written as \u escapes is 12 kB
+
+router = APIRouter(prefix="/alerts", tags=["alerts"], route_class=limited_to(LARGEST_BODY))
+
 
 AlertId = Annotated[str, Path(description="`alert_id` of the alert.", max_length=100)]
 Change = Annotated[StatusChange | None, Body(description="A remark for the history; may be left out.")]
@@ -102,7 +104,6 @@ def get_alert(alert_id: AlertId, service: Running, caller: Annotated[Caller, Req
     operation_id="acknowledge_alert",
     summary="Acknowledge an alert",
     responses=problems(404, 409, 413),
-    max_body_size=LARGEST_BODY,
 )
 def acknowledge_alert(
     alert_id: AlertId, service: Running, caller: Annotated[Caller, Requires("alerts:write")], change: Change = None
@@ -119,7 +120,6 @@ def acknowledge_alert(
     operation_id="resolve_alert",
     summary="Resolve an alert",
     responses=problems(404, 409, 413),
-    max_body_size=LARGEST_BODY,
 )
 def resolve_alert(
     alert_id: AlertId, service: Running, caller: Annotated[Caller, Requires("alerts:write")], change: Change = None
