@@ -150,7 +150,15 @@ def last_change(conn: Connection) -> int:
 def add_up(conn: Connection, ingest_id: int, after: int) -> None:
     """Adds the changes that an ingest appended after a given one to `daily_counts`."""
     c = count_changes.c
-    rows = select(c.day, c.area, c.category, func.sum(c.delta)).where(c.id > after, c.ingest_id == ingest_id).group_by(c.day, c.area, c.category)
+    newest = last_change(conn)
+    if newest == after:
+        return
+    # Both bounds: with one alone SQLite's planner walks through the whole journal by its index on days.
+    rows = (
+        select(c.day, c.area, c.category, func.sum(c.delta))
+        .where(c.id.between(after + 1, newest), c.ingest_id == ingest_id)
+        .group_by(c.day, c.area, c.category)
+    )
     statement = bulk.upsert(conn, daily_counts).from_select([*_CELL, "count"], rows)
     conn.execute(statement.on_conflict_do_update(index_elements=_CELL, set_={"count": daily_counts.c.count + statement.excluded.count}))
 

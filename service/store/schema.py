@@ -136,7 +136,7 @@ count_changes = Table(
     Column("delta", Integer, nullable=False),
     Column("received_at", Moment, nullable=False),
     Column("ingest_id", ForeignKey("ingests.id"), nullable=False),
-    Index(None, "day"),  # no more than the day: sums by cell must be free to read a few new rows by id
+    Index(None, "day"),
     Index(None, "received_at"),
 )
 
