@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from sqlalchemy import Boolean, ColumnElement, Connection, Date, Float, Insert, Integer, Select, String, Table, cast
+from sqlalchemy import Boolean, Connection, Date, Float, Insert, Integer, Select, Table
 from sqlalchemy import insert as insert_rows
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -59,51 +59,36 @@ def replace(conn: Connection, table: Table, rows: Sequence[dict[str, Any]], keep
 def read(conn: Connection, query: Select[Any]) -> pd.DataFrame:
     """Runs a query.
 
-    The database hands dates and moments over as text and Arrow reads them column by column: no Python object for each of them.
+    The driver's own values go to Arrow column by column, past SQLAlchemy's Python object for each date and row.
 
     Returns:
         Dates and moments as `DAY` and `UTC_MOMENT`, strings as `str`; what is missing is NaN or NaT.
     """
     columns = list(query.selected_columns)
-    plain = [_plain(column).label(str(column.key)) for column in columns]
-    result = conn.execute(query.with_only_columns(*plain, maintain_column_froms=True))
+    types = [_arrow(column.type) for column in columns]
+    result = conn.execute(query)
     parts = []
     while rows := result.cursor.fetchmany(_FETCHED_AT_ONCE):
-        parts.append([pa.array(values, _arrow(column.type)) for values, column in zip(zip(*rows, strict=True), columns, strict=True)])
+        parts.append([pa.array(values).cast(kind) for values, kind in zip(zip(*rows, strict=True), types, strict=True)])
     result.close()
-    arrays = [pa.chunked_array([part[i] for part in parts], _arrow(column.type)) for i, column in enumerate(columns)]
-    table = pa.table([_typed(array, column.type) for array, column in zip(arrays, columns, strict=True)], [str(column.key) for column in columns])
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
-
-
-def _plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    if isinstance(column.type, Date | Moment):
-        return cast(column, String)
-    return cast(column, Integer) if isinstance(column.type, Boolean) else column
+    arrays = [pa.chunked_array([part[i] for part in parts], kind) for i, kind in enumerate(types)]
+    frame: pd.DataFrame = pa.table(arrays, [str(column.key) for column in columns]).to_pandas()
+    return frame.astype({str(column.key): DAY for column in columns if isinstance(column.type, Date)})
 
 
 def _arrow(kind: Any) -> Any:
-    if isinstance(kind, Integer | Boolean):
-        return pa.int64()
-    return pa.float64() if isinstance(kind, Float) else pa.string()
-
-
-def _typed(array: Any, kind: Any) -> Any:
-    if isinstance(kind, Moment):
-        return array.cast(pa.timestamp("us")).cast(pa.timestamp("us", "UTC"))
-    if isinstance(kind, Date):
-        return array.cast(pa.date32()).cast(pa.timestamp("us"))
-    return array.cast(pa.bool_()) if isinstance(kind, Boolean) else array
+    names = {Moment: pa.timestamp("us", "UTC"), Date: pa.date32(), Integer: pa.int64(), Float: pa.float64(), Boolean: pa.bool_()}
+    return next((arrow for base, arrow in names.items() if isinstance(kind, base)), pa.string())
 
 
 def _stored(values: pd.Series, kind: Any) -> list[Any]:
-    """A column as SQLite keeps it: moments and dates as the text that SQLAlchemy writes."""
-    if isinstance(kind, Date | Moment):
-        moments = values.dt.tz_convert("UTC").dt.tz_localize(None) if isinstance(kind, Moment) else values
-        array = pa.array(moments.to_numpy(dtype=DAY))
-        texts = (array if isinstance(kind, Moment) else array.cast(pa.date32())).cast(pa.string())
-        return list(texts.to_numpy(zero_copy_only=False).tolist())
+    """A column as SQLite keeps it: dates as text, moments as microseconds."""
+    if isinstance(kind, Date):
+        days = pa.array(values.to_numpy(dtype=DAY)).cast(pa.date32()).cast(pa.string())
+        return list(days.to_numpy(zero_copy_only=False).tolist())
+    if isinstance(kind, Moment):
+        moments = values.astype(UTC_MOMENT)
+        return objects(moments.astype("int64").mask(moments.isna()).astype("Int64")) if moments.hasnans else list(moments.astype("int64").tolist())
     return _objects(values, kind)
 
 
