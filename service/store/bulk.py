@@ -18,7 +18,6 @@ from service.store.schema import Moment
 
 UTC_MOMENT = pd.DatetimeTZDtype("us", "UTC")  # of every column of moments
 DAY = np.dtype("datetime64[us]")  # of every column of local dates
-PARAMETERS = 10_000  # values in one IN list; SQLite takes 32,766 since 3.32, PostgreSQL 65,535
 _FETCHED_AT_ONCE = 10_000
 
 

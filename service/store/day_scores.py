@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import date
 
 import pandas as pd
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, select
 
 from service.store import bulk
 from service.store.schema import day_scores
@@ -35,3 +35,8 @@ def read(conn: Connection, start: date, end: date, areas: Collection[str] | None
     if categories is not None:
         query = query.where(c.category.in_(list(categories)))
     return bulk.read(conn, query)
+
+
+def newest(conn: Connection) -> date | None:
+    """The last day that has scores; None before the first."""
+    return conn.execute(select(func.max(day_scores.c.day))).scalar()

@@ -1,5 +1,7 @@
 """Drivers: weather and other inputs, observed or forecast."""
 
+from zoneinfo import ZoneInfo
+
 import pandas as pd
 from sqlalchemy import Connection, func, select
 
@@ -30,11 +32,13 @@ def put(conn: Connection, frame: pd.DataFrame, ingest_id: int) -> int:
     return conn.execute(size).scalar_one() - known
 
 
-def frame(conn: Connection) -> pd.DataFrame:
-    """All values: `name, date, value, district, issued_at`, sorted.
+def frame(conn: Connection, zone: ZoneInfo | None = None) -> pd.DataFrame:
+    """All values, sorted.
 
+    Args:
+        zone: the city's zone, in which `issued_at` comes; None: UTC.
     Returns:
-        `district` is missing for the whole city, `issued_at` (UTC) for an observation.
+        `name, date, value, district, issued_at`; `district` is missing for the whole city, `issued_at` for an observation.
     """
     c = drivers.c
     rows = bulk.read(
@@ -45,4 +49,6 @@ def frame(conn: Connection) -> pd.DataFrame:
     )
     rows["district"] = rows["district"].mask(rows["district"] == _CITY)
     rows["issued_at"] = rows["issued_at"].mask(rows["observed"].astype(bool))
+    if zone is not None:
+        rows["issued_at"] = rows["issued_at"].dt.tz_convert(zone)
     return rows.drop(columns="observed")

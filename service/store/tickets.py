@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, Engine, and_, case, delete, func, insert, literal, or_, select
+from sqlalchemy import Connection, Engine, and_, bindparam, case, delete, func, insert, literal, or_, select, update
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import FromClause
@@ -89,16 +89,28 @@ def _first_line(conn: Connection, ingest_id: int) -> int | None:
 
 
 def _drop_repeats(engine: Engine, ingest_id: int, batch: int) -> None:
+    """Leaves one row of each key: the latest version, received when the first of them was."""
     s = staged_tickets.c
-    rank = func.row_number().over(partition_by=(s.source, s.ticket_id), order_by=(s.updated_at.desc().nulls_last(), s.line.desc()))
-    ranked = select(s.line, rank.label("rank")).where(s.ingest_id == ingest_id).subquery()
+    repeated = select(literal(1)).where(s.ingest_id == ingest_id).group_by(s.source, s.ticket_id).having(func.count() > 1).limit(1)
+    key, version = (s.source, s.ticket_id), (s.updated_at.asc().nulls_first(), s.line)
+    following = func.lead(s.line).over(partition_by=key, order_by=version)
+    first = func.min(s.received_at).over(partition_by=key, order_by=version)  # so far: of all, at the last
+    ranked = select(s.line, s.received_at, following.label("next"), first.label("first")).where(s.ingest_id == ingest_id).subquery().c
     with reading(engine) as conn:
-        repeats = list(conn.execute(select(ranked.c.line).where(ranked.c.rank > 1)).scalars())
+        if conn.execute(repeated).scalar() is None:
+            return
+        repeats = list(conn.execute(select(ranked.line).where(ranked.next.is_not(None))).scalars())
+        late = conn.execute(select(ranked.line, ranked.first).where(ranked.next.is_(None), ranked.first < ranked.received_at)).all()
+    with writing(engine) as conn:
+        if late:
+            earlier = update(staged_tickets).where(s.ingest_id == ingest_id, s.line == bindparam("of_line")).values(received_at=bindparam("first"))
+            conn.execute(earlier, [{"of_line": line, "first": moment} for line, moment in late])
     for start in range(0, len(repeats), batch):
         lines = repeats[start : start + batch]
         with writing(engine) as conn:
-            for part in range(0, len(lines), bulk.PARAMETERS):
-                conn.execute(delete(staged_tickets).where(s.ingest_id == ingest_id, s.line.in_(lines[part : part + bulk.PARAMETERS])))
+            conn.execute(
+                delete(staged_tickets).where(s.ingest_id == ingest_id, s.line == bindparam("of_line")), [{"of_line": line} for line in lines]
+            )
             ingests.advance(conn, ingest_id, Totals(unchanged=len(lines)))
 
 
