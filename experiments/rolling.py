@@ -1,0 +1,74 @@
+"""`weisu backtest`: files in, forecasts as if standing at each cutoff out, scores where there are actuals."""
+
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from experiments import files, recipes
+from forecasting import backtest, metrics, panel
+from forecasting.drivers import from_frame
+from forecasting.errors import InputError
+from forecasting.hierarchy import ALL, Tree
+from forecasting.models.base import Known
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for; see `weisu backtest --help`.
+
+    Attributes:
+        zone: time zone of moments that carry an offset.
+        workers: processes for independent fits.
+    """
+
+    cutoffs: tuple[str, ...]
+    counts: Path | None = None
+    tickets: Path | None = None
+    drivers: Path | None = None
+    horizon: int = 28
+    country: str = "CN"
+    zone: str = "Asia/Shanghai"
+    config: Path | None = None
+    models: tuple[str, ...] = ("champion",)
+    seed: int = 0
+    workers: int = 2
+
+
+def run(request: Request, out: Path, progress: Callable[[int], None] | None = None) -> pd.DataFrame:
+    """Writes `out/forecasts.parquet` and, where there are actuals, `out/scores.parquet`; returns the scores (empty without actuals).
+
+    Nothing is written before all forecasts are made.
+
+    Raises:
+        InputError: bad files, flags or recipe.
+    """
+    if (request.counts is None) == (request.tickets is None):
+        raise InputError("give one of --counts and --tickets", "backtest", "a file of counts or one of tickets")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file", "--out", "give a folder")
+    recipe = recipes.load(request.config)
+    table = files.counts(request.counts) if request.counts else files.tickets(request.tickets, request.zone)  # type: ignore[arg-type]
+    for column in ("district", "category"):
+        if (table[column] == ALL).any():
+            raise InputError(f"{column} '{ALL}' is kept for sums", str(request.counts or request.tickets), "leave such rows out: sums are made here")
+    whole = panel.from_counts(table)
+    weather = from_frame(files.drivers(request.drivers, request.zone)) if request.drivers else None
+    known = Known(whole, Tree(), Tree(), weather, request.country)
+    task = backtest.make_task(request.cutoffs, request.horizon, request.models, request.seed, known)
+    known.calendar(request.horizon)  # an unknown country is said before the work begins
+    with ProcessPoolExecutor(request.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        forecasts = backtest.run(known, recipe, task, pool, progress)
+    scores = metrics.score(forecasts, metrics.actuals(whole))
+    if len(scores):
+        scores = pd.concat([scores, metrics.mean_of_levels(scores)], ignore_index=True)
+    out.mkdir(parents=True, exist_ok=True)
+    forecasts.to_parquet(out / "forecasts.parquet", index=False)
+    if len(scores):
+        scores.to_parquet(out / "scores.parquet", index=False)
+    else:
+        (out / "scores.parquet").unlink(missing_ok=True)  # those of an earlier run would pass for this one's
+    return scores

@@ -1,0 +1,1 @@
+"""The life of alerts: one alert for a running event, not one a day."""

@@ -1,0 +1,90 @@
+"""The command line. Exit code 0: done; 2: bad input, one clear line on stderr; 1: our fault.
+
+Commands import what they need when they run: the API must not load what trains, and `weisu status` must not wait for it.
+"""
+
+import sys
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+
+import typer
+from typer.exceptions import TyperException
+
+from forecasting.errors import InputError
+from service.cli import data, models, processes
+from service.logs import set_up
+from service.settings import load_settings
+
+app = typer.Typer(name="weisu", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app.command()(processes.demo)
+app.command()(processes.up)
+app.command()(processes.api)
+app.command()(processes.scheduler)
+app.command()(processes.mlflow)
+app.command()(data.ingest)
+app.command()(data.simulate)
+app.command()(data.status)
+app.command()(models.train)
+app.command()(models.watch)
+app.command()(models.forecast)
+app.command()(models.alerts)
+app.command()(models.backtest)
+
+database = typer.Typer(help="The database's tables.", no_args_is_help=True)
+database.command("upgrade")(data.upgrade)
+app.add_typer(database, name="db")
+
+keys = typer.Typer(help="API keys.", no_args_is_help=True)
+keys.command("create")(data.create_key)
+keys.command("list")(data.list_keys)
+keys.command("revoke")(data.revoke_key)
+app.add_typer(keys, name="keys")
+
+
+@app.callback()
+def weisu() -> None:
+    """Weisu 未诉: forecasts and early warnings for a city's hotline."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command and returns its exit code; the installed `weisu` calls it."""
+    try:
+        set_up(load_settings().log_level)
+        code = app(arguments, standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except InputError as error:
+        return _say(str(error), 2)
+    except TyperException as error:
+        format_message = getattr(error, "format_message", None)
+        text = format_message() if format_message else str(error)
+        return _say(f"{text.rstrip('.')}; see `weisu --help`", 2) if text else 2
+    except BrokenPipeError:  # the reader of our output has seen enough
+        sys.stderr.close()
+        return 0
+    except (KeyboardInterrupt, typer.Abort):
+        return _say("stopped", 130)
+    except Exception as error:  # noqa: BLE001 - the last resort: whatever it was, the person gets one line and the engineer a file
+        return _say(f"internal error: {type(error).__name__}: {_first_line(error)} (details in {_details()})", 1)
+
+
+def _say(text: str, code: int) -> int:
+    print(f"weisu: {' '.join(text.split())}", file=sys.stderr)
+    return code
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")
+
+
+def _details() -> str:
+    """Writes the traceback of the present exception to a file and returns its path."""
+    try:
+        folder = load_settings().data_dir / "errors"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}.txt"
+        path.write_text(traceback.format_exc())
+    except (OSError, InputError):
+        traceback.print_exc()
+        return "the lines above"
+    return str(Path(path))

@@ -1,0 +1,120 @@
+"""Commands around the store: tables, files in, the simulated city, keys, status."""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from forecasting.errors import InputError
+from service.cli import options
+from service.settings import load_settings
+
+
+def upgrade() -> None:
+    """Create the database or bring its tables up to date."""
+    from service.store import engine
+
+    settings = load_settings()
+    engine.upgrade(settings.store_url)
+    options.console.print("the database is up to date")
+
+
+def ingest(files: Annotated[list[Path], typer.Argument(help="Tickets, counts, drivers, areas or categories: CSV or Parquet.")]) -> None:
+    """Load files; each may be sent again, nothing is counted twice."""
+    from service.intake.ingest import ingest as load
+    from service.store import engine
+
+    settings = load_settings()
+    for path in files:
+        options.existing(path, "FILE")
+    engine.upgrade(settings.store_url)
+    db = engine.open_engine(settings.store_url)
+    for path in files:
+        with options.progress(f"loading {path.name}") as bar:
+            report = load(db, path, settings.clock, bar, settings.data_dir / "rejects")
+        options.console.print(report.text())
+    db.dispose()
+
+
+def simulate(
+    out: Annotated[Path, typer.Option(help="Folder for the files.")],
+    seed: Annotated[int, typer.Option(help="The same seed gives the same city.")] = 0,
+    scale: Annotated[float, typer.Option(help="1.0 is 12,000 tickets a day in 2023.")] = 0.1,
+    start: Annotated[str, typer.Option(help="First day.")] = "2023-01-01",
+    end: Annotated[str, typer.Option(help="Last day.")] = "2025-12-31",
+) -> None:
+    """Write the files of the simulated city, and the truth about it in a folder of its own."""
+    from forecasting import city
+
+    with options.steps("simulating") as say:
+        made = city.simulate(seed, scale, options.day(start, "--start"), options.day(end, "--end"), say)
+        say("writing")
+        city.write(made, out)
+    options.console.print(f"{len(made.tickets):,} tickets in {out}")
+
+
+def status() -> None:
+    """Say what the store holds and what ran last, as JSON."""
+    from service.jobs import knowledge
+    from service.store import alerts, engine, forecast_sets, ingests, runs
+
+    settings = load_settings()
+    db = engine.open_engine(settings.store_url)
+    engine.require_current(db)
+    with engine.reading(db) as conn:
+        try:
+            until: date | None = knowledge.complete_until(conn, settings.clock.business_date())
+        except InputError:
+            until = None
+        last, pointer = runs.latest(conn), forecast_sets.pointer(conn)
+        answer = {
+            "business_date": settings.clock.business_date(),
+            "complete_until": until,
+            "last_ingest": ingests.newest_done(conn),
+            "last_run": {"id": last.id, "business_date": last.business_date, "status": last.status, "error": last.error} if last else None,
+            "forecast_set": pointer,
+            "running_alerts": len(alerts.running(conn)),
+        }
+    print(json.dumps(answer, default=str, ensure_ascii=False, indent=1))
+
+
+def create_key(
+    name: Annotated[str, typer.Option(help="Who uses it.")],
+    scope: Annotated[list[str] | None, typer.Option(help="May be given several times; left out: forecasts:read and alerts:read.")] = None,
+    district: Annotated[list[str] | None, typer.Option(help="Limits the key to these districts.")] = None,
+) -> None:
+    """Make an API key and print it: it is shown this once."""
+    from service.store import engine, keys
+
+    settings = load_settings()
+    db = engine.open_engine(settings.store_url)
+    engine.require_current(db)
+    with engine.writing(db) as conn:
+        print(keys.create(conn, name, scope or ["forecasts:read", "alerts:read"], district or None, settings.clock.now()))
+
+
+def list_keys() -> None:
+    """List the API keys."""
+    from service.store import engine, keys
+
+    settings = load_settings()
+    db = engine.open_engine(settings.store_url)
+    engine.require_current(db)
+    with engine.reading(db) as conn:
+        for key in keys.list_keys(conn):
+            where = ",".join(key.districts) if key.districts else "the whole city"
+            print(f"{key.id}  {key.name}  {','.join(key.scopes)}  {where}  {'revoked' if key.revoked_at else 'valid'}")
+
+
+def revoke_key(key_id: Annotated[str, typer.Argument(help="The key's id, as `weisu keys list` shows it.")]) -> None:
+    """Make an API key invalid at once."""
+    from service.store import engine, keys
+
+    settings = load_settings()
+    db = engine.open_engine(settings.store_url)
+    engine.require_current(db)
+    with engine.writing(db) as conn:
+        if not keys.revoke(conn, key_id, settings.clock.now()):
+            raise InputError(f"there is no valid key '{key_id}'", "KEY_ID", "see `weisu keys list`")

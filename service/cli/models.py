@@ -1,0 +1,141 @@
+"""Commands around models: train, watch, forecast, alerts, backtest."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from forecasting.errors import InputError
+from service.cli import options
+from service.settings import load_settings
+
+
+def train(force: Annotated[bool, typer.Option("--force", help="Train although the night is done or another training is at work.")] = False) -> None:
+    """Train on all finished days, record the run in MLflow, publish the forecast set, detect."""
+    from service.jobs import nightly
+    from service.store import engine
+
+    settings = load_settings()
+    db = engine.open_engine(settings.store_url)
+    engine.require_current(db)
+    with options.steps("training") as say:
+        done = nightly.run(db, settings, force, say)
+    table = done.night.scores[["level", "model", "WRMSSE", "WAPE", "WQL", "cover80", "cover90", "bias"]]
+    options.console.print(table.round(3).to_string(index=False))
+    options.console.print(
+        f"published forecast set {done.forecast_set_id} (known until {done.cutoff}, MLflow run {done.mlflow_run_id}): "
+        f"{done.night.seconds['total']:.0f} s, peak {done.night.peak_mb:.0f} MB; {done.watched.raised} alerts raised, {done.watched.resolved} resolved"
+    )
+
+
+def watch() -> None:
+    """Compare finished days with the published forecasts, and raise, follow and resolve alerts."""
+    from service.jobs import watch as job
+    from service.store import engine
+
+    settings = load_settings()
+    db = engine.open_engine(settings.store_url)
+    engine.require_current(db)
+    done = job.run(db, settings)
+    options.console.print(f"{len(done.days)} days watched: {done.raised} alerts raised, {done.followed} followed, {done.resolved} resolved")
+
+
+def forecast(
+    area: Annotated[str, typer.Option(help="District, or ALL for the city.")] = "ALL",
+    category: Annotated[str, typer.Option(help="Category, or ALL for all of them.")] = "ALL",
+    form: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table",
+) -> None:
+    """Print the published forecast of one node."""
+    from forecasting.distribution import QUANTILE_NAMES
+    from forecasting.forecast_set import ForecastSet, with_quantiles
+    from service.store import engine, forecast_sets
+
+    settings = load_settings()
+    db = engine.open_engine(settings.store_url)
+    engine.require_current(db)
+    with engine.reading(db) as conn:
+        pointer = forecast_sets.pointer(conn)
+        if pointer is None:
+            raise InputError("no forecast set is published", "store", "run `weisu train`")
+        frame = ForecastSet.from_parquet(forecast_sets.get(conn, pointer).blob).frame
+    for column, code, flag in (("area", area, "--area"), ("category", category, "--category")):
+        if code not in set(frame[column]):
+            raise InputError(f"no {column} '{code}' is forecast", flag, "see GET /v1/districts and /v1/categories for the codes")
+    rows = with_quantiles(frame[(frame["area"] == area) & (frame["category"] == category)]).drop(columns="dispersion")
+    if rows.empty:
+        raise InputError(f"no ticket of '{category}' has ever come from '{area}'", "--category", "choose another pair")
+    rows["date"] = rows["date"].dt.strftime("%Y-%m-%d")
+    if form == "table":
+        print(rows[["date", "horizon", "mean", *QUANTILE_NAMES]].round(1).to_string(index=False))
+    elif form == "csv":
+        rows.to_csv(sys.stdout, index=False)
+    elif form == "json":
+        print(rows.to_json(orient="records", force_ascii=False))
+    else:
+        raise InputError(f"'{form}' is no format", "--format", "choose table, csv or json")
+
+
+def alerts(
+    status: Annotated[str, typer.Option(help="open, acknowledged or resolved; left out: all that run.")] = "",
+    form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
+) -> None:
+    """Print alerts, the newest first."""
+    from service.store import alerts as store
+    from service.store import engine
+
+    if status and status not in store.STATUSES:
+        raise InputError(f"'{status}' is no status", "--status", f"choose {', '.join(store.STATUSES)}")
+    if form not in ("table", "json"):
+        raise InputError(f"'{form}' is no format", "--format", "choose table or json")
+    settings = load_settings()
+    db = engine.open_engine(settings.store_url)
+    engine.require_current(db)
+    with engine.reading(db) as conn:
+        wanted = store.AlertFilters(statuses=[status] if status else ["open", "acknowledged"])
+        rows = store.list_alerts(conn, filters=wanted, limit=None)
+    if form == "json":
+        print(json.dumps([row.__dict__ for row in rows], default=str, ensure_ascii=False, indent=1))
+        return
+    for row in rows:
+        print(f"{row.id}  {row.level:<6}  {row.kind:<8}  {row.status:<12}  {row.reason_zh}\n{'':>20}{row.reason_en}")
+    if not rows:
+        print("no alerts")
+
+
+def backtest(
+    cutoffs: Annotated[str, typer.Option(help="Last days known, as 2018-07-31,2018-10-07.")],
+    out: Annotated[Path, typer.Option(help="Folder for forecasts.parquet and scores.parquet.")],
+    counts: Annotated[Path | None, typer.Option(help="Counts: district, category, date, count.")] = None,
+    tickets: Annotated[Path | None, typer.Option(help="Tickets: ticket_id, created_at, district, category.")] = None,
+    horizon: Annotated[int, typer.Option(help="Days ahead.")] = 28,
+    drivers: Annotated[Path | None, typer.Option(help="Drivers: name, date, value, optional district, issued_at.")] = None,
+    country: Annotated[str, typer.Option(help="Whose holidays (ISO 3166), or none; left out, the setting.")] = "",
+    config: Annotated[Path | None, typer.Option(help="A recipe; left out, the default one.")] = None,
+    models: Annotated[str, typer.Option(help="champion and members of the recipe, as champion,prophet.")] = "champion",
+    seed: Annotated[int, typer.Option(help="The same inputs and seed give the same bytes.")] = 0,
+) -> None:
+    """Forecast as if standing at each cutoff, write the forecasts, and score them where there are actuals."""
+    from experiments import rolling
+
+    settings = load_settings()
+    with options.progress("backtesting", total=len(cutoffs.split(","))) as bar:
+        result = rolling.run(
+            rolling.Request(
+                counts=counts,
+                tickets=tickets,
+                drivers=drivers,
+                cutoffs=tuple(cutoffs.split(",")),
+                horizon=horizon,
+                country=country or settings.country,
+                zone=settings.timezone,
+                config=config,
+                models=tuple(name.strip() for name in models.split(",")),
+                seed=seed,
+                workers=settings.workers,
+            ),
+            out,
+            lambda done: bar(done, None),
+        )
+    print(result.round(4).to_string(index=False) if len(result) else f"no actuals after the cutoffs: forecasts only, in {out}")

@@ -1,0 +1,81 @@
+"""Commands that keep running: the demo, everything at once, and each process alone."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.settings import load_settings
+
+
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Run the main job, print forecasts and alerts as one JSON document, and end.")] = False,
+    data: Annotated[Path | None, typer.Option(help="A file of tickets; left out, the simulated city.")] = None,
+    as_of: Annotated[str, typer.Option(help="Last day known, as 2011-08-28; left out, yesterday (or the last day of the file).")] = "",
+    tz: Annotated[str, typer.Option(help="The city's time zone.")] = "",
+    country: Annotated[str, typer.Option(help="Whose holidays (ISO 3166), or none.")] = "",
+    scale: Annotated[float, typer.Option(help="Size of the simulated city; 1.0 is 12,000 tickets a day.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated city.")] = 0,
+) -> None:
+    """Set up a city, train, detect and serve: the main job from end to end."""
+    from service import demo as job
+
+    job.run(load_settings(), job.Wish(once, data, as_of, tz, country, scale, seed))
+
+
+def up() -> None:
+    """Run API, MLflow page and scheduler on this machine until Ctrl-C."""
+    from service.cli.options import console
+    from service.jobs import supervisor
+    from service.store import engine
+
+    settings = load_settings()
+    engine.upgrade(settings.store_url)
+    with supervisor.stop_signals() as stopped, supervisor.running(settings) as processes:
+        console.print(
+            f"API     http://{settings.host}:{settings.api_port}/docs\nMLflow  http://{settings.host}:{settings.mlflow_port}\nCtrl-C stops."
+        )
+        processes.watch(stopped)
+
+
+def api() -> None:
+    """Run the HTTP API alone."""
+    import uvicorn
+
+    from service.api.app import create_app
+    from service.jobs.supervisor import require_free
+
+    settings = load_settings()
+    require_free(settings.host, settings.api_port, "api_port")
+    uvicorn.run(create_app(settings), host=settings.host, port=settings.api_port, log_level="warning", access_log=False)
+
+
+def scheduler() -> None:
+    """Run the scheduler alone: nightly training, catch-up, detection after each ingest."""
+    import signal
+
+    from service.jobs import scheduler as job
+    from service.store import engine
+
+    settings = load_settings()
+    db = engine.open_engine(settings.store_url)
+    engine.require_current(db)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    job.run(db, settings)
+
+
+def mlflow() -> None:
+    """Run the MLflow page alone, on this machine only and without telemetry."""
+    from service.jobs.supervisor import require_free
+
+    settings = load_settings()
+    require_free(settings.host, settings.mlflow_port, "mlflow_port")
+    folder = settings.data_dir / "mlflow"
+    folder.mkdir(parents=True, exist_ok=True)
+    hosts = ",".join(f"{name}:{settings.mlflow_port}" for name in dict.fromkeys(("localhost", "127.0.0.1", settings.host)))
+    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_LOGGING_LEVEL": "WARNING"}
+    arguments = ["--backend-store-uri", settings.tracking_uri, "--default-artifact-root", (folder / "artifacts").resolve().as_uri()]
+    arguments += ["--host", settings.host, "--port", str(settings.mlflow_port), "--workers", "1", "--allowed-hosts", hosts]
+    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *arguments])

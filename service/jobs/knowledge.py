@@ -1,0 +1,74 @@
+"""What the store knows by the end of a day, as the library takes it."""
+
+from datetime import date
+
+import pandas as pd
+from sqlalchemy import Connection
+
+from forecasting import drivers as driver_tables
+from forecasting import panel
+from forecasting.detection.explain import Labels
+from forecasting.errors import InputError
+from forecasting.hierarchy import Tree
+from forecasting.models.base import Known
+from service.settings import Settings
+from service.store import areas, categories, counts, drivers
+
+OWN = "->*"  # added to the code of an inner category for tickets that are filed under it directly: counts stand at the leaves only
+
+
+def complete_until(conn: Connection, business_date: date) -> date:
+    """The last finished day with data.
+
+    Raises:
+        InputError: the store holds no count of a finished day.
+    """
+    span = counts.span(conn)
+    if span is None or span[0] > business_date:
+        raise InputError("the store holds no tickets of a finished day", "store", "load some with `weisu ingest FILE`")
+    return min(span[1], business_date)
+
+
+def known(conn: Connection, settings: Settings, until: date) -> Known:
+    """Counts, drivers and trees as they stand, up to the end of a day.
+
+    Raises:
+        InputError: there is no count by then.
+    """
+    table = counts.by_district(conn, until)
+    if table.empty:
+        raise InputError(f"no count by {until}", "store", "load tickets with `weisu ingest FILE`")
+    nodes = categories.frame(conn)
+    tree = Tree(dict(zip(nodes["code"], nodes["parent"], strict=True)))
+    inner = {above for code in table["category"].unique() for above in tree.path(code)[1:]} & set(table["category"])
+    if inner:
+        table["category"] = table["category"].where(~table["category"].isin(list(inner)), table["category"] + OWN)
+        tree = Tree({**tree.parents, **{code + OWN: code for code in inner}})
+    weather = drivers.frame(conn)
+    if not weather.empty:
+        issued = pd.to_datetime(weather["issued_at"])
+        weather["issued_at"] = issued.dt.tz_convert(settings.zone).dt.tz_localize(None) if issued.dt.tz is not None else issued
+    return Known(
+        panel.from_counts(table, until),
+        Tree.flat(areas.districts(conn)["code"]),
+        tree,
+        driver_tables.from_frame(weather).until(until) if not weather.empty else None,
+        settings.country,
+    )
+
+
+def labels(conn: Connection) -> Labels:
+    """Names of areas and categories for sentences."""
+    zh: dict[tuple[str, str], str] = {}
+    en: dict[tuple[str, str], str] = {}
+    for kind, frame in (("area", areas.frame(conn)), ("category", categories.frame(conn))):
+        keys = [(kind, str(code)) for code in frame["code"]]
+        zh |= dict(zip(keys, frame["zh"].astype(str), strict=True))
+        en |= dict(zip(keys, frame["en"].astype(str), strict=True))
+    return Labels(zh, en)
+
+
+def safety(conn: Connection) -> frozenset[str]:
+    """Codes of the categories of safety."""
+    frame = categories.frame(conn)
+    return frozenset(frame.loc[frame["safety"].astype(bool), "code"])

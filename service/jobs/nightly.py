@@ -1,0 +1,118 @@
+"""The night's work: train on what is known at the end of the business date, record, publish, watch."""
+
+import logging
+import multiprocessing
+import os
+import socket
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from sqlalchemy import Engine
+
+from experiments import night, recipes, tracking
+from experiments.night import Night
+from forecasting.errors import InputError
+from service.jobs import knowledge, watch
+from service.settings import Settings
+from service.store import engine, forecast_sets, runs
+
+WARM_UP = 7  # days before the first night from which a first, unpublished set forecasts, so that the newest week can be judged at once
+LEAST_DAYS = 28  # days of history below which nothing can be forecast: four weeks give each weekday four times
+LEASE = timedelta(hours=2)  # a training that takes longer is taken for dead: it needs minutes
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a night did.
+
+    Attributes:
+        run_id: in the ledger.
+        mlflow_run_id: in MLflow; None if it could not be reached.
+        cutoff: last day learnt from.
+        forecast_set_id: the published set.
+        night: scores and seconds.
+        watched: what detection did.
+    """
+
+    run_id: int
+    mlflow_run_id: str | None
+    cutoff: date
+    forecast_set_id: int
+    night: Night
+    watched: watch.Watched
+
+
+def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[[str], None] | None = None) -> Trained:
+    """Trains, records in MLflow, publishes in one transaction, and detects.
+
+    The first night also trains as of a week earlier, without publishing: what came in the last week is then judged by a forecast that
+    did not know it.
+
+    Args:
+        force: train although the night is done.
+        progress: told the name of each step.
+
+    Raises:
+        InputError: the store is empty or its history too short, the night is done, or another training is at work.
+    """
+    say = progress or (lambda _: None)
+    clock = settings.clock
+    business_date = clock.business_date()
+    with engine.reading(db) as conn:
+        cutoff = knowledge.complete_until(conn, business_date)
+        known = knowledge.known(conn, settings, cutoff)
+        needs_warm_up = forecast_sets.latest_before(conn, cutoff) is None
+    if len(known.panel.days) < LEAST_DAYS:
+        raise InputError(f"only {len(known.panel.days)} days of counts", "training", f"load at least {LEAST_DAYS} days with `weisu ingest FILE`")
+    with engine.writing(db) as conn:
+        run_id = runs.start(conn, business_date, f"{socket.gethostname()}:{os.getpid()}", clock.now(), LEASE, force)
+    try:
+        recipe = recipes.load()
+        with ProcessPoolExecutor(settings.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+            warm_up = cutoff - timedelta(days=WARM_UP)
+            if needs_warm_up and len(known.panel.days) - WARM_UP >= LEAST_DAYS:
+                say(f"first night: training as of {warm_up} to judge the last {WARM_UP} days")
+                earlier = night.train(known.at(warm_up), recipe, settings.horizon, executor=pool, progress=progress)
+                with engine.writing(db) as conn:
+                    forecast_sets.add(conn, **_row(earlier, run_id, None, warm_up), issued_at=clock.end_of(warm_up))
+            say(f"training on all days until {cutoff}")
+            result = night.train(known, recipe, settings.horizon, executor=pool, progress=progress)
+        say("recording the run in MLflow")
+        artifacts = settings.data_dir / "mlflow" / "artifacts"
+        mlflow_run_id = tracking.record(result, settings.tracking_uri, artifacts, {"business_date": f"{business_date}", "ledger_run": f"{run_id}"})
+        say("publishing")
+        with engine.writing(db) as conn:
+            set_id = forecast_sets.publish(conn, **_row(result, run_id, mlflow_run_id, cutoff), issued_at=clock.now())
+            runs.succeed(conn, run_id, clock.now(), mlflow_run_id, _summary(result))
+    except BaseException as error:
+        with engine.writing(db) as conn:
+            if (latest := runs.latest(conn, business_date)) and latest.id == run_id and latest.status == runs.RUNNING:
+                runs.fail(conn, run_id, clock.now(), f"{type(error).__name__}: {error}"[:500])
+        raise
+    say("detecting")
+    watched = watch.run(db, settings)
+    log.info("night.done", extra={"run": run_id, "cutoff": f"{cutoff}", "seconds": round(result.seconds["total"], 1)})
+    return Trained(run_id, mlflow_run_id, cutoff, set_id, result, watched)
+
+
+def _row(result: Night, run_id: int, mlflow_run_id: str | None, cutoff: date) -> dict[str, Any]:
+    forecasts = result.forecast_set
+    return {
+        "run_id": run_id,
+        "mlflow_run_id": mlflow_run_id,
+        "cutoff": cutoff,
+        "horizon": int(forecasts.meta["horizon"]),
+        "rows": len(forecasts.frame),
+        "blob": forecasts.to_parquet(),
+    }
+
+
+def _summary(result: Night) -> dict[str, object]:
+    """What the ledger keeps of the scores: champion and baselines by level."""
+    kept = result.scores[["model", "level", "WRMSSE", "WAPE", "WQL", "cover80", "cover90", "bias"]] if len(result.scores) else result.scores
+    return {"scores": kept.round(4).to_dict("records"), "seconds": result.seconds, "peak_mb": round(result.peak_mb)}

@@ -1,0 +1,159 @@
+"""The supervisor: API, MLflow page and scheduler as processes of one machine, started in order and stopped cleanly."""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from types import FrameType
+
+import httpx
+
+from forecasting.errors import InputError
+from service.settings import Settings
+
+STOP_SECONDS = 10.0  # from the polite signal to the kill
+CALM_SECONDS = 60.0  # a process that has run so long starts anew at once; one that dies sooner waits
+LONGEST_PAUSE = 60.0  # seconds between two starts of a process that keeps dying
+READY_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Child:
+    name: str
+    command: Sequence[str]
+    process: subprocess.Popen[bytes]
+    started: float
+    pause: float = 1.0
+    again_at: float | None = None
+
+
+@dataclass
+class Processes:
+    """The running processes."""
+
+    environment: Mapping[str, str]
+    children: list[_Child] = field(default_factory=list)
+
+    def start(self, name: str, command: Sequence[str]) -> None:
+        """Starts a process; see `watch` for what happens when it dies."""
+        self.children.append(_Child(name, command, self._spawn(command), time.monotonic()))
+
+    def _spawn(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        # A session of its own: Ctrl-C reaches the supervisor alone, which then stops the others in order.
+        return subprocess.Popen(
+            [sys.executable, "-m", "service.cli", *command], env=dict(self.environment), start_new_session=True, stdin=subprocess.DEVNULL
+        )
+
+    def failed(self) -> str | None:
+        """Name of a process that has ended."""
+        return next((c.name for c in self.children if c.process.poll() is not None), None)
+
+    def watch(self, stopped: Callable[[], bool]) -> None:
+        """Starts dead processes anew, with growing pauses, until `stopped` says so."""
+        while not stopped():
+            now = time.monotonic()
+            for child in self.children:
+                if child.process.poll() is None:
+                    continue
+                if child.again_at is None:
+                    child.pause = 1.0 if now - child.started > CALM_SECONDS else min(child.pause * 2, LONGEST_PAUSE)
+                    child.again_at = now + child.pause
+                    log.error("process.died", extra={"process": child.name, "code": child.process.returncode, "again_in": child.pause})
+                elif now >= child.again_at:
+                    child.process, child.started, child.again_at = self._spawn(child.command), now, None
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """Stops all, the last started first; what does not end in time is killed with all that it started."""
+        for child in reversed(self.children):
+            if child.process.poll() is None:
+                child.process.terminate()
+        end = time.monotonic() + STOP_SECONDS
+        for child in reversed(self.children):
+            try:
+                child.process.wait(max(end - time.monotonic(), 0.1))
+            except subprocess.TimeoutExpired:
+                log.warning("process.killed", extra={"process": child.name})
+            with suppress(ProcessLookupError):
+                os.killpg(child.process.pid, signal.SIGKILL)
+            child.process.wait()
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[Processes]:
+    """MLflow page, API and scheduler, up and answering; stopped when the block ends.
+
+    Raises:
+        InputError: a port is in use, or a process ends or does not answer in time.
+    """
+    for port, name in ((settings.api_port, "api_port"), (settings.mlflow_port, "mlflow_port")):
+        require_free(settings.host, port, name)
+    processes = Processes(os.environ | environment(settings))
+    try:
+        processes.start("mlflow", ["mlflow"])
+        processes.start("api", ["api"])
+        _wait(processes, f"http://{settings.host}:{settings.mlflow_port}/health")
+        _wait(processes, f"http://{settings.host}:{settings.api_port}/livez")
+        processes.start("scheduler", ["scheduler"])
+        yield processes
+    finally:
+        processes.stop()
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], bool]]:
+    """Turns SIGINT and SIGTERM into a question: has one come?"""
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables, so that every process has the same."""
+    values = settings.model_dump()
+    return {f"WEISU_{name.upper()}": str(value.resolve() if name == "data_dir" else value) for name, value in values.items()}
+
+
+def require_free(host: str, port: int, setting: str) -> None:
+    """Raises InputError if a port is in use."""
+    if not is_free(host, port):
+        raise InputError(f"port {port} is in use", host, f"stop what uses it or set WEISU_{setting.upper()} to another one")
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether one can listen on a port."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _wait(processes: Processes, url: str) -> None:
+    end = time.monotonic() + READY_SECONDS
+    while time.monotonic() < end:
+        if dead := processes.failed():
+            raise InputError(f"the process '{dead}' ended at once", "start", "its message stands above")
+        with suppress(httpx.TransportError):
+            if httpx.get(url, timeout=2).status_code == httpx.codes.OK:
+                return
+        time.sleep(0.1)
+    raise InputError(f"no answer within {READY_SECONDS:.0f} s", url, "look at the log above")

@@ -1,0 +1,123 @@
+"""The watch: every finished day against the forecast as it was published, and the coming days against the last four weeks."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import Engine
+
+from forecasting import distribution
+from forecasting.detection import seasonal, spike
+from forecasting.detection.finding import SEASONAL, SPIKE
+from forecasting.forecast_set import ForecastSet
+from forecasting.models.base import Known
+from service.alerting import lifecycle
+from service.jobs import knowledge
+from service.settings import Settings
+from service.store import day_scores, engine, forecast_sets
+
+RECENT = 28  # days that coming days are compared with: four whole weeks
+LOOK_BACK = 28  # finished days at most that are caught up after an outage
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What one pass did.
+
+    Attributes:
+        days: finished days that were scored.
+        raised, followed, resolved: alerts.
+    """
+
+    days: tuple[date, ...]
+    raised: int
+    followed: int
+    resolved: int
+
+
+def run(db: Engine, settings: Settings) -> Watched:
+    """Scores the finished days that are not yet scored (and the newest again), and carries the alerts over them.
+
+    Each day is one transaction. A second pass over the same data changes nothing.
+
+    Raises:
+        InputError: the store holds no counts.
+    """
+    with engine.reading(db) as conn:
+        until = knowledge.complete_until(conn, settings.clock.business_date())
+        known = knowledge.known(conn, settings, until)
+        labels, safety = knowledge.labels(conn), knowledge.safety(conn)
+        scored = day_scores.newest(conn)
+    first = max(scored, until - timedelta(days=LOOK_BACK)) if scored else until - timedelta(days=LOOK_BACK)
+    done: list[date] = []
+    total = lifecycle.Applied()
+    sets: dict[int, pd.DataFrame] = {}
+    for day in (first + timedelta(days=k) for k in range((until - first).days + 1)):
+        with engine.reading(db) as conn:
+            before = forecast_sets.latest_before(conn, day)
+        if before is None or (day - before.cutoff).days > before.horizon:
+            continue
+        if before.id not in sets:
+            sets[before.id] = ForecastSet.from_parquet(before.blob).frame
+        nodes = _observed(known, sets[before.id], day)
+        if nodes.empty:
+            continue
+        found = spike.detect(day, nodes, known.areas, known.categories, labels, safety, settings.false_alerts_per_day)
+        with engine.writing(db) as conn:
+            day_scores.put(conn, day, before.id, _scores(nodes))
+            total = _add(total, lifecycle.apply(conn, SPIKE, found, day, settings.clock.now(), before.id, known.areas))
+        done.append(day)
+    with engine.reading(db) as conn:
+        pointer = forecast_sets.pointer(conn)
+        current = forecast_sets.get(conn, pointer) if pointer is not None else None
+    if current is not None and current.cutoff == until:
+        coming = _coming(known, ForecastSet.from_parquet(current.blob).frame, current.horizon)
+        rises = seasonal.detect(until, *coming, known.areas, known.categories, labels)
+        with engine.writing(db) as conn:
+            total = _add(total, lifecycle.apply(conn, SEASONAL, rises, until, settings.clock.now(), current.id, known.areas))
+    return Watched(tuple(done), total.raised, total.followed, total.resolved)
+
+
+def _add(one: lifecycle.Applied, other: lifecycle.Applied) -> lifecycle.Applied:
+    return lifecycle.Applied(one.raised + other.raised, one.followed + other.followed, one.resolved + other.resolved)
+
+
+def _observed(known: Known, forecast: pd.DataFrame, day: date) -> pd.DataFrame:
+    """What came on a day beside what was forecast for it: `area, category, observed, mean, dispersion`; missing nodes are left out."""
+    at = known.panel.days.get_loc(pd.Timestamp(day))
+    came = known.hierarchy.nodes[["area", "category"]].assign(observed=known.counts[:, at])
+    rows = forecast.loc[forecast["date"] == pd.Timestamp(day), ["area", "category", "mean", "dispersion"]]
+    # A node of the forecast that no ticket has named since is not in the panel: nothing came.
+    merged = rows.merge(came, on=["area", "category"], how="left", indicator=True)
+    merged["observed"] = merged["observed"].where(merged.pop("_merge") == "both", 0.0)
+    return merged.dropna(subset="observed").reset_index(drop=True)
+
+
+def _scores(nodes: pd.DataFrame) -> pd.DataFrame:
+    mean, dispersion, observed = (nodes[c].to_numpy(float) for c in ("mean", "dispersion", "observed"))
+    return pd.DataFrame(
+        {
+            "area": nodes["area"],
+            "category": nodes["category"],
+            "observed": observed.astype(int),
+            "expected": mean,
+            "p_value": distribution.tail(mean, dispersion, observed),
+            "pit": distribution.mid_pit(mean, dispersion, observed),
+        }
+    )
+
+
+def _coming(known: Known, forecast: pd.DataFrame, horizon: int) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Nodes with their recent level, and the forecast's means and dispersions [M, H]."""
+    nodes = known.hierarchy.nodes[["area", "category"]]
+    window = known.counts[:, -RECENT:]
+    there = ~np.isnan(window)
+    recent = np.where(there, window, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+    ordered = forecast.sort_values(["area", "category", "horizon"])
+    first = ordered[ordered["horizon"] == 1]
+    place = pd.MultiIndex.from_frame(nodes).get_indexer(pd.MultiIndex.from_frame(first[["area", "category"]]))
+    inside = place >= 0
+    frame = first.loc[inside, ["area", "category"]].assign(recent=recent[place[inside]]).reset_index(drop=True)
+    means, dispersion = (ordered[c].to_numpy(float).reshape(-1, horizon)[inside] for c in ("mean", "dispersion"))
+    return frame, means, dispersion
