@@ -78,4 +78,4 @@ def fault_table(planned: list[Fault], start: date, end: date) -> pd.DataFrame:
     rows.append(("blank_district", "", "", midnight, over, BLANK_SHARE, "tickets without a district"))
     rows = sorted((row for row in rows if row[4] > midnight and row[3] < over), key=lambda row: (row[3], row[0]))
     table = pd.DataFrame([(f"F{i:03d}", *row) for i, row in enumerate(rows, 1)], columns=COLUMNS)
-    return table.astype({"start": "datetime64[s]", "end": "datetime64[s]", "amount": float})
+    return table.astype({"start": "datetime64[us]", "end": "datetime64[us]", "amount": float})

@@ -208,7 +208,7 @@ def incident_table(planned: list[Incident], days: pd.DatetimeIndex, weather: Wea
     rows = sorted((row for row in rows if row[6] >= first and row[4] <= last), key=lambda row: (row[4], row[0], row[1]))
     table = pd.DataFrame([(f"I{i:04d}", *row) for i, row in enumerate(rows, 1)], columns=COLUMNS)
     return table.astype(
-        {"onset": "datetime64[s]", "peak": "datetime64[s]", "end": "datetime64[s]", "multiplier": float, "announced": bool, "planted": bool}
+        {"onset": "datetime64[us]", "peak": "datetime64[us]", "end": "datetime64[us]", "multiplier": float, "announced": bool, "planted": bool}
     )
 
 
@@ -268,7 +268,7 @@ def event_drivers(planned: list[Incident], start: date, end: date) -> pd.DataFra
     for name, code, value in parts:
         seen = pd.DataFrame({"name": name, "date": observed, "value": value[: len(observed)], "district": code, "issued_at": pd.NaT})
         told = pd.DataFrame({"name": name, "date": announced_days, "value": value[place], "district": code, "issued_at": issued})
-        frames += [part.astype({"name": "str", "district": "str", "date": "datetime64[s]", "issued_at": "datetime64[s]"}) for part in (seen, told)]
+        frames += [part.astype({"name": "str", "district": "str", "date": "datetime64[us]", "issued_at": "datetime64[us]"}) for part in (seen, told)]
     return pd.concat(frames, ignore_index=True)
 
 

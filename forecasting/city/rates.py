@@ -35,7 +35,7 @@ NO_FESTIVAL_DIP = ("FIRE", "TOUR", "HEAT", "NOISE_S")
 HEAT_OFF, HEAT_TRIAL, HEAT_RISE, HEAT_REGULAR, HEAT_SURGE, HEAT_SETTLE = 0.12, 2.0, 0.45, 1.7, 4.3, 9.0
 HEAT_AFTER, HEAT_FADE = 1.2, 3.0
 HEAT_COLD, HEAT_MILD, HEAT_DROP = 0.045, 2.0, 0.05  # per ℃ below 2 ℃, per ℃ of a two-day drop
-HEAT_LIMITS, HEAT_DROP_LIMIT = (0.6, 1.6), 12.0
+HEAT_LIMITS, HEAT_DROP_LIMIT = (0.65, 1.4), 8.0
 
 RECODING = date(2025, 4, 1)  # from this day part of PROP is filed elsewhere
 RECODED_SHARE, RECODED_FROM, RECODED_TO = 0.30, "PROP", ("ELEV", "PARK")
@@ -158,7 +158,7 @@ def annual_shapes(days: pd.DatetimeIndex, table: pd.DataFrame) -> dict[str, Floa
         "AIR": warm,
         "CONSUM": 1 + 0.10 * shopping_week,
         "FOOD": warm,
-        "LABOR": 1 + 0.55 * np.exp(-0.5 * ((lunar + 15) / 7.0) ** 2),
+        "LABOR": 1 + 0.55 * np.exp(-0.5 * ((lunar + 14) / 5.0) ** 2),
         "EDU": 1 + 1.1 * _hump(days, (5, 15), 10) + 0.8 * _hump(days, (8, 25), 7),
         "HEALTH": 1 + 0.35 * _hump(days, (1, 1), 20),
         "TOUR": warm,

@@ -145,7 +145,7 @@ def _count_table(parts: list[Columns], days: pd.DatetimeIndex) -> pd.DataFrame:
         {
             "district": pd.Index(PLACES, dtype="str").take(district),
             "category": pd.Index(ALL_CODES, dtype="str").take(category),
-            "date": days.to_numpy().astype("datetime64[s]")[day],
+            "date": days.to_numpy().astype("datetime64[us]")[day],
             "hour": hour.astype(np.int64),
             "count": count.astype(np.int64),
         }
@@ -159,7 +159,7 @@ def _truth_table(rates: npt.NDArray[np.float64], raised: npt.NDArray[np.float64]
         {
             "district": pd.Index(DISTRICT_CODES, dtype="str").take(district),
             "category": pd.Index(ALL_CODES, dtype="str").take(category),
-            "date": days.to_numpy().astype("datetime64[s]")[day],
+            "date": days.to_numpy().astype("datetime64[us]")[day],
             "rate_without_incidents": rates[listed],
             "rate_with_incidents": raised[listed],
         }

@@ -164,7 +164,7 @@ def ticket_table(rows: Rows, end: date, faults: list[Fault]) -> pd.DataFrame:
     for fault in faults:
         if fault.kind == "duplicate_file" and fault.day < end:
             again = table[(rows.created >= _second(fault.day)) & (rows.created < _second(fault.day + timedelta(days=1)))]
-            parts.append(again.assign(received_at=np.datetime64(datetime.combine(fault.day + timedelta(days=1), time(9)), "s")))
+            parts.append(again.assign(received_at=np.datetime64(datetime.combine(fault.day + timedelta(days=1), time(9)), "us")))
     return pd.concat(parts, ignore_index=True) if len(parts) > 1 else table
 
 
@@ -173,7 +173,7 @@ def _second(day: date) -> int:
 
 
 def _moments(seconds: Ints) -> npt.NDArray[np.datetime64]:
-    return seconds.astype("datetime64[s]")
+    return seconds.astype("datetime64[s]").astype("datetime64[us]")
 
 
 def _take(texts: list[str], places: Ints) -> pd.Series:

@@ -148,4 +148,4 @@ def _forecast_errors(seed: int, issues: pd.DatetimeIndex) -> tuple[Floats, Float
 
 def _frame(name: str, days: object, values: Floats, district: object, issued: object = None) -> pd.DataFrame:
     frame = pd.DataFrame({"name": name, "date": days, "value": values.round(2), "district": district, "issued_at": issued})
-    return frame.astype({"name": "str", "district": "str", "date": "datetime64[s]", "issued_at": "datetime64[s]"})
+    return frame.astype({"name": "str", "district": "str", "date": "datetime64[us]", "issued_at": "datetime64[us]"})
