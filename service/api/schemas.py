@@ -93,7 +93,7 @@ class ForecastRow(Model):
     q05: float = Field(description="5 % quantile, tickets.", examples=[101])
     q10: float = Field(description="10 % quantile, tickets.", examples=[106])
     q25: float = Field(description="25 % quantile, tickets.", examples=[116])
-    q50: float = Field(description="Median, tickets.", examples=[128])
+    q50: float = Field(description="50 % quantile (median), tickets.", examples=[128])
     q75: float = Field(description="75 % quantile, tickets.", examples=[140])
     q90: float = Field(description="90 % quantile, tickets.", examples=[151])
     q95: float = Field(description="95 % quantile, tickets.", examples=[158])

@@ -1,0 +1,116 @@
+"""Who may ask what. The walk goes over every operation that the OpenAPI document names, so that a new one cannot be forgotten."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from api_city import NOW, Ask, City
+from fastapi.testclient import TestClient
+
+from service.store import keys
+from service.store.engine import writing
+
+OUTSIDE = {"/livez", "/readyz", "/"}
+
+
+def operations(client: TestClient) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Method, path with its parameters filled in, and description of every operation."""
+    for path, item in client.get("/openapi.json").json()["paths"].items():
+        for method, operation in item.items():
+            yield method, path.replace("{alert_id}", "a"), operation
+
+
+def guarded(client: TestClient) -> list[tuple[str, str, dict[str, Any]]]:
+    return [(method, path, operation) for method, path, operation in operations(client) if path not in OUTSIDE]
+
+
+def is_problem(answer: httpx.Response, status: int) -> bool:
+    return answer.status_code == status and answer.headers["content-type"] == "application/problem+json" and answer.json()["status"] == status
+
+
+def test_every_path_below_v1_and_no_other_needs_a_key(client: TestClient) -> None:
+    assert len(guarded(client)) >= 10
+    for method, path, operation in operations(client):
+        assert path.startswith("/v1/") == ("security" in operation), (method, path)
+        assert path.startswith("/v1/") == (path not in OUTSIDE), (method, path)
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic d2Vpc3U6eA==", "Bearer weisu_x", "weisu_0123456789_x"])
+def test_nothing_is_told_without_a_key(client: TestClient, header: str | None) -> None:
+    for method, path, _ in guarded(client):
+        answer = client.request(method, path, headers={} if header is None else {"Authorization": header})
+        assert is_problem(answer, 401), (method, path, answer.text)
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
+
+
+def test_a_revoked_key_opens_nothing(city: City, ask: TestClient) -> None:
+    assert ask.get("/v1/status").status_code == 200
+    with writing(city.engine) as conn:
+        for key in keys.list_keys(conn):
+            keys.revoke(conn, key.id, NOW)
+    for method, path, _ in guarded(ask):
+        assert is_problem(ask.request(method, path), 401), (method, path)
+
+
+def test_a_key_opens_what_its_scope_says_and_nothing_else(city: City, ask_as: Ask) -> None:
+    city.alert("a")
+    for scope in keys.SCOPES:
+        client = ask_as(scope)
+        for method, path, operation in guarded(client):
+            (needed,) = [scheme["key"] for scheme in operation["security"]]
+            answer = client.request(method, path)
+            if not needed or scope in needed or scope == "admin" or (scope == "alerts:write" and needed == ["alerts:read"]):
+                assert answer.status_code in (200, 409), (scope, method, path, answer.text)  # 409: another key resolved it before
+            else:
+                assert is_problem(answer, 403), (scope, method, path)
+                assert f'scope="{needed[0]}"' in answer.headers["WWW-Authenticate"]
+                assert needed[0] in answer.json()["detail"]
+
+
+def test_a_limited_key_gets_no_foreign_district_anywhere(city: City, ask_as: Ask) -> None:
+    city.alert("a", area="110105")
+    client = ask_as(*keys.SCOPES[:3], districts=["110108"])
+    for method, path, operation in guarded(client):
+        asked = {parameter["name"] for parameter in operation.get("parameters", [])}
+        if "{alert_id}" in path or path.startswith("/v1/alerts/a"):
+            assert is_problem(client.request(method, path), 403), (method, path)
+        for name in asked & {"area", "district", "street"}:
+            for foreign in ("110105", "110105A", "UNKNOWN", "ALL", "110108,110105"):
+                answer = client.request(method, path, params={name: foreign})
+                assert is_problem(answer, 403), (method, path, foreign)
+                assert "110108" in answer.json()["detail"]
+
+
+def test_without_a_district_a_limited_key_gets_its_own(city: City, ask_as: Ask) -> None:
+    for number, area in enumerate(["110105", "110105B", "110108", "ALL", "UNKNOWN"]):
+        city.alert(f"a{number}", area=area, level="red" if area == "110108" else "blue")
+    client = ask_as("forecasts:read", "alerts:read", districts=["110105"])
+    assert {row["district"] for row in client.get("/v1/districts").json()["items"]} == {"110105"}
+    assert {row["area"] for row in client.get("/v1/counts").json()["items"]} == {"110105"}
+    assert {row["area"] for row in client.get("/v1/forecasts").json()["items"]} == {"110105"}
+    assert {row["area"] for row in client.get("/v1/alerts").json()["items"]} == {"110105", "110105B"}
+    status = client.get("/v1/status").json()
+    assert status["open_alerts"] == {"blue": 2, "yellow": 0, "orange": 0, "red": 0}
+    assert status["city_state"] == "blue"
+
+
+def test_a_limited_key_may_ask_for_a_street_of_its_own(ask_as: Ask) -> None:
+    client = ask_as("forecasts:read", districts=["110105"])
+    assert {row["area"] for row in client.get("/v1/forecasts", params={"street": "110105A"}).json()["items"]} == {"110105A"}
+
+
+def test_of_the_districts_concerned_a_limited_key_sees_its_own(city: City, ask_as: Ask) -> None:
+    concerned = [{"code": "110108", "observed": 9.0, "expected": 1.0}, {"code": "110105", "observed": 5.0, "expected": 1.0}]
+    city.alert("a", area="110105", districts=concerned)
+    client = ask_as("alerts:read", districts=["110105"])
+    assert [one["district"] for one in client.get("/v1/alerts/a").json()["districts"]] == ["110105"]
+
+
+def test_a_limited_key_acts_on_its_own_district(city: City, ask_as: Ask) -> None:
+    city.alert("a", area="110105B")
+    assert ask_as("alerts:write", districts=["110105"]).post("/v1/alerts/a/ack").status_code == 200
+
+
+def test_the_key_is_checked_before_the_question(client: TestClient) -> None:
+    assert client.get("/v1/forecasts", params={"from": "rubbish", "area": "nowhere"}).status_code == 401

@@ -1,0 +1,121 @@
+"""What only a real server and a real process can show."""
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from api_city import City
+
+from forecasting.errors import InputError
+from service.api.app import create_app
+from service.settings import Settings
+from service.store.engine import writing
+
+
+@pytest.fixture
+def address(city: City) -> Iterator[str]:
+    """A server on a free port of this machine."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(create_app(city.settings), log_level="critical"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_a_real_server_answers(city: City, address: str) -> None:
+    city.alert("a")
+    key = {"Authorization": f"Bearer {city.key()}"}
+    with httpx.Client(base_url=address) as client:
+        assert client.get("/livez").json() == {"status": "alive"}
+        assert client.get("/readyz").json() == {"status": "ready"}
+        assert client.get("/v1/forecasts").status_code == 401
+        assert len(client.get("/v1/forecasts", headers=key).json()["items"]) == 27
+        assert len(client.get("/v1/forecasts", params={"format": "csv"}, headers=key).text.splitlines()) == 28
+        assert client.post("/v1/alerts/a/ack", json={"note": "x"}, headers=key).json()["status"] == "acknowledged"
+
+
+def test_a_real_server_turns_a_huge_body_away_and_lives_on(city: City, address: str) -> None:
+    city.alert("a")
+    key = {"Authorization": f"Bearer {city.key()}"}
+    with httpx.Client(base_url=address, headers=key) as client:
+        answer = client.post("/v1/alerts/a/ack", content=b"x" * 1_000_000, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 413
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert client.get("/v1/alerts/a").json()["status"] == "open"
+
+
+def test_a_fault_of_ours_leaves_no_trace_in_the_answer_of_a_real_server(city: City, address: str) -> None:
+    key = {"Authorization": f"Bearer {city.key()}"}
+    with writing(city.engine) as conn:
+        conn.exec_driver_sql("update categories set safety = 'perhaps'")
+    answer = httpx.get(f"{address}/v1/categories", headers=key)
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "Traceback" not in answer.text
+    assert "perhaps" not in answer.text
+
+
+def test_many_readers_at_once_get_whole_answers(city: City, address: str) -> None:
+    key = {"Authorization": f"Bearer {city.key()}"}
+    answers: list[tuple[int, int]] = []
+
+    def read() -> None:
+        with httpx.Client(base_url=address, headers=key) as client:
+            for path, rows in (("/v1/forecasts", 27), ("/v1/counts", 252), ("/v1/districts", 3)):
+                answers.append((len(client.get(path).json()["items"]), rows))
+
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == 24
+    assert all(got == rows for got, rows in answers)
+
+
+PROGRAM = """
+import sys
+from service.api.app import create_app
+create_app()
+print(sorted({"mlflow", "lightgbm", "prophet", "cmdstanpy", "sklearn"} & sys.modules.keys()))
+"""
+
+
+def test_the_api_loads_no_model_library(city: City) -> None:
+    environment = {"WEISU_DATA_DIR": str(city.settings.data_dir)}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_without_a_database_it_does_not_start_and_says_why(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="weisu db upgrade"):
+        create_app(Settings(data_dir=tmp_path))
+
+
+def test_on_an_old_database_it_does_not_start_and_says_why(city: City) -> None:
+    with writing(city.engine) as conn:
+        conn.exec_driver_sql("delete from alembic_version")
+    with pytest.raises(InputError, match="weisu db upgrade"):
+        create_app(city.settings)
+
+
+def test_on_a_file_that_is_no_database_it_does_not_start_and_says_why(tmp_path: Path) -> None:
+    (tmp_path / "weisu.db").write_text("this is a letter to the mayor\n" * 100)
+    with pytest.raises(InputError) as refused:
+        create_app(Settings(data_dir=tmp_path))
+    assert "\n" not in str(refused.value)
+    assert "WEISU_DATABASE_URL" in str(refused.value)
