@@ -3,33 +3,40 @@
 from zoneinfo import ZoneInfo
 
 import pandas as pd
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from service.store import bulk
+from service.store.ingests import Totals
 from service.store.schema import drivers
 
 _KEY = ["name", "area", "day", "issued_at", "observed"]
 _CITY = "ALL"
 
 
-def put(conn: Connection, frame: pd.DataFrame, ingest_id: int) -> int:
-    """Inserts values or replaces those there are.
+def put(conn: Connection, frame: pd.DataFrame, ingest_id: int) -> Totals:
+    """Inserts values or replaces those there are. Of several for the same key the last counts.
 
     Args:
         frame: `name, date, value, district, issued_at, observed`: `district` is missing for the whole city; `issued_at` is the moment of
             the forecast, for an observation the end of its day.
-    Returns:
-        How many of the values are new.
     """
-    rows = frame.rename(columns={"date": "day", "district": "area"}).assign(ingest_id=ingest_id)
+    rows = frame.rename(columns={"date": "day", "district": "area"})
     rows["area"] = rows["area"].fillna(_CITY)
     rows = rows.drop_duplicates(_KEY, keep="last")
-    size = select(func.count()).select_from(drivers)
-    known = conn.execute(size).scalar_one()
+    if rows.empty:
+        return Totals(unchanged=len(frame))
+    c = drivers.c
+    there = select(c.name, c.area, c.day, c.issued_at, c.observed, c.value.label("stored"))
+    stored = bulk.read(conn, there.where(c.day.between(rows["day"].min().date(), rows["day"].max().date())))
+    rows = rows.merge(stored, on=_KEY, how="left", indicator="found")
+    new, differs = rows["found"].eq("left_only"), rows["found"].eq("both") & rows["value"].ne(rows["stored"])
+
     statement = bulk.upsert(conn, drivers)
-    new = {name: statement.excluded[name] for name in ("value", "ingest_id")}
-    bulk.run_many(conn, statement.on_conflict_do_update(index_elements=_KEY, set_=new), drivers, rows[[*_KEY, "value", "ingest_id"]])
-    return conn.execute(size).scalar_one() - known
+    given = {name: statement.excluded[name] for name in ("value", "ingest_id")}
+    changed = rows.loc[new | differs, [*_KEY, "value"]].assign(ingest_id=ingest_id)
+    bulk.run_many(conn, statement.on_conflict_do_update(index_elements=_KEY, set_=given), drivers, changed)
+    added, replaced = int(new.sum()), int(differs.sum())
+    return Totals(added, replaced, len(frame) - added - replaced)
 
 
 def frame(conn: Connection, zone: ZoneInfo | None = None) -> pd.DataFrame:

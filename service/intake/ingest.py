@@ -1,0 +1,294 @@
+"""Bringing a file in: recognise it, check all of it, then store it.
+
+1. Read the header: which table it is (`columns`), in which encoding (`files`).
+2. Read the rows batch by batch (`normalise`): wrong ones are listed with line and reason, those later than the clock are left out.
+3. Tickets go to the staging table; other tables are small enough to be held.
+4. Only when the file has been read to its end, it is applied. Until then nothing has changed, and a file that turns out to be damaged changes
+   nothing.
+"""
+
+import csv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import Engine
+
+from forecasting.errors import InputError
+from service.clock import Clock
+from service.intake import city_tables, files, normalise
+from service.intake.files import TableFile
+from service.intake.nodes import Nodes
+from service.store import areas, categories, counts, drivers, ingests, tickets
+from service.store.engine import reading, writing
+from service.store.ingests import Totals
+
+BASELINE_ROWS = 200_000  # counts that one transaction writes: a second or two
+
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a file brought.
+
+    Attributes:
+        kind: tickets, counts, drivers, areas or categories.
+        name: the file's name without its folder.
+        rows: rows of the file, those rejected and left out included.
+        added, changed, unchanged: rows that were new, that changed what was stored, that did not.
+        rejected, later: rows that are wrong; rows later than the clock, left out.
+        first_day, last_day: of the rows taken; None for areas and categories.
+        new_areas, new_categories: codes met for the first time.
+        rejects_path: the list of rejected rows, if there are any and it was wanted.
+    """
+
+    kind: str
+    name: str
+    ingest_id: int
+    rows: int
+    added: int
+    changed: int
+    unchanged: int
+    rejected: int
+    later: int
+    first_day: date | None
+    last_day: date | None
+    new_areas: tuple[str, ...]
+    new_categories: tuple[str, ...]
+    rejects_path: Path | None
+
+
+def ingest(engine: Engine, path: Path, clock: Clock, progress: Progress | None = None, rejects_dir: Path | None = None) -> Report:
+    """Brings in a file of tickets, counts, drivers, areas or categories; which of them it is, its columns tell.
+
+    A file can be brought in again at any time: what is stored already counts as unchanged.
+
+    Args:
+        progress: called with rows done and rows in all (None while unknown); reading and storing are half a row each.
+        rejects_dir: folder for `rejects-<ingest id>.csv` (line, reason, ticket_id); None: they are only counted.
+    Raises:
+        InputError: the file cannot be read, is no known table, or has no row that is right. Nothing is stored then.
+    """
+    file = files.open_table(path)
+    with reading(engine) as conn:
+        trees = _Trees(Nodes(areas.frame(conn)), Nodes(categories.frame(conn)))
+    work = _Work(engine, file, clock, trees, file.layout.kind, progress, rejects_dir)
+    return {"tickets": _tickets, "counts": _counts, "drivers": _drivers, "areas": _city_table}[work.kind](work)
+
+
+@dataclass(frozen=True)
+class _Trees:
+    areas: Nodes
+    categories: Nodes
+
+
+@dataclass
+class _Work:
+    """An ingest under way: what it reads, and what it has counted so far."""
+
+    engine: Engine
+    file: TableFile
+    clock: Clock
+    trees: _Trees
+    kind: str
+    progress: Progress | None
+    rejects_dir: Path | None
+    rows: int = 0
+    stored: int = 0
+    rejected: int = 0
+    later: int = 0
+    first_day: pd.Timestamp | None = None
+    last_day: pd.Timestamp | None = None
+    first_reject: str = ""
+    rejects_path: Path | None = None
+    joined: tuple[list[str], list[str]] = field(default_factory=lambda: ([], []))
+
+    @contextmanager
+    def opened(self, note: str | None = None) -> Iterator[int]:
+        """The ingest's row in the ledger; closed as failed, with nothing staged, if the block raises."""
+        with writing(self.engine) as conn:
+            ingest_id = ingests.begin(conn, self.kind, self.file.path.name, self.clock.now(), self.file.sha256, note)
+        error = "interrupted"
+        done = False
+        try:
+            yield ingest_id
+            done = True
+        except InputError as problem:
+            error = str(problem)
+            raise
+        finally:
+            if not done:
+                tickets.discard(self.engine, ingest_id)
+                with writing(self.engine) as conn:
+                    ingests.finish(conn, ingest_id, self.clock.now(), ingests.FAILED, error)
+
+    def count(self, batch: files.Batch, rows: normalise.Rows, ingest_id: int, day: str = "day") -> None:
+        """Adds a batch to what is counted, and lists its rejects."""
+        self.rows += len(batch.lines) + len(batch.broken)
+        self.rejected += len(rows.rejects)
+        self.later += rows.later
+        if len(rows.kept):
+            first, last = rows.kept[day].min(), rows.kept[day].max()
+            self.first_day = first if self.first_day is None else min(self.first_day, first)
+            self.last_day = last if self.last_day is None else max(self.last_day, last)
+        if len(rows.rejects):
+            if not self.first_reject:
+                self.first_reject = f"line {rows.rejects['line'].iloc[0]}: {rows.rejects['reason'].iloc[0]}"
+            self._list(rows.rejects, ingest_id)
+        self.tell()
+
+    def tell(self) -> None:
+        if self.progress:
+            self.progress((self.rows + self.stored) // 2, self.file.total)
+
+    def check(self) -> None:
+        """Raises InputError if no row is right."""
+        if self.rows == 0:
+            raise InputError("has no rows", str(self.file.path))
+        if self.rejected == self.rows:
+            raise InputError(f"all {self.rows} rows are wrong ({self.first_reject})", str(self.file.path), "correct them and send the file again")
+
+    def report(self, ingest_id: int, totals: Totals) -> Report:
+        """Closes the ingest."""
+        with writing(self.engine) as conn:
+            ingests.finish(conn, ingest_id, self.clock.now())
+        if self.progress:
+            self.progress(self.rows, self.rows)
+        return Report(
+            kind=self.kind,
+            name=self.file.path.name,
+            ingest_id=ingest_id,
+            rows=self.rows,
+            added=totals.added,
+            changed=totals.changed,
+            unchanged=totals.unchanged,
+            rejected=self.rejected,
+            later=self.later,
+            first_day=None if self.first_day is None else self.first_day.date(),
+            last_day=None if self.last_day is None else self.last_day.date(),
+            new_areas=tuple(self.joined[0]),
+            new_categories=tuple(self.joined[1]),
+            rejects_path=self.rejects_path,
+        )
+
+    def _list(self, rejects: pd.DataFrame, ingest_id: int) -> None:
+        if self.rejects_dir is None:
+            return
+        new = self.rejects_path is None
+        self.rejects_path = self.rejects_dir / f"rejects-{ingest_id}.csv"
+        try:
+            self.rejects_dir.mkdir(parents=True, exist_ok=True)
+            with self.rejects_path.open("w" if new else "a", encoding="utf-8-sig" if new else "utf-8", newline="") as out:
+                writer = csv.writer(out)
+                if new:
+                    writer.writerow(["line", "reason", "ticket_id"])
+                writer.writerows((line, reason, _harmless(name)) for line, reason, name in rejects.itertuples(index=False))
+        except OSError as error:
+            raise InputError(f"cannot be written ({error.strerror})", str(self.rejects_path), "choose another folder") from None
+
+
+def _harmless(cell: str) -> str:
+    """A cell that a spreadsheet does not take for a formula."""
+    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+
+
+def _tickets(work: _Work) -> Report:
+    with work.opened() as ingest_id:
+        for batch in files.batches(work.file):
+            rows = normalise.tickets(batch, work.trees.areas, work.trees.categories, work.clock)
+            with writing(work.engine) as conn:
+                tickets.stage(conn, ingest_id, rows.kept)
+            work.count(batch, rows, ingest_id)
+        _accept(work, ingest_id)
+
+    def applied(lines: int) -> None:
+        work.stored += lines
+        work.tell()
+
+    return work.report(ingest_id, tickets.apply(work.engine, ingest_id, progress=applied))
+
+
+def _counts(work: _Work) -> Report:
+    note = None if "hour" in work.file.layout.positions else counts.WHOLE_DAYS
+    parts = []
+    with work.opened(note) as ingest_id:
+        for batch in files.batches(work.file):
+            rows = normalise.counts(batch, work.trees.areas, work.trees.categories, work.clock)
+            work.count(batch, rows, ingest_id)
+            parts.append(rows.kept)
+        cells = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+        _accept(work, ingest_id)
+    totals = Totals()
+    if len(cells):
+        # Streets that are no areas and hours that came twice are added up, as a count panel does.
+        keys = ["day", "area", "category", "hour"]
+        cells = cells.groupby(keys, sort=True).agg({"count": "sum", "received_at": "max"}).reset_index()
+    for part in _by_days(cells):
+        named = part.assign(area=_names(part["area"], work.trees.areas), category=_names(part["category"], work.trees.categories))
+        with writing(work.engine) as conn:
+            done = counts.set_baseline(conn, ingest_id, named, work.clock.now())
+            ingests.advance(conn, ingest_id, done)
+        totals = Totals(totals.added + done.added, totals.changed + done.changed, totals.unchanged + done.unchanged)
+        work.stored += len(part)
+        work.tell()
+    return work.report(ingest_id, totals)
+
+
+def _by_days(cells: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Cells sorted by day, in parts of whole days."""
+    if cells.empty:
+        return
+    starts = np.flatnonzero(cells["day"].ne(cells["day"].shift()).to_numpy())
+    begin = 0
+    for end in [*starts[1:].tolist(), len(cells)]:
+        if end - begin >= BASELINE_ROWS or end == len(cells):
+            yield cells.iloc[begin:end].reset_index(drop=True)
+            begin = end
+
+
+def _names(places: pd.Series, tree: Nodes) -> np.ndarray:
+    names: np.ndarray = np.array(tree.codes, dtype=object)[places.to_numpy()]
+    return names
+
+
+def _drivers(work: _Work) -> Report:
+    parts = []
+    with work.opened() as ingest_id:
+        for batch in files.batches(work.file):
+            rows = normalise.drivers(batch, work.trees.areas, work.clock)
+            work.count(batch, rows, ingest_id, day="date")
+            parts.append(rows.kept)
+        work.check()
+        values = pd.concat(parts, ignore_index=True)
+        with writing(work.engine) as conn:
+            totals = drivers.put(conn, values, ingest_id)
+            ingests.mark(conn, ingest_id, rows=work.rows, rejected=work.rejected, later=work.later)
+            ingests.advance(conn, ingest_id, totals)
+    return work.report(ingest_id, totals)
+
+
+def _city_table(work: _Work) -> Report:
+    nodes = city_tables.read(work.file)
+    work.kind, work.rows = city_tables.kind(nodes, work.file), len(nodes)
+    table, tree = (areas, work.trees.areas) if work.kind == "areas" else (categories, work.trees.categories)
+    city_tables.check(nodes, tree, work.file)
+    with work.opened() as ingest_id, writing(work.engine) as conn:
+        added = table.put(conn, nodes.drop(columns="line"), work.clock.now())
+        totals = Totals(added=added, changed=len(nodes) - added)
+        ingests.mark(conn, ingest_id, rows=work.rows, rejected=0, later=0)
+        ingests.advance(conn, ingest_id, totals)
+    return work.report(ingest_id, totals)
+
+
+def _accept(work: _Work, ingest_id: int) -> None:
+    """The file is read to its end and right: its new areas and categories are stored, and it may be applied."""
+    work.check()
+    now = work.clock.now()
+    with writing(work.engine) as conn:
+        work.joined = (areas.join(conn, work.trees.areas.found, now), categories.join(conn, work.trees.categories.found, now))
+        ingests.mark(conn, ingest_id, rows=work.rows, rejected=work.rejected, later=work.later)

@@ -1,0 +1,202 @@
+"""Rows as a file writes them, made into rows as the store keeps them. Column by column, no loop over rows."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from service.clock import Clock
+from service.intake.columns import path_columns
+from service.intake.files import Batch
+from service.intake.moments import DAY, UTC_MOMENT, days, moments, to_utc
+from service.intake.nodes import ARROW, Nodes, area_of, category_of, levels_of
+from service.intake.texts import coded, numbers, texts
+
+EARLIEST = pd.Timestamp("1990-01-01", tz="UTC")  # an earlier date is a slip of the pen, and would lengthen every series by decades
+DEFAULT_SOURCE = "hotline"
+MAX_COUNT = 1_000_000  # tickets of one category in one area in one day
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What became of a batch.
+
+    Attributes:
+        kept: rows in the columns of the store.
+        rejects: `line, reason, ticket_id` of the rows that are no tickets (counts, values).
+        later: rows of a time that the clock has not reached.
+    """
+
+    kept: pd.DataFrame
+    rejects: pd.DataFrame
+    later: int
+
+
+def tickets(batch: Batch, areas: Nodes, categories: Nodes, clock: Clock) -> Rows:
+    """Tickets for `service.store.tickets.stage`.
+
+    A row without an id, a category or a readable moment of creation is rejected. One without `received_at` was received when it was
+    created. What happened to a ticket after the clock's now is not known yet.
+    """
+    given, size, now = batch.columns, len(batch.lines), pd.Timestamp(clock.now())
+    ids = pd.Series(texts(given["ticket_id"]).to_pandas(), dtype="str")
+    created = moments(given["created_at"], clock.zone)
+    named = _category_columns(given, size)
+    reasons = (
+        (ids.isna(), "no ticket_id"),
+        (created.isna(), "created_at is no moment"),
+        (created < EARLIEST, f"created_at lies before {EARLIEST.year}"),
+        (~_is_category(named[0]), "no category"),
+    )
+    wrong, rejects = _rejects(batch, reasons, ids)
+
+    received = moments(given["received_at"], clock.zone).fillna(created) if "received_at" in given else created
+    received = received.mask(received < created, created)
+    is_later = (received > now) & ~wrong
+    keep = ~(wrong | is_later.to_numpy(dtype=bool))
+    local = created[keep].dt.tz_convert(clock.zone).dt.tz_localize(None)
+    day = local.dt.normalize()
+    kept = pd.DataFrame(
+        {
+            "line": batch.lines[keep],
+            "source": _source(given, size)[keep],
+            "ticket_id": ids[keep],
+            "area": _coded(_areas(given, keep, areas), areas, ids.index[keep]),
+            "category": _coded(_categories(named, keep, categories, path="category" not in given), categories, ids.index[keep]),
+            "created_at": created[keep],
+            "day": day.astype(DAY),
+            "hour": created[keep] - (local - local.dt.floor("h")),
+            "received_at": received[keep],
+        }
+    )
+    for name in ("updated_at", "closed_at"):
+        if name in given:
+            moment = moments(given[name], clock.zone)
+            kept[name] = moment.mask(moment > now)[keep]
+    if "status" in given:
+        kept["status"] = coded(given["status"])[keep]
+    for name in ("lat", "lon"):
+        if name in given:
+            kept[name] = numbers(given[name])[keep]
+    return Rows(kept, rejects, int(is_later.sum()))
+
+
+def counts(batch: Batch, areas: Nodes, categories: Nodes, clock: Clock) -> Rows:
+    """Counts for `service.store.counts.set_baseline`, with areas and categories as positions in `codes` of the trees.
+
+    A row without a category, a readable date or a whole number is rejected; so is a whole day that is not over, as later.
+    """
+    given, size, now = batch.columns, len(batch.lines), pd.Timestamp(clock.now())
+    day = days(given["date"], clock.zone)
+    count = numbers(given["count"])
+    hour = numbers(given["hour"]) if "hour" in given else pd.Series(0.0, index=count.index)
+    named = _category_columns(given, size)
+    reasons = (
+        (day.isna(), "date is no date"),
+        (day.dt.tz_localize("UTC") < EARLIEST, f"date lies before {EARLIEST.year}"),
+        (~_is_category(named[0]), "no category"),
+        (~(count.ge(0) & count.le(MAX_COUNT) & count.eq(count.round())), f"count is no whole number from 0 to {MAX_COUNT}"),
+        (~(hour.ge(0) & hour.le(23) & hour.eq(hour.round())), "hour is no whole number from 0 to 23"),
+    )
+    wrong, rejects = _rejects(batch, reasons, None)
+    begin = to_utc((day + pd.to_timedelta(hour.where(~wrong, 0), unit="h")).astype(DAY), clock.zone)
+    known = begin + pd.Timedelta(hours=1) if "hour" in given else to_utc((day + pd.Timedelta(days=1)).astype(DAY), clock.zone)
+    is_later = (known > now) & ~wrong
+    keep = ~(wrong | is_later.to_numpy(dtype=bool))
+    kept = pd.DataFrame(
+        {
+            "area": _areas(given, keep, areas).astype(np.int32),
+            "category": _categories(named, keep, categories, path="category" not in given).astype(np.int32),
+            "day": day[keep],
+            "hour": begin[keep].astype(UTC_MOMENT),
+            "count": count[keep].astype("int64"),
+            "received_at": known[keep].astype(UTC_MOMENT),
+        }
+    )
+    return Rows(kept, rejects, int(is_later.sum()))
+
+
+def drivers(batch: Batch, areas: Nodes, clock: Clock) -> Rows:
+    """Values for `service.store.drivers.put`. An observation is known from the end of its day; a forecast names the moment of its issue."""
+    given, now = batch.columns, pd.Timestamp(clock.now())
+    name = pd.Series(texts(given["name"]).to_pandas(), dtype="str")
+    day, value = days(given["date"], clock.zone), numbers(given["value"])
+    issued_text = texts(given["issued_at"]) if "issued_at" in given else None
+    issued = moments(given["issued_at"], clock.zone) if "issued_at" in given else pd.Series(pd.NaT, index=name.index, dtype=UTC_MOMENT)
+    observed = issued.isna()
+    unreadable = observed & pd.Series(issued_text.is_valid().to_numpy(zero_copy_only=False)) if issued_text is not None else observed & False
+    reasons = (
+        (name.isna(), "no name"),
+        (day.isna(), "date is no date"),
+        (~np.isfinite(value), "value is no number"),
+        (unreadable, "issued_at is no moment"),
+    )
+    wrong, rejects = _rejects(batch, reasons, None)
+    known = issued.where(~observed, to_utc((day + pd.Timedelta(days=1)).astype(DAY), clock.zone))
+    is_later = (known > now) & ~wrong
+    keep = ~(wrong | is_later.to_numpy(dtype=bool))
+    kept = pd.DataFrame({"name": name, "date": day, "value": value, "issued_at": known, "observed": observed})
+    district = coded(given["district"]) if "district" in given else _nothing(len(batch.lines))
+    codes = np.array([*(areas.known(label) or label for label in district.cat.categories), None], dtype=object)
+    kept["district"] = pd.Series(codes[district.cat.codes.to_numpy()], dtype="str")
+    return Rows(kept[keep], rejects, int(is_later.sum()))
+
+
+def _rejects(batch: Batch, reasons: tuple[tuple[pd.Series, str], ...], ids: pd.Series | None) -> tuple[np.ndarray, pd.DataFrame]:
+    """Which rows are rejected [rows], and the table of them: a row's first reason counts."""
+    wrong = np.zeros(len(batch.lines), bool)
+    reason = np.full(len(batch.lines), "", dtype=object)
+    for holds, text in reasons:
+        new = holds.to_numpy(dtype=bool) & ~wrong
+        reason[new] = text
+        wrong |= new
+    named = ids[wrong].fillna("") if ids is not None else pd.Series("", index=range(int(wrong.sum())), dtype="str")
+    rows = pd.DataFrame({"line": batch.lines[wrong], "reason": reason[wrong], "ticket_id": named.to_numpy(dtype=object)})
+    broken = pd.DataFrame(batch.broken, columns=["line", "reason"]).assign(ticket_id="")
+    parts = [part for part in (rows, broken) if len(part)]
+    return wrong, pd.concat(parts).sort_values("line") if parts else rows
+
+
+# Only rows that are kept name nodes: what comes later, or is wrong, adds none to the trees.
+
+
+def _areas(given: dict[str, Any], keep: np.ndarray, tree: Nodes) -> np.ndarray:
+    columns = [coded(given[name]) if name in given else _nothing(len(keep)) for name in ("district", "street")]
+    return tree.places([column[keep] for column in columns], lambda district, street: area_of(tree, district, street))
+
+
+def _category_columns(given: dict[str, Any], size: int) -> list[pd.Series]:
+    """The category and its first level, or the levels one by one."""
+    if "category" not in given:
+        return [coded(given[name]) for name in path_columns(given)]
+    return [coded(given["category"]), coded(given["category_l1"]) if "category_l1" in given else _nothing(size)]
+
+
+def _is_category(column: pd.Series) -> pd.Series:
+    names = [bool(levels_of(name)) for name in column.cat.categories]
+    return pd.Series(np.array([*names, False])[column.cat.codes.to_numpy()])
+
+
+def _categories(columns: list[pd.Series], keep: np.ndarray, tree: Nodes, path: bool) -> np.ndarray:
+    def resolve(*levels: str | None) -> str | None:
+        return category_of(tree, ARROW.join(level for level in levels if level)) if path else category_of(tree, *levels)
+
+    return tree.places([column[keep] for column in columns], resolve)
+
+
+def _coded(places: np.ndarray, tree: Nodes, index: pd.Index) -> pd.Series:
+    return pd.Series(pd.Categorical.from_codes(places.astype(np.int64), pd.Index(tree.codes, dtype="str")), index=index)
+
+
+def _nothing(size: int) -> pd.Series:
+    return pd.Series(pd.Categorical.from_codes(np.full(size, -1), pd.Index([], dtype="str")))
+
+
+def _source(given: dict[str, Any], size: int) -> pd.Series:
+    if "source" not in given:
+        return pd.Series(pd.Categorical.from_codes(np.zeros(size, np.int64), pd.Index([DEFAULT_SOURCE], dtype="str")))
+    source = coded(given["source"])
+    if source.hasnans and DEFAULT_SOURCE not in source.cat.categories:
+        source = source.cat.add_categories([DEFAULT_SOURCE])
+    return source.fillna(DEFAULT_SOURCE) if source.hasnans else source
