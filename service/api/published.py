@@ -59,7 +59,8 @@ class PublishedForecasts:
 
     def __init__(self) -> None:
         self._sets: OrderedDict[int, LoadedSet] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # held for moments: whoever asks for a set in memory never waits for one that is read
+        self._reading = threading.Lock()
 
     def current(self, conn: Connection) -> LoadedSet | None:
         """The set that the pointer names, or None before the first one is published. Asks the store for the pointer each time: one row."""
@@ -72,15 +73,25 @@ class PublishedForecasts:
         return None if found is None else self.get(conn, found.id)
 
     def get(self, conn: Connection, set_id: int) -> LoadedSet:
-        """A set by its number. The lock is held while it is read, so that it is read once. Raises InputError if it is not kept."""
+        """A set by its number, read once even if many ask at once. Raises InputError if the store has none of that number."""
+        found = self._in_memory(set_id)
+        if found is not None:
+            return found
+        with self._reading:
+            found = self._in_memory(set_id)  # another thread may have read it meanwhile
+            if found is None:
+                found = _load(forecast_sets.get(conn, set_id))
+                with self._lock:
+                    self._sets[set_id] = found
+                    while len(self._sets) > KEPT:
+                        self._sets.popitem(last=False)
+        return found
+
+    def _in_memory(self, set_id: int) -> LoadedSet | None:
         with self._lock:
             if set_id in self._sets:
                 self._sets.move_to_end(set_id)
-                return self._sets[set_id]
-            loaded = self._sets[set_id] = _load(forecast_sets.get(conn, set_id))
-            while len(self._sets) > KEPT:
-                self._sets.popitem(last=False)
-            return loaded
+            return self._sets.get(set_id)
 
 
 def _load(stored: forecast_sets.ForecastSet) -> LoadedSet:

@@ -13,11 +13,11 @@ from sqlalchemy import Connection
 from forecasting.errors import InputError
 from service.api import pages
 from service.api.deps import Requires, Running, Service
-from service.api.nodes import Nodes, allowed, area_tree, category_tree, visible
+from service.api.nodes import ALL, Nodes, allowed, area_tree, category_tree, visible
 from service.api.parameters import DEFAULT_ROWS, MOST_ROWS, Period, Places, Table
 from service.api.schemas import CountPage, CountRow
 from service.api.tables import CSV, csv_response
-from service.store import counts
+from service.store import count_sums, counts
 from service.store.engine import reading
 from service.store.keys import Caller
 
@@ -107,20 +107,29 @@ class _Grid:
 
     def _totals(self, conn: Connection, areas: list[str]) -> np.ndarray:
         """Counts of these areas: [areas, categories, days]."""
-        below_areas, below_categories = _below(self._area_tree, areas), _below(self._category_tree, self._categories)
-        found = counts.daily(conn, below_areas["code"].unique(), below_categories["code"].unique(), self._days[0], self._days[-1])
-        found = found.merge(below_areas.rename(columns={"code": "area", "place": "row"}), on="area")
-        found = found.merge(below_categories.rename(columns={"code": "category", "place": "column"}), on="category")
+        area_groups, in_area = _groups(self._area_tree, areas)
+        category_groups, in_category = _groups(self._category_tree, self._categories)
+        found = count_sums.daily(conn, area_groups, category_groups, self._days[0], self._days[-1])
+        sums = np.zeros((len(area_groups), len(category_groups), len(self._days)), np.int64)
         day = (found["date"] - pd.Timestamp(self._days[0])).dt.days
-        totals = np.zeros((len(areas), len(self._categories), len(self._days)), np.int64)
-        np.add.at(totals, (found["row"].to_numpy(), found["column"].to_numpy(), day.to_numpy()), found["count"].to_numpy())
+        sums[found["area_group"].to_numpy(int), found["category_group"].to_numpy(int), day.to_numpy(int)] = found["count"].to_numpy(int)
+        totals: np.ndarray = np.einsum("ag,ch,ghd->acd", in_area, in_category, sums, optimize=True)
         return totals
 
 
-def _below(tree: Nodes[Any], codes: list[str]) -> pd.DataFrame:
-    """Which codes are counted for which node: `code`, `place` of the node in `codes`."""
-    pairs = [(below, place) for place, code in enumerate(codes) for below in tree.under([code])]
-    return pd.DataFrame(pairs, columns=["code", "place"])
+def _groups(tree: Nodes[Any], codes: list[str]) -> tuple[list[count_sums.Group], np.ndarray]:
+    """Codes that tickets carry, in groups that belong to the same of these nodes: the groups, and who belongs where [nodes, groups]."""
+    nodes_above: dict[str, set[int]] = {}
+    for place, code in enumerate(codes):
+        for below in tree.under([code]):
+            nodes_above.setdefault(below, set()).add(place)
+    groups: dict[frozenset[int], list[str]] = {}
+    for code, above in nodes_above.items():
+        groups.setdefault(frozenset(above), []).append(code)
+    belongs = np.array([[place in above for above in groups] for place in range(len(codes))], np.int64)
+    if codes == [ALL]:
+        return [None], belongs
+    return list(groups.values()), belongs
 
 
 def _chunks(service: Service, grid: _Grid, first: int, last: int) -> Iterator[pd.DataFrame]:

@@ -1,0 +1,38 @@
+"""Counts by day summed over groups of areas and categories, in the database: a page of sums must not read every street first."""
+
+from collections.abc import Collection, Sequence
+from datetime import date
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import ColumnElement, Connection, Integer, case, func, literal, select
+
+from service.store import bulk
+from service.store.schema import daily_counts
+
+Group = Collection[str] | None  # codes as tickets carry them; None: every code there is
+
+
+def daily(conn: Connection, areas: Sequence[Group], categories: Sequence[Group], start: date, end: date) -> pd.DataFrame:
+    """Counts by day of every pair of a group of areas and a group of categories.
+
+    Args:
+        areas, categories: groups without a code in common; None can only stand alone.
+        start, end: first and last day.
+    Returns:
+        `area_group, category_group` (places in the arguments), `date, count`; a sum of 0 has no row.
+    """
+    c = daily_counts.c
+    query = select(_group(c.area, areas).label("area_group"), _group(c.category, categories).label("category_group"), c.day.label("date"))
+    query = query.add_columns(func.sum(c.count).label("count")).where(c.day >= start, c.day <= end, c.count != 0)
+    for column, groups in ((c.area, areas), (c.category, categories)):
+        if None not in groups:
+            query = query.where(column.in_([code for group in groups for code in group or ()]))
+    return bulk.read(conn, query.group_by("area_group", "category_group", c.day))
+
+
+def _group(column: Any, groups: Sequence[Group]) -> ColumnElement[int]:
+    """The place of the group that a code belongs to."""
+    if len(groups) == 1:
+        return literal(0, Integer)
+    return case(*((column.in_(list(group or ())), place) for place, group in enumerate(groups)))

@@ -1,0 +1,56 @@
+"""Sums over groups, against sums made one by one."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sqlalchemy import Connection
+
+from service.store import bulk, count_sums
+from service.store.engine import open_engine, upgrade, writing
+from service.store.schema import daily_counts
+
+NOW = datetime(2025, 11, 9, tzinfo=UTC)
+FIRST, LAST = date(2025, 11, 2), date(2025, 11, 4)
+
+
+def cells() -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    days = pd.date_range("2025-11-01", periods=5).astype("datetime64[us]")
+    index = pd.MultiIndex.from_product([["a", "b", "c", "d"], ["x", "y", "z"], days], names=["area", "category", "day"])
+    frame = index.to_frame(index=False)
+    return frame.assign(count=rng.integers(0, 4, len(frame)))
+
+
+@pytest.fixture
+def conn(tmp_path: Path) -> Iterator[Connection]:
+    url = f"sqlite:///{tmp_path / 'weisu.db'}"
+    upgrade(url)
+    engine = open_engine(url)
+    with writing(engine) as conn:
+        bulk.insert(conn, daily_counts, cells())
+        yield conn
+    engine.dispose()
+
+
+@pytest.mark.parametrize("areas", [[["a"], ["b", "c"]], [["d"]], [None], [["a", "b", "c", "d"]], [["a"], ["nowhere"], ["c"]]])
+@pytest.mark.parametrize("categories", [[["x"], ["y"], ["z"]], [["x", "z"]], [None]])
+def test_groups_are_summed_by_day(conn: Connection, areas: list[list[str] | None], categories: list[list[str] | None]) -> None:
+    found = count_sums.daily(conn, areas, categories, FIRST, LAST).set_index(["area_group", "category_group", "date"])["count"]
+    expected = {}
+    for cell in cells().itertuples():
+        for i, area_group in enumerate(areas):
+            for j, category_group in enumerate(categories):
+                inside = (area_group is None or cell.area in area_group) and (category_group is None or cell.category in category_group)
+                if inside and FIRST <= cell.day.date() <= LAST and cell.count:
+                    expected[i, j, cell.day] = expected.get((i, j, cell.day), 0) + cell.count
+    assert found.to_dict() == expected
+
+
+def test_days_without_counts_give_no_rows(conn: Connection) -> None:
+    found = count_sums.daily(conn, [None], [None], date(2024, 1, 1), date(2024, 2, 1))
+    assert list(found.columns) == ["area_group", "category_group", "date", "count"]
+    assert found.empty
