@@ -85,7 +85,8 @@ def _keys(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     bad = category.isna() | (category == "")
     if bad.any():
         raise InputError("a row without a category", f"{path}, row {int(bad.to_numpy().argmax()) + 1}", "give it one or leave the row out")
-    return pd.DataFrame({"district": district.replace("", pd.NA).fillna(UNKNOWN).astype(str), "category": category.astype(str)}, index=frame.index)
+    district = district.mask(district == "").fillna(UNKNOWN)
+    return pd.DataFrame({"district": district.astype(str), "category": category.astype(str)}, index=frame.index)
 
 
 def _moments(values: pd.Series, path: Path, column: str) -> pd.Series:

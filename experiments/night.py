@@ -107,7 +107,8 @@ def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataF
     if not members.origins:
         empty = metrics.score(pd.DataFrame({"cutoff": [], "district": [], "category": [], "date": []}), metrics.actuals(members.known.panel))
         return empty, empty
-    parts = [_window_rows(training.assemble(members, (model.name,), recipe.shrink), model.name, None) for model in members.models]
+    able = [model for model, fitted in zip(members.models, members.fitted, strict=True) if fitted is not None]
+    parts = [_window_rows(training.assemble(members, (model.name,), recipe.shrink), model.name, None) for model in able]
     several = len(members.origins) > 1
     parts += [_window_rows(training.assemble(members, None, recipe.shrink, w if several else None), CHAMPION, w) for w in range(len(members.origins))]
     table = pd.concat(parts, ignore_index=True)

@@ -3,9 +3,10 @@
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from experiments import files, recipes
@@ -62,7 +63,9 @@ def run(request: Request, out: Path, progress: Callable[[int], None] | None = No
     known.calendar(request.horizon)  # an unknown country is said before the work begins
     with ProcessPoolExecutor(request.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         forecasts = backtest.run(known, recipe, task, pool, progress)
-    scores = metrics.score(forecasts, metrics.actuals(whole))
+    # To a model a silent day is missing; in the file, and so in the scores, a pair that a day does not name is 0.
+    named = replace(whole, counts=np.nan_to_num(whole.counts))
+    scores = metrics.score(forecasts, metrics.actuals(named))
     if len(scores):
         scores = pd.concat([scores, metrics.mean_of_levels(scores)], ignore_index=True)
     out.mkdir(parents=True, exist_ok=True)

@@ -48,7 +48,7 @@ def fit(means: np.ndarray, counts: np.ndarray, groups: np.ndarray) -> Dispersion
     weeks = max(-(-means.shape[2] // WEEK), 1)
     use = np.isfinite(means) & np.isfinite(counts)
     mean, count = np.where(use, means, 1.0), np.where(use, counts, 1.0)
-    curve = np.stack([np.where(use, log_likelihood(mean, np.float64(a), count), 0.0).sum(axis=(1, 2)) for a in GRID], axis=1)
+    curve = np.stack([np.where(use, log_likelihood(mean, np.full_like(mean, a), count), 0.0).sum(axis=(1, 2)) for a in GRID], axis=1)
     number = use.sum(axis=(1, 2))
     group_curve, group_number = np.zeros((n_groups, len(GRID))), np.zeros(n_groups)
     np.add.at(group_curve, groups, curve)

@@ -69,7 +69,7 @@ class Hierarchy:
         upper = self.sums @ np.where(holes, 0.0, flat)
         if holes.any():
             upper[(self.sums @ holes.astype(float)) > 0] = np.nan
-        return np.concatenate([flat, upper]).reshape(len(self.nodes), *bottom.shape[1:])
+        return np.asarray(np.concatenate([flat, upper]).reshape(len(self.nodes), *bottom.shape[1:]))
 
     def reconcile(self, means: np.ndarray, variances: np.ndarray) -> np.ndarray:
         """Makes means add up over both trees, moving least what is known best, and never below zero.
@@ -87,7 +87,7 @@ class Hierarchy:
         n = self.n_series
         bottom, upper = means[:n], means[n:]
         if not len(upper):
-            return np.maximum(means, 0.0)
+            return np.asarray(np.maximum(means, 0.0))
         spread = self.sums.multiply(variances[:n][None, :]).tocsr()  # U W_b
         gram = (spread @ self.sums.T).toarray() + np.diag(variances[n:])
         shift = spread.T @ np.linalg.solve(gram, upper - self.sums @ bottom)

@@ -34,8 +34,16 @@ def with_sums(counts: pd.DataFrame) -> pd.DataFrame:
 
 def actuals(panel: CountPanel) -> pd.DataFrame:
     """What came, of a panel, as rows `district`, `category`, `date`, `count` of series and sums; missing days are left out."""
-    frame = pd.DataFrame(panel.counts, index=pd.MultiIndex.from_frame(panel.series.rename(columns={"area": "district"})), columns=panel.days)
-    return with_sums(frame.stack().rename("count").reset_index())
+    n_series, n_days = panel.counts.shape
+    frame = pd.DataFrame(
+        {
+            "district": np.repeat(panel.series["area"].to_numpy(), n_days),
+            "category": np.repeat(panel.series["category"].to_numpy(), n_days),
+            "date": np.tile(panel.days.to_numpy(), n_series),
+            "count": panel.counts.ravel(),
+        }
+    )
+    return with_sums(frame.dropna(subset="count"))
 
 
 def scales(truth: pd.DataFrame, first_cutoff: pd.Timestamp) -> pd.DataFrame:
@@ -73,30 +81,32 @@ def score(forecasts: pd.DataFrame, truth: pd.DataFrame, by: tuple[str, ...] = ("
         in80=f["count"].between(f["q10"], f["q90"]),
         in90=f["count"].between(f["q05"], f["q95"]),
     )
-    rows = []
-    for key, group in f.groupby(list(by), sort=True):
-        columns = {"squared": "mean", "absolute": "mean", "scale": "first", "step": "first", "weight": "first"}
-        window = group.groupby([*KEYS, "cutoff"]).agg(columns)
-        ok = window["scale"].notna() & (window["weight"] > 0)
-        weight = window.loc[ok, "weight"]
-        known = weight.sum() > 0
-        ratio = np.sqrt(window.loc[ok, "squared"] / window.loc[ok, "scale"])
-        mase = window.loc[ok, "absolute"] / window.loc[ok, "step"]
-        total = group["count"].sum()
-        rows.append(
-            dict(zip(by, key, strict=True))
-            | {
-                "rows": len(group),
-                "WRMSSE": float((ratio * weight).sum() / weight.sum()) if known else np.nan,
-                "WAPE": group["absolute"].sum() / total if total else np.nan,
-                "WQL": group["loss"].sum() / total if total else np.nan,
-                "MASE": float((mase * weight).sum() / weight.sum()) if known else np.nan,
-                "cover80": group["in80"].mean(),
-                "cover90": group["in90"].mean(),
-                "bias": group["mean"].sum() / total - 1 if total else np.nan,
-            }
-        )
-    return pd.DataFrame(rows)
+    keys = list(by)
+    totals = f.assign(row=1).groupby(keys, sort=True)[["row", "count", "mean", "absolute", "loss", "in80", "in90"]].sum()
+    window = f.groupby([*dict.fromkeys([*keys, *KEYS, "cutoff"])], sort=True)
+    each = window.agg({"squared": "mean", "absolute": "mean", "scale": "first", "step": "first", "weight": "first"})
+    each = each[each["scale"].notna() & each["step"].notna() & (each["weight"] > 0)]
+    weighted = pd.DataFrame(
+        {
+            "weight": each["weight"],
+            "WRMSSE": np.sqrt(each["squared"] / each["scale"]) * each["weight"],
+            "MASE": each["absolute"] / each["step"] * each["weight"],
+        }
+    )
+    mean = weighted.groupby(level=keys).sum().reindex(totals.index)
+    came = totals["count"].replace(0, np.nan)
+    return pd.DataFrame(
+        {
+            "rows": totals["row"],
+            "WRMSSE": mean["WRMSSE"] / mean["weight"],
+            "WAPE": totals["absolute"] / came,
+            "WQL": totals["loss"] / came,
+            "MASE": mean["MASE"] / mean["weight"],
+            "cover80": totals["in80"] / totals["row"],
+            "cover90": totals["in90"] / totals["row"],
+            "bias": totals["mean"] / came - 1,
+        }
+    ).reset_index()
 
 
 def mean_of_levels(scores: pd.DataFrame) -> pd.DataFrame:

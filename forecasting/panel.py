@@ -77,12 +77,12 @@ def from_counts(counts: pd.DataFrame, until: date | pd.Timestamp | None = None) 
     days = pd.date_range(frame["date"].min(), frame["date"].max() if until is None else pd.Timestamp(until), name="date")
     pairs = frame.groupby(["district", "category"], sort=True)["date"].min()
     series = pairs.index.to_frame(index=False).rename(columns={"district": "area"}).astype(str)
-    row = pairs.index.get_indexer(pd.MultiIndex.from_frame(frame[["district", "category"]]))
+    line = pairs.index.get_indexer(pd.MultiIndex.from_frame(frame[["district", "category"]]))
     column = (frame["date"] - days[0]).dt.days.to_numpy()
     values = np.zeros((len(series), len(days)))
-    np.add.at(values, (row, column), frame["count"].to_numpy(float))
-    first = (pairs - days[0]).dt.days.to_numpy()
-    return CountPanel(series, days, _holes(values, series["area"].to_numpy()), first)
+    np.add.at(values, (line, column), frame["count"].to_numpy(float))
+    named = (pairs - days[0]).dt.days.to_numpy()
+    return CountPanel(series, days, _holes(values, series["area"].to_numpy()), named)
 
 
 def _holes(values: np.ndarray, areas: np.ndarray) -> np.ndarray:

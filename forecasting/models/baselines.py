@@ -31,7 +31,7 @@ class SameWeekday:
             means[:, k] = _mean_of_newest(same, self.weeks)
         recent = _mean_of_newest(counts[:, ::-1], WEEK * WEEKS_BACK)
         means = np.where(np.isnan(means), recent[:, None], means)
-        return np.nan_to_num(means[:, np.arange(horizon) % WEEK])
+        return np.asarray(np.nan_to_num(means[:, np.arange(horizon) % WEEK]))
 
     def save(self, folder: Path) -> None:
         (folder / "weeks.txt").write_text(f"{self.weeks}\n")

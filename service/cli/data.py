@@ -3,13 +3,16 @@
 import json
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from forecasting.errors import InputError
 from service.cli import options
 from service.settings import load_settings
+
+if TYPE_CHECKING:
+    from service.intake.ingest import Report
 
 
 def upgrade() -> None:
@@ -34,8 +37,24 @@ def ingest(files: Annotated[list[Path], typer.Argument(help="Tickets, counts, dr
     for path in files:
         with options.progress(f"loading {path.name}") as bar:
             report = load(db, path, settings.clock, bar, settings.data_dir / "rejects")
-        options.console.print(report.text())
+        options.console.print(describe(report))
     db.dispose()
+
+
+def describe(report: "Report") -> str:
+    """What a file brought, in one line."""
+    parts = [
+        f"{report.name}: {report.rows:,} rows of {report.kind}, {report.added:,} new, {report.changed:,} changed, {report.unchanged:,} known already"
+    ]
+    if report.first_day:
+        parts.append(f"from {report.first_day} to {report.last_day}")
+    if report.new_areas or report.new_categories:
+        parts.append(f"{len(report.new_areas)} areas and {len(report.new_categories)} categories met for the first time")
+    if report.later:
+        parts.append(f"{report.later:,} rows later than the clock left out")
+    if report.rejected:
+        parts.append(f"{report.rejected:,} rows rejected" + (f", see {report.rejects_path}" if report.rejects_path else ""))
+    return "; ".join(parts)
 
 
 def simulate(

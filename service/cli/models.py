@@ -26,7 +26,8 @@ def train(force: Annotated[bool, typer.Option("--force", help="Train although th
     options.console.print(table.round(3).to_string(index=False))
     options.console.print(
         f"published forecast set {done.forecast_set_id} (known until {done.cutoff}, MLflow run {done.mlflow_run_id}): "
-        f"{done.night.seconds['total']:.0f} s, peak {done.night.peak_mb:.0f} MB; {done.watched.raised} alerts raised, {done.watched.resolved} resolved"
+        f"{done.night.seconds['total']:.0f} s, peak {done.night.peak_mb:.0f} MB; "
+        f"{done.watched.raised} alerts raised, {done.watched.resolved} resolved"
     )
 
 
@@ -136,6 +137,6 @@ def backtest(
                 workers=settings.workers,
             ),
             out,
-            lambda done: bar(done, None),
+            bar,
         )
     print(result.round(4).to_string(index=False) if len(result) else f"no actuals after the cutoffs: forecasts only, in {out}")

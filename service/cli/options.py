@@ -29,11 +29,15 @@ def existing(path: Path, flag: str) -> Path:
 
 
 @contextmanager
-def progress(text: str, total: float | None = None) -> Iterator[Callable[[float, float | None], None]]:
+def progress(text: str, total: float | None = None) -> Iterator[Callable[..., None]]:
     """A progress bar on stderr; yields a function of (done, total or None if unknown)."""
     with Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), console=console) as bar:
         task = bar.add_task(text, total=total)
-        yield lambda done, whole=None: bar.update(task, completed=done, **({"total": whole} if whole else {}))
+
+        def show(done: float, whole: float | None = None) -> None:
+            bar.update(task, completed=done, total=whole or total)
+
+        yield show
 
 
 @contextmanager

@@ -20,7 +20,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the simulated city.")] = 0,
 ) -> None:
     """Set up a city, train, detect and serve: the main job from end to end."""
-    from service import demo as job
+    from service.cli import demo as job
 
     job.run(load_settings(), job.Wish(once, data, as_of, tz, country, scale, seed))
 
@@ -75,7 +75,23 @@ def mlflow() -> None:
     folder = settings.data_dir / "mlflow"
     folder.mkdir(parents=True, exist_ok=True)
     hosts = ",".join(f"{name}:{settings.mlflow_port}" for name in dict.fromkeys(("localhost", "127.0.0.1", settings.host)))
-    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_LOGGING_LEVEL": "WARNING"}
+    os.environ |= {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "PYTHONWARNINGS": "ignore",
+    }
     arguments = ["--backend-store-uri", settings.tracking_uri, "--default-artifact-root", (folder / "artifacts").resolve().as_uri()]
-    arguments += ["--host", settings.host, "--port", str(settings.mlflow_port), "--workers", "1", "--allowed-hosts", hosts]
+    arguments += [
+        "--host",
+        settings.host,
+        "--port",
+        str(settings.mlflow_port),
+        "--workers",
+        "1",
+        "--uvicorn-opts",
+        "--log-level warning",
+        "--allowed-hosts",
+        hosts,
+    ]
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *arguments])

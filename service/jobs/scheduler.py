@@ -53,7 +53,7 @@ def should_train(db: Engine, settings: Settings) -> bool:
         return True
     if last.status != runs.FAILED or last.attempt >= ATTEMPTS:
         return False
-    return now >= (last.finished_at or now) + BACK_OFF * 2 ** (last.attempt - 1)
+    return bool(now >= (last.finished_at or now) + BACK_OFF * 2 ** (last.attempt - 1))
 
 
 def run(db: Engine, settings: Settings) -> None:

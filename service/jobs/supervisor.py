@@ -47,9 +47,14 @@ class Processes:
         self.children.append(_Child(name, command, self._spawn(command), time.monotonic()))
 
     def _spawn(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
-        # A session of its own: Ctrl-C reaches the supervisor alone, which then stops the others in order.
+        # A session of its own: Ctrl-C reaches the supervisor alone, which then stops the others in order. What they print goes to
+        # stderr: stdout is for answers.
         return subprocess.Popen(
-            [sys.executable, "-m", "service.cli", *command], env=dict(self.environment), start_new_session=True, stdin=subprocess.DEVNULL
+            [sys.executable, "-m", "service.cli", *command],
+            env=dict(self.environment),
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr.fileno(),
         )
 
     def failed(self) -> str | None:
