@@ -6,7 +6,6 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from fastapi.openapi.utils import get_openapi
 from sqlalchemy.exc import SQLAlchemyError
 
 from forecasting.errors import InputError
@@ -37,6 +36,16 @@ TAGS = [
 ]
 
 
+class Api(FastAPI):
+    """FastAPI whose OpenAPI document has the problem document too, which no endpoint returns by itself."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document, made once."""
+        if self.openapi_schema is None:
+            super().openapi()["components"]["schemas"]["Problem"] = errors.ProblemDocument.model_json_schema()
+        return super().openapi()
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application over a store that is up to date.
 
@@ -63,7 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         yield
         engine.dispose()
 
-    app = FastAPI(
+    app = Api(
         title="Weisu 未诉",
         version=version("weisu"),
         description=ABOUT,
@@ -79,18 +88,4 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         v1.include_router(noun.router)
     app.include_router(v1)
     app.include_router(health.router)
-    _describe(app)
     return app
-
-
-def _describe(app: FastAPI) -> None:
-    """Adds the problem document, which no endpoint returns by itself, to the OpenAPI description."""
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags)
-            document["components"]["schemas"]["Problem"] = errors.ProblemDocument.model_json_schema()
-            app.openapi_schema = document
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign] # the way that FastAPI documents

@@ -113,8 +113,8 @@ class ConcernedDistrict(Model):
     """A district that an alert concerns."""
 
     district: str = Field(description="Code of the district.", examples=["110108"])
-    observed: float | None = Field(None, description="Tickets counted; null for days to come.", examples=[61])
-    expected: float = Field(description="Tickets expected.", examples=[22.5])
+    observed: float | None = Field(None, description="Tickets a day, as in the alert.", examples=[61])
+    expected: float = Field(description="Tickets a day expected, as in the alert.", examples=[22.5])
 
 
 class Label(Model):
@@ -143,11 +143,17 @@ class Alert(Model):
     districts: list[ConcernedDistrict] = Field(description="Districts concerned, greatest excess first.")
     onset: Day = Field(description="First day of the unusual; may lie ahead.")
     peak: Day | None = Field(None, description="Day with the most, expected or seen, if known.")
-    observed: float | None = Field(None, description="Tickets behind it; null if it warns of days to come.", examples=[61])
-    expected: float = Field(description="Tickets expected over the same days.", examples=[22.5])
-    lower: float = Field(description="Lower end of the interval of the expectation, tickets.", examples=[14])
-    upper: float = Field(description="Upper end of the interval of the expectation, tickets.", examples=[32])
-    p_value: float = Field(description="Probability of so many tickets or more under the published forecast.", examples=[2.1e-6])
+    observed: float | None = Field(None, description="Tickets a day. SPIKE: what came in. SEASONAL: the mean of the last four weeks.", examples=[61])
+    expected: float = Field(
+        description="Tickets a day. SPIKE: the forecast's mean. SEASONAL: the forecast's mean over the highest coming week.", examples=[22.5]
+    )
+    lower: float = Field(description="Lower end of the 90 % interval of `expected`, tickets a day.", examples=[14])
+    upper: float = Field(description="Upper end of the 90 % interval of `expected`, tickets a day.", examples=[32])
+    p_value: float = Field(
+        description="How improbable it is if all is usual. SPIKE: so many tickets or more under the published forecast. "
+        "SEASONAL: a coming week no higher than the last four.",
+        examples=[2.1e-6],
+    )
     reason_zh: str = Field(description="Why, in one Chinese sentence.")
     reason_en: str = Field(description="Why, in one English sentence.")
     reason: str = Field(description="The same as `reason_en`.")

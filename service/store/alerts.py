@@ -13,7 +13,6 @@ from sqlalchemy import update as update_rows
 from service.store.schema import alert_events, alerts
 
 KINDS = ("SEASONAL", "SPIKE", "EMERGING", "FIRST_SEEN", "DATA")
-LEVELS = ("blue", "yellow", "orange", "red")  # lowest first
 STATUSES = ("open", "acknowledged", "resolved")
 
 
@@ -33,9 +32,7 @@ class Alert:
         districts: those concerned, greatest excess first.
         onset: first day of the unusual; last_day: the last day on which it was seen; usual_days: days in a row without it.
         peak: the day on which the most is expected or was seen, if known.
-        observed: the count behind it; None where it warns of days to come.
-        expected, lower, upper: mean and interval of the published forecast over the same days.
-        p_value: probability of a count at least as high under that forecast.
+        observed, expected, lower, upper, p_value: the evidence, as `forecasting.detection.finding.Finding` defines it for each kind.
     """
 
     id: str

@@ -9,6 +9,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 from sqlalchemy import Connection
 
+from forecasting.detection.levels import LEVELS
 from service.api import pages
 from service.api.bodies import limited_to
 from service.api.deps import Requires, Running, Service
@@ -71,7 +72,7 @@ def list_alerts(
         filters = store.AlertFilters(
             statuses=asked.status,
             kinds=asked.kind,
-            levels=store.LEVELS[store.LEVELS.index(asked.level) :] if asked.level else (),
+            levels=LEVELS[LEVELS.index(asked.level) :] if asked.level else (),
             areas=view.areas.under(districts) if districts else None,
             concerning=districts,
             categories=view.categories.under(named(view.categories, asked.category, "category")) if asked.category else None,

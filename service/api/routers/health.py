@@ -1,6 +1,6 @@
 """`/livez`, `/readyz` and `/`: for load balancers and for people who arrive by chance."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.api.deps import Running
@@ -10,8 +10,6 @@ from service.store import forecast_sets
 from service.store.engine import reading
 
 router = APIRouter(tags=["operation"])
-
-VERSION = "0.1.0"
 
 
 @router.get("/livez", operation_id="live", summary="Does the process answer?", responses=problems(500))
@@ -42,9 +40,9 @@ def ready(service: Running) -> Ready:
 
 
 @router.get("/", operation_id="start", summary="Where to go from here", responses=problems(500))
-async def start() -> Start:
+async def start(request: Request) -> Start:
     """Names the documentation.
 
     入口:接口文档地址。
     """
-    return Start(version=VERSION)
+    return Start(version=request.app.version)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter
 
+from forecasting.detection.levels import LEVELS
 from service.api.deps import Requires, Running, Service
 from service.api.nodes import area_tree, visible
 from service.api.routers.runs import run_of
@@ -49,7 +50,7 @@ def status(service: Running, caller: Annotated[Caller, Requires()]) -> Status:
             last_day=current.last_day,
             run_id=current.run_id,
         ),
-        city_state=max(running, key=alerts.LEVELS.index, default=None),
+        city_state=max(running, key=LEVELS.index, default=None),
         open_alerts=_by_level(tally, "open"),
         acknowledged_alerts=_by_level(tally, "acknowledged"),
         data_alerts=sum(number for (kind, _, _), number in tally.items() if kind == "DATA"),
@@ -63,7 +64,7 @@ def status(service: Running, caller: Annotated[Caller, Requires()]) -> Status:
 
 
 def _by_level(tally: dict[tuple[str, str, str], int], wanted: str) -> LevelCounts:
-    found = dict.fromkeys(alerts.LEVELS, 0)
+    found = dict.fromkeys(LEVELS, 0)
     for (kind, level, status_), number in tally.items():
         if kind != "DATA" and status_ == wanted:
             found[level] += number

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine
 
+from forecasting.detection.levels import LEVELS
 from service.store import alerts, forecast_sets, runs
 from service.store.alerts import Alert, AlertFilters
 from service.store.engine import open_engine, reading, upgrade, writing
@@ -195,7 +196,7 @@ def test_a_district_named_as_concerned_finds_a_city_wide_alert(conn: Connection)
 ANY_ALERT = st.fixed_dictionaries(
     {
         "kind": st.sampled_from(alerts.KINDS),
-        "level": st.sampled_from(alerts.LEVELS),
+        "level": st.sampled_from(LEVELS),
         "status": st.sampled_from(alerts.STATUSES),
         "area": st.sampled_from(["ALL", "110105", "110108"]),
         "category": st.sampled_from(["HEAT", "NOISE"]),
@@ -205,7 +206,7 @@ ANY_ALERT = st.fixed_dictionaries(
 SOME = {
     "statuses": st.sets(st.sampled_from(alerts.STATUSES), max_size=2),
     "kinds": st.sets(st.sampled_from(alerts.KINDS), max_size=2),
-    "levels": st.sets(st.sampled_from(alerts.LEVELS), max_size=2),
+    "levels": st.sets(st.sampled_from(LEVELS), max_size=2),
     "areas": st.none() | st.sets(st.sampled_from(["ALL", "110105"])),
     "categories": st.none() | st.sets(st.sampled_from(["HEAT", "NOISE"])),
     "visible": st.none() | st.sets(st.sampled_from(["110105", "110108"])),
