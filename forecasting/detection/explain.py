@@ -31,20 +31,31 @@ def number(x: float) -> str:
 
 
 def spike(
-    labels: Labels, area: str, category: str, day: date, observed: float, expected: float, lower: float, upper: float, parts: Sequence[Part]
+    labels: Labels,
+    area: str,
+    category: str,
+    day: date,
+    observed: float,
+    told: float,
+    expected: float,
+    lower: float,
+    upper: float,
+    parts: Sequence[Part],
 ) -> tuple[str, str]:
-    """Sentences (zh, en) for a day far above its forecast."""
+    """Sentences (zh, en) for a day far above its forecast; `told` tickets more are the matter of other alerts."""
     ratio = f"{number(observed / expected)}" if expected >= 0.05 else ""
     where_zh, where_en = (_where(labels, parts, area, language) for language in ("zh", "en"))
     times_zh = f",为预期的 {ratio} 倍" if ratio else ""
     times_en = f", {ratio} times as many" if ratio else ""
+    other_zh = f";另有 {number(told)} 件已由其他预警说明" if told >= 0.5 else ""
+    other_en = f"; {number(told)} more are told by other alerts" if told >= 0.5 else ""
     zh = (
         f"{labels.of('area', area, 'zh')}“{labels.of('category', category, 'zh')}”{day:%Y-%m-%d} 受理 {number(observed)} 件,"
-        f"预期 {number(expected)} 件(90% 区间 {number(lower)}–{number(upper)}){times_zh}{where_zh}。"
+        f"预期 {number(expected)} 件(90% 区间 {number(lower)}–{number(upper)}){times_zh}{where_zh}{other_zh}。"
     )
     en = (
         f"{labels.of('category', category, 'en')} in {labels.of('area', area, 'en')} on {day:%Y-%m-%d}: {number(observed)} tickets where "
-        f"{number(expected)} were expected (90 % interval {number(lower)} to {number(upper)}){times_en}{where_en}."
+        f"{number(expected)} were expected (90 % interval {number(lower)} to {number(upper)}){times_en}{where_en}{other_en}."
     )
     return zh, en
 

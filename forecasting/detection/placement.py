@@ -15,10 +15,17 @@ from forecasting.hierarchy import ALL, Tree
 
 @dataclass(frozen=True)
 class Place:
-    """An event's node and the districts concerned, greatest excess first: positions in the list of nodes."""
+    """Where an event is.
+
+    Attributes:
+        node: position in the list of nodes.
+        districts: positions of the districts concerned, greatest excess first.
+        left: [M] the values without what events below have explained: what this event tells.
+    """
 
     node: int
     districts: tuple[int, ...]
+    left: np.ndarray
 
 
 def place(
@@ -49,16 +56,17 @@ def place(
     for category in sorted(by_category, key=lambda c: (-depth[c], c)):
         is_notable, is_concerned = notable(left), concerned(left)
         here = _place_category(by_category[category], nodes, left - expected, is_notable, is_concerned)
-        found += here
-        for event in here:
-            for i in event.districts or (event.node,):
+        now = left.copy()
+        for node, districts in here:
+            found.append(Place(node, districts, now))
+            for i in districts or (node,):
                 _explain(left, i, max(left[i] - expected[i], 0.0), nodes, areas, categories, index)
     return found
 
 
 def _place_category(
     members: list[int], nodes: Sequence[tuple[str, str]], excess: np.ndarray, notable: np.ndarray, concerned: np.ndarray
-) -> list[Place]:
+) -> list[tuple[int, tuple[int, ...]]]:
     """Events of one category: of the city if at least `BROAD` districts carry it, otherwise of the districts."""
     city = next((i for i in members if nodes[i][0] == ALL), None)
     parts = sorted((i for i in members if nodes[i][0] != ALL and excess[i] > 0), key=lambda i: -excess[i])
@@ -72,9 +80,9 @@ def _place_category(
             carried += excess[i]
         local = [i for i in carriers if notable[i]]
         if len(carriers) >= BROAD or not local:
-            return [Place(city, tuple(i for i in parts if concerned[i]) or tuple(carriers))]
-        return [Place(i, (i,)) for i in local]
-    return [Place(i, (i,)) for i in parts if notable[i]]
+            return [(city, tuple(i for i in parts if concerned[i]) or tuple(carriers))]
+        return [(i, (i,)) for i in local]
+    return [(i, (i,)) for i in parts if notable[i]]
 
 
 def _explain(

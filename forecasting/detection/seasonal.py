@@ -56,7 +56,7 @@ def detect(
     for at in place(pairs, areas, categories, high, recent, notable, concerned):
         i = at.node
         area, category = pairs[i]
-        parts = tuple(Part(pairs[j][0], float(high[j]), float(recent[j])) for j in at.districts if pairs[j][0] != ALL)
+        parts = tuple(Part(pairs[j][0], float(at.left[j]), float(recent[j])) for j in at.districts if pairs[j][0] != ALL)
         above = np.flatnonzero(coming[i] >= levels.LEAST_RATIO * recent[i])
         onset = (first_day + pd.Timedelta(days=int(above[0] if len(above) else best[i]))).date()
         peak = (first_day + pd.Timedelta(days=int(coming[i].argmax()))).date()

@@ -45,14 +45,11 @@ def detect(
     for at in place(pairs, areas, categories, observed, mean, notable, concerned):
         i = at.node
         area, category = pairs[i]
-        parts = tuple(Part(pairs[j][0], float(observed[j]), float(mean[j])) for j in at.districts if pairs[j][0] != ALL)
+        parts = tuple(Part(pairs[j][0], float(at.left[j]), float(mean[j])) for j in at.districts if pairs[j][0] != ALL)
         lower, upper = distribution.quantiles(mean[i : i + 1], dispersion[i : i + 1], (0.05, 0.95))[0]
-        p_value = float(distribution.tail(mean[i], dispersion[i], observed[i]))
-        colour = levels.level(p_value, float(observed[i] / max(mean[i], 1e-9)), len(parts), bool(safety & set(categories.path(category))))
-        zh, en = explain.spike(labels, area, category, day, float(observed[i]), float(mean[i]), float(lower), float(upper), parts)
-        found.append(
-            Finding(
-                SPIKE, colour, area, category, parts, day, day, day, float(observed[i]), float(mean[i]), float(lower), float(upper), p_value, zh, en
-            )
-        )
+        came = float(at.left[i])
+        p_value = float(distribution.tail(mean[i], dispersion[i], at.left[i]))
+        colour = levels.level(p_value, came / max(float(mean[i]), 1e-9), len(parts), bool(safety & set(categories.path(category))))
+        zh, en = explain.spike(labels, area, category, day, came, float(observed[i]) - came, float(mean[i]), float(lower), float(upper), parts)
+        found.append(Finding(SPIKE, colour, area, category, parts, day, day, day, came, float(mean[i]), float(lower), float(upper), p_value, zh, en))
     return found
