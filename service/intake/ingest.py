@@ -278,8 +278,7 @@ def _city_table(work: _Work) -> Report:
     table, tree = (areas, work.trees.areas) if work.kind == "areas" else (categories, work.trees.categories)
     city_tables.check(nodes, tree, work.file)
     with work.opened() as ingest_id, writing(work.engine) as conn:
-        added = table.put(conn, nodes.drop(columns="line"), work.clock.now())
-        totals = Totals(added=added, changed=len(nodes) - added)
+        totals = table.put(conn, nodes.drop(columns="line"), work.clock.now())
         ingests.mark(conn, ingest_id, rows=work.rows, rejected=0, later=0)
         ingests.advance(conn, ingest_id, totals)
     return work.report(ingest_id, totals)

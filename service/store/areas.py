@@ -7,6 +7,7 @@ import pandas as pd
 from sqlalchemy import Connection
 
 from service.store import trees
+from service.store.ingests import Totals
 from service.store.schema import areas
 
 UNKNOWN = "UNKNOWN"  # the district of tickets that name none
@@ -23,8 +24,8 @@ def districts(conn: Connection) -> pd.DataFrame:
     return nodes[nodes["level"] == "district"].reset_index(drop=True)
 
 
-def put(conn: Connection, nodes: pd.DataFrame, now: datetime) -> int:
-    """Takes over a city's table `code, parent, level, zh, en[, population]`; returns how many areas are new."""
+def put(conn: Connection, nodes: pd.DataFrame, now: datetime) -> Totals:
+    """Takes over a city's table `code, parent, level, zh, en[, population]`."""
     return trees.put(conn, areas, nodes, now)
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from sqlalchemy import Connection
 
 from service.store import trees
+from service.store.ingests import Totals
 from service.store.schema import categories
 
 
@@ -19,8 +20,8 @@ def frame(conn: Connection) -> pd.DataFrame:
     return trees.frame(conn, categories)
 
 
-def put(conn: Connection, nodes: pd.DataFrame, now: datetime) -> int:
-    """Takes over a city's table `code, parent, level, zh, en[, lead_unit, supporting_units, time_limit, safety]`; returns how many are new."""
+def put(conn: Connection, nodes: pd.DataFrame, now: datetime) -> Totals:
+    """Takes over a city's table `code, parent, level, zh, en[, lead_unit, supporting_units, time_limit, safety]`."""
     return trees.put(conn, categories, nodes, now)
 
 

@@ -48,7 +48,7 @@ def by_district(conn: Connection, end: date | None = None) -> pd.DataFrame:
         `district, category, date, count`, sorted by date, district, category; a cell of 0 has no row.
     """
     frame = daily(conn, end=end).rename(columns={"area": "district"})
-    streets = dict(conn.execute(select(areas.c.code, areas.c.parent).where(areas.c.level == "street")).tuples().all())
+    streets = {row.code: row.parent for row in conn.execute(select(areas.c.code, areas.c.parent).where(areas.c.level == "street"))}
     if not streets:
         return frame
     frame["district"] = frame["district"].replace(streets)

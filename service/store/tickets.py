@@ -95,16 +95,17 @@ def _drop_repeats(engine: Engine, ingest_id: int, batch: int) -> None:
     key, version = (s.source, s.ticket_id), (s.updated_at.asc().nulls_first(), s.line)
     following = func.lead(s.line).over(partition_by=key, order_by=version)
     first = func.min(s.received_at).over(partition_by=key, order_by=version)  # so far: of all, at the last
-    ranked = select(s.line, s.received_at, following.label("next"), first.label("first")).where(s.ingest_id == ingest_id).subquery().c
+    ranked = select(s.line, s.received_at, following.label("next"), first.label("first")).where(s.ingest_id == ingest_id).subquery()
     with reading(engine) as conn:
         if conn.execute(repeated).scalar() is None:
             return
-        repeats = list(conn.execute(select(ranked.line).where(ranked.next.is_not(None))).scalars())
-        late = conn.execute(select(ranked.line, ranked.first).where(ranked.next.is_(None), ranked.first < ranked.received_at)).all()
+        found = conn.execute(select(ranked).where(or_(ranked.c.next.is_not(None), ranked.c.first < ranked.c.received_at))).all()
+    repeats = [row.line for row in found if row.next is not None]
+    late = [{"of_line": row.line, "first": row.first} for row in found if row.next is None]
     with writing(engine) as conn:
         if late:
-            earlier = update(staged_tickets).where(s.ingest_id == ingest_id, s.line == bindparam("of_line")).values(received_at=bindparam("first"))
-            conn.execute(earlier, [{"of_line": line, "first": moment} for line, moment in late])
+            of_line = and_(s.ingest_id == ingest_id, s.line == bindparam("of_line"))
+            conn.execute(update(staged_tickets).where(of_line).values(received_at=bindparam("first")), late)
     for start in range(0, len(repeats), batch):
         lines = repeats[start : start + batch]
         with writing(engine) as conn:

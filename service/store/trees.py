@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 import pandas as pd
 from sqlalchemy import Connection, Table, insert, select
 
 from service.store import bulk
+from service.store.ingests import Totals
 
 ROOT = "ALL"
 
@@ -17,15 +17,15 @@ def frame(conn: Connection, table: Table) -> pd.DataFrame:
     return bulk.read(conn, select(table).where(table.c.code != ROOT).order_by(table.c.code))
 
 
-def put(conn: Connection, table: Table, nodes: pd.DataFrame, now: datetime) -> int:
-    """Inserts nodes or replaces those there are; `first_seen` stays. Returns how many of them are new."""
+def put(conn: Connection, table: Table, nodes: pd.DataFrame, now: datetime) -> Totals:
+    """Inserts nodes or replaces those there are; `first_seen` stays."""
     given = [column.name for column in table.columns if column.name in nodes.columns]
-    known = set(conn.execute(select(table.c.code)).scalars())
-    rows: list[dict[str, Any]] = [
-        {**dict(zip(given, row, strict=True)), "first_seen": now} for row in zip(*(bulk.objects(nodes[name]) for name in given), strict=True)
-    ]
-    bulk.replace(conn, table, rows, keep=["first_seen"])
-    return sum(row["code"] not in known for row in rows)
+    stored = {row.code: tuple(row) for row in conn.execute(select(*(table.c[name] for name in given)))}
+    named = dict(zip(nodes["code"], zip(*(bulk.objects(nodes[name]) for name in given), strict=True), strict=True))
+    differs = [row for code, row in named.items() if stored.get(code) != row]
+    bulk.replace(conn, table, [{**dict(zip(given, row, strict=True)), "first_seen": now} for row in differs], keep=["first_seen"])
+    added = len(named.keys() - stored.keys())
+    return Totals(added, len(differs) - added, len(named) - len(differs))
 
 
 def join(conn: Connection, table: Table, found: Mapping[str, str], levels: tuple[str, str], now: datetime, **labels: tuple[str, str]) -> list[str]:
