@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi_offline import FastAPIOffline
 from sqlalchemy.exc import SQLAlchemyError
 
 from forecasting.errors import InputError
@@ -36,14 +37,16 @@ TAGS = [
 ]
 
 
-class Api(FastAPI):
-    """FastAPI whose OpenAPI document has the problem document too, which no endpoint returns by itself."""
+def _with_problem(app: FastAPI) -> None:
+    """Adds the problem document, which no endpoint returns by itself, to the OpenAPI document."""
+    made = app.openapi
 
-    def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document, made once."""
-        if self.openapi_schema is None:
-            super().openapi()["components"]["schemas"]["Problem"] = errors.ProblemDocument.model_json_schema()
-        return super().openapi()
+    def openapi() -> dict[str, Any]:
+        document = made()
+        document["components"]["schemas"].setdefault("Problem", errors.ProblemDocument.model_json_schema())
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way of extending the document
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -72,7 +75,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         yield
         engine.dispose()
 
-    app = Api(
+    app = FastAPIOffline(  # the page's scripts come from here: an operations centre has no way out
+        static_url="/docs-files",
         title="Weisu 未诉",
         version=version("weisu"),
         description=ABOUT,
@@ -81,6 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,  # a redirect would name the host that the request claims
         lifespan=lifespan,
     )
+    _with_problem(app)
     app.state.service = Service(settings, engine, PublishedForecasts())
     errors.install(app)
     v1 = APIRouter(prefix="/v1", responses=errors.problems(401, 403, 422, 500, 503))

@@ -1,0 +1,58 @@
+# Everything a person does here. `make demo` and `make test` need nothing but Python >= 3.11, make and git.
+PYTHON ?= python3
+BIN := .venv/bin
+APT := libgomp1 python3-venv
+STAMP := .venv/.ready
+
+DATA ?=
+AS_OF ?=
+TZ ?=
+COUNTRY ?=
+ARGS ?=
+CITY := $(if $(DATA),--data '$(DATA)') $(if $(AS_OF),--as-of '$(AS_OF)') $(if $(TZ),--tz '$(TZ)') $(if $(COUNTRY),--country '$(COUNTRY)')
+# A zone for the city is no zone for this machine's own programs.
+unexport TZ
+
+.PHONY: setup demo up test check fmt lock bench clean
+.DEFAULT_GOAL := setup
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@./scripts/packages.sh $(APT)
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0]) if not (3, 11) <= sys.version_info < (3, 14) else None'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup
+	@$(BIN)/weisu demo $(CITY) $(ARGS)
+
+up: setup
+	@$(BIN)/weisu up
+
+test: setup
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The lock holds names, versions and hashes for Python 3.11 to 3.13, and no address.
+lock:
+	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet uv
+	.venv-lock/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet -o requirements.lock
+	rm -rf .venv-lock
+
+bench: setup
+	$(BIN)/python -m experiments.benchmarks.baselines $(ARGS)
+
+clean:
+	rm -rf .venv .weisu
