@@ -7,8 +7,9 @@ taken before the first cutoff only. WAPE = sum |error| / sum actual; bias = sum 
 import numpy as np
 import pandas as pd
 
+from forecasting import hierarchy
 from forecasting.distribution import LEVELS, QUANTILE_NAMES
-from forecasting.hierarchy import ALL
+from forecasting.hierarchy import ALL, Tree
 from forecasting.panel import CountPanel
 
 WEIGHT_DAYS = 180  # days whose volume says how much a node counts: recent, and half a year evens out seasons
@@ -23,32 +24,28 @@ def level_of(frame: pd.DataFrame) -> np.ndarray:
     return np.select([district & category, district, category], ["city", "category", "district"], "series")
 
 
-def with_sums(counts: pd.DataFrame) -> pd.DataFrame:
-    """Adds to rows of `district`, `category`, `date`, `count` the sums per district, per category and of the city."""
-    parts = [counts[[*KEYS, "date", "count"]]]
-    for kept in (["district"], ["category"], []):
-        total = counts.groupby([*kept, "date"], as_index=False)["count"].sum()
-        parts.append(total.assign(**{key: ALL for key in KEYS if key not in kept}))
-    return pd.concat(parts, ignore_index=True)[[*KEYS, "date", "count"]]
-
-
 def actuals(panel: CountPanel) -> pd.DataFrame:
-    """What came, of a panel, as rows `district`, `category`, `date`, `count` of series and sums; missing days are left out."""
-    n_series, n_days = panel.counts.shape
+    """What came, of a panel, as rows `district`, `category`, `date`, `count` of series and sums.
+
+    Missing days are left out, and so are the days of a sum on which a part of it is missing.
+    """
+    flat = hierarchy.build(panel.series, Tree(), Tree())
+    n_nodes, n_days = len(flat.nodes), len(panel.days)
     frame = pd.DataFrame(
         {
-            "district": np.repeat(panel.series["area"].to_numpy(), n_days),
-            "category": np.repeat(panel.series["category"].to_numpy(), n_days),
-            "date": np.tile(panel.days.to_numpy(), n_series),
-            "count": panel.counts.ravel(),
+            "district": np.repeat(flat.nodes["area"].to_numpy(), n_days),
+            "category": np.repeat(flat.nodes["category"].to_numpy(), n_days),
+            "date": np.tile(panel.days.to_numpy(), n_nodes),
+            "count": flat.total(panel.counts).ravel(),
         }
     )
-    return with_sums(frame.dropna(subset="count"))
+    return frame.dropna(subset="count").reset_index(drop=True)
 
 
 def scales(truth: pd.DataFrame, first_cutoff: pd.Timestamp) -> pd.DataFrame:
     """Scale (mean squared weekly difference), step (mean absolute one) and weight (recent volume) of each node before the first cutoff."""
     past = truth[truth["date"] <= first_cutoff].pivot_table(index=KEYS, columns="date", values="count")
+    past = past.reindex(columns=pd.date_range(past.columns.min(), first_cutoff))  # a day on which all is missing is a day all the same
     difference = past.diff(SEASON, axis=1).iloc[:, SEASON:]
     squared, absolute = difference.pow(2).mean(axis=1), difference.abs().mean(axis=1)
     return pd.DataFrame({"scale": squared.replace(0, np.nan), "step": absolute.replace(0, np.nan), "weight": past.iloc[:, -WEIGHT_DAYS:].sum(axis=1)})
