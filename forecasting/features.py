@@ -153,7 +153,7 @@ def _since_first(known: Known) -> np.ndarray:
 def _calendar(known: Known, origins: np.ndarray, day: np.ndarray, codes: dict[str, dict[str, int]]) -> dict[str, np.ndarray]:
     horizon = max(int(day.max()) - len(known.panel.days) + 1, 1)
     table = known.calendar(horizon)
-    table = table.assign(holiday_code=table["holiday"].map(codes["holiday"]).astype(float), season=pd.DatetimeIndex(table.index).dayofyear)
+    table = table.assign(holiday_code=table["holiday"].map(codes["holiday"]).astype(float), season=pd.DatetimeIndex(table.index).day_of_year)
     columns = {name: table[name].to_numpy(float)[day] for name in CALENDAR}
     free = np.concatenate([[0.0], np.cumsum((table["holiday"] != "").to_numpy(float))])
     columns["holidays_28"] = free[origins + 1] - free[np.maximum(origins - 27, 0)]
