@@ -21,7 +21,7 @@ def counts(
     parts = []
     for i, district in enumerate(districts):
         for j, category in enumerate(categories):
-            mean = level / (1 + i) / (1 + 2 * j) * WEEK[dates.dayofweek]
+            mean = level / (1 + i) / (1 + 2 * j) * WEEK[dates.day_of_week]
             parts.append(pd.DataFrame({"district": district, "category": category, "date": dates, "count": rng.poisson(mean)}))
     frame = pd.concat(parts, ignore_index=True)
     first = frame["date"] == dates[0]

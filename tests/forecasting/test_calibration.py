@@ -1,0 +1,91 @@
+"""The dispersion learnt from residuals is the one that made them."""
+
+import numpy as np
+import pytest
+
+from forecasting import calibration
+from forecasting.calibration import DEFAULT, GRID, PRIOR_DAYS
+
+STEP = GRID[1] / GRID[0]
+
+
+def draw(mean: np.ndarray, dispersion: np.ndarray | float, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.poisson(rng.gamma(1 / dispersion, mean * dispersion)).astype(float)
+
+
+@pytest.mark.parametrize("true", [0.02, 0.2, 1.0])
+def test_a_known_dispersion_is_recovered_to_a_step_of_the_grid(true: float) -> None:
+    means = np.full((20, 3, 28), 50.0)
+    got = calibration.fit(means, draw(means, true), np.zeros(20, int))
+    typical = np.exp(np.log(got.at(28)).mean())
+    assert true / STEP < typical < true * STEP
+
+
+def test_poisson_counts_give_next_to_no_dispersion() -> None:
+    means = np.full((10, 3, 28), 50.0)
+    got = calibration.fit(means, np.random.default_rng(1).poisson(means).astype(float), np.zeros(10, int))
+    assert (got.at(28).mean() * 50) < 0.3  # the variance is less than a third above the Poisson's
+
+
+def test_a_node_that_differs_from_its_group_keeps_its_own_and_one_without_residuals_gets_its_group_s() -> None:
+    means = np.full((30, 3, 28), 40.0)
+    true = np.full((30, 1, 1), 0.02)
+    true[0] = 1.0
+    counts = draw(means, np.broadcast_to(true, means.shape))
+    counts[1] = np.nan
+    got = calibration.fit(means, counts, np.zeros(30, int)).nodes
+    assert got[0] > 10 * np.median(got)
+    assert got[1] == pytest.approx(np.median(got), rel=STEP)
+
+
+def test_a_few_days_of_its_own_do_not_move_a_node_far_from_its_group() -> None:
+    means = np.full((40, 1, 28), 40.0)
+    counts = draw(means, 0.02)
+    counts[0, 0, 4:] = np.nan
+    counts[0, 0, :4] = [40, 41, 39, 40]
+    assert PRIOR_DAYS > 4
+    got = calibration.fit(means, counts, np.zeros(40, int)).nodes
+    assert got[0] > 0.02 / STEP**2
+
+
+def test_groups_do_not_mix() -> None:
+    means = np.full((40, 3, 28), 40.0)
+    groups = np.repeat([0, 1], 20)
+    got = calibration.fit(means, draw(means, np.where(groups == 0, 0.01, 0.8)[:, None, None]), groups).nodes
+    assert got[groups == 0].max() < got[groups == 1].min()
+
+
+def test_later_weeks_scatter_more_where_residuals_say_so_and_never_less_than_earlier_ones() -> None:
+    means = np.full((20, 6, 28), 60.0)
+    true = np.repeat([0.02, 0.04, 0.08, 0.16], 7)
+    got = calibration.fit(means, draw(means, np.broadcast_to(true, means.shape)), np.zeros(20, int))
+    factors = got.weeks[0]
+    assert factors[3] / factors[0] > 3
+    falling = calibration.fit(means, draw(means, np.broadcast_to(true[::-1], means.shape)), np.zeros(20, int))
+    assert (np.diff(falling.weeks, axis=1) >= 0).all()
+
+
+def test_beyond_the_last_week_learnt_from_that_week_s_dispersion_holds() -> None:
+    means = np.full((4, 3, 14), 60.0)
+    got = calibration.fit(means, draw(means, 0.1), np.zeros(4, int))
+    far = got.at(40)
+    assert far.shape == (4, 40)
+    np.testing.assert_array_equal(far[:, 14:], np.repeat(far[:, 13:14], 26, axis=1))
+
+
+@pytest.mark.parametrize("windows", [0, 2])
+def test_without_any_residual_the_dispersion_is_wide(windows: int) -> None:
+    nothing = np.full((3, windows, 7), np.nan)
+    got = calibration.fit(nothing, nothing, np.array([0, 1, 0]))
+    np.testing.assert_array_equal(got.at(7), np.full((3, 7), DEFAULT))
+
+
+def test_a_missing_count_is_no_residual() -> None:
+    means = np.full((5, 2, 28), 30.0)
+    counts = draw(means, 0.1)
+    holes = counts.copy()
+    holes[:, 1] = np.nan
+    np.testing.assert_array_equal(
+        calibration.fit(means, holes, np.zeros(5, int)).nodes, calibration.fit(means[:, :1], counts[:, :1], np.zeros(5, int)).nodes
+    )
