@@ -78,8 +78,8 @@ class _Sums:
 
 
 def target(known: Known, origins: np.ndarray, ahead: np.ndarray) -> np.ndarray:
-    """[M, P] counts at the days that the pairs point to; NaN where missing or before a node was first named."""
-    return np.asarray(_since_first(known)[:, origins + ahead])
+    """[M, P] counts at the days that the pairs point to; NaN where missing, and where the node was not yet known at the origin."""
+    return np.where(origins[None, :] >= known.first[:, None], known.counts[:, origins + ahead], np.nan)
 
 
 def compute(known: Known, origins: np.ndarray, ahead: np.ndarray, codes: dict[str, dict[str, int]]) -> Features:
