@@ -78,7 +78,7 @@ def test_a_pair_named_with_a_count_of_zero_exists() -> None:
 
 
 def test_nothing_is_known_before_the_first_day() -> None:
-    with pytest.raises(InputError, match="no count is known by 2024-12-31.*begin on 2025-01-01"):
+    with pytest.raises(InputError, match=r"no count is known by 2024-12-31.*begin on 2025-01-01"):
         from_counts(table(("a", "x", 0, 3))).until(pd.Timestamp("2024-12-31"))
     with pytest.raises(InputError, match="no count is known by 2024-12-31"):
         from_counts(table(("a", "x", 0, 3)), pd.Timestamp("2024-12-31"))
@@ -108,7 +108,7 @@ def test_a_silent_day_of_a_quiet_area_is_zero() -> None:
 
 
 def test_a_silent_category_of_an_area_that_speaks_is_zero() -> None:
-    rows = [r for r in steady(40, 100) if r[2] != 30] + [("a", "y", 30, 1.0)]
+    rows = [*(r for r in steady(40, 100) if r[2] != 30), ("a", "y", 30, 1.0)]
     assert row(from_counts(table(*rows)), "a", "x")[30] == 0
 
 
@@ -120,7 +120,7 @@ def test_a_day_on_which_the_whole_city_is_silent_is_missing_although_each_area_i
 
 
 def test_silence_is_believed_after_a_week() -> None:
-    rows = steady(40, 100) + [("a", "x", 60, 100.0)]
+    rows = [*steady(40, 100), ("a", "x", 60, 100.0)]
     holes = np.isnan(row(from_counts(table(*rows)), "a", "x"))
     assert np.flatnonzero(holes).tolist() == list(range(40, 40 + BELIEVED_AFTER))
 
