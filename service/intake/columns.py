@@ -102,7 +102,7 @@ def recognise(headers: Sequence[str], where: str) -> Layout:
     if len(missing[nearest]) == len(nearest.needs):
         raise InputError("no column of it is known", where, f"the first row names the columns ({kinds})")
     raise InputError(
-        f"no column '{missing[nearest][0]}'", where, f"a table of {nearest.name} needs {_listed(nearest)}; docs/data.md has other names for them"
+        f"no column '{missing[nearest][0]}'", where, f"a table of {nearest.name} needs {_listed(nearest)}"
     )
 
 

@@ -93,11 +93,32 @@ def batches(file: TableFile) -> Iterator[Batch]:
 def _open_parquet(path: Path) -> TableFile:
     try:
         with pa.parquet.ParquetFile(path) as file:
-            headers, total = file.schema_arrow.names, file.metadata.num_rows
+            schema, total = file.schema_arrow, file.metadata.num_rows
         sha256 = _sha256(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"cannot be read as Parquet ({_first_line(error)})", str(path), "export it again") from None
-    return TableFile(path, sha256, recognise(headers, str(path)), total, tuple(headers))
+    layout = recognise(schema.names, str(path))
+    for name in (schema.names[place] for place in layout.positions.values()):
+        if not _is_plain(schema.field(name).type):
+            raise InputError(f"column '{name}' holds {schema.field(name).type}", str(path), "write it as text, number, date or timestamp")
+    return TableFile(path, sha256, layout, total, tuple(schema.names))
+
+
+def _is_plain(kind: Any) -> bool:
+    types = pa.types
+    if types.is_dictionary(kind):
+        return _is_plain(kind.value_type)
+    tests = (
+        types.is_string,
+        types.is_large_string,
+        types.is_integer,
+        types.is_floating,
+        types.is_boolean,
+        types.is_timestamp,
+        types.is_date,
+        types.is_null,
+    )
+    return any(test(kind) for test in tests)
 
 
 def _parquet_batches(file: TableFile) -> Iterator[Batch]:

@@ -11,7 +11,7 @@ import csv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from service.store.engine import reading, writing
 from service.store.ingests import Totals
 
 BASELINE_ROWS = 200_000  # counts that one transaction writes: a second or two
+STALE_AFTER = timedelta(hours=1)  # a file of fifteen million tickets takes a few minutes
 
 Progress = Callable[[int, int | None], None]
 
@@ -190,6 +191,21 @@ class _Work:
                 writer.writerows((line, reason, _harmless(name)) for line, reason, name in rejects.itertuples(index=False))
         except OSError as error:
             raise InputError(f"cannot be written ({error.strerror})", str(self.rejects_path), "choose another folder") from None
+
+
+def recover(engine: Engine, clock: Clock) -> list[int]:
+    """Tidies up after processes that died: what was staged as a whole is applied, what was not is dropped. Returns the ingests concerned."""
+    with reading(engine) as conn:
+        stale = ingests.unfinished(conn, clock.now() - STALE_AFTER)
+    for one in stale:
+        whole = one.status == ingests.APPLYING and one.kind == "tickets"
+        if whole:
+            tickets.apply(engine, one.id)
+        else:
+            tickets.discard(engine, one.id)
+        with writing(engine) as conn:
+            ingests.finish(conn, one.id, clock.now(), ingests.DONE if whole else ingests.FAILED, None if whole else "its process died")
+    return [one.id for one in stale]
 
 
 def _harmless(cell: str) -> str:

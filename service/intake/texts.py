@@ -12,7 +12,9 @@ def texts(column: Any) -> Any:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_floating(column.type):  # whole numbers beside missing ones: a code must not become '61.0'
-        column = column.cast(pa.int64(), safe=False) if pc.all(pc.equal(pc.floor(column), column)).as_py() is not False else column
+        column = pc.if_else(pc.is_finite(column), column, None)
+        if pc.all(pc.equal(pc.floor(column), column)).as_py() is not False:
+            column = column.cast(pa.int64(), safe=False)
     trimmed = pc.utf8_trim_whitespace(column.cast(pa.string()))
     return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from forecasting.errors import InputError
 from service.store.schema import ingests
@@ -96,6 +96,7 @@ def newest_done(conn: Connection) -> int | None:
     ).scalar()
 
 
-def forget(conn: Connection, ingest_id: int) -> None:
-    """Removes an ingest that brought nothing."""
-    conn.execute(delete(ingests).where(ingests.c.id == ingest_id))
+def unfinished(conn: Connection, before: datetime) -> list[Ingest]:
+    """Ingests begun by a moment that are neither done nor failed, oldest first."""
+    query = select(ingests).where(ingests.c.status.in_((RUNNING, APPLYING)), ingests.c.started_at <= before).order_by(ingests.c.id)
+    return [Ingest(**row._mapping) for row in conn.execute(query)]
