@@ -15,6 +15,9 @@ LEVELS = ("series", "branch", "category", "district", "city")
 """series: a bottom pair. branch: any other pair of inner nodes. category, district, city: summed over areas, categories, both."""
 
 
+LEAST_VARIANCE = 1e-12  # of the greatest: a node that was never wrong is trusted most, and the system stays solvable
+
+
 @dataclass(frozen=True)
 class Tree:
     """A tree of codes below the root `ALL`.
@@ -79,7 +82,7 @@ class Hierarchy:
 
         Args:
             means: [M, H] forecasts of every node, finite.
-            variances: [M] error variance of each node's forecast, positive.
+            variances: [M] error variance of each node's forecast, >= 0.
 
         Returns:
             [M, H] coherent means, >= 0.
@@ -88,6 +91,7 @@ class Hierarchy:
         bottom, upper = means[:n], means[n:]
         if not len(upper):
             return np.asarray(np.maximum(means, 0.0))
+        variances = np.maximum(variances, LEAST_VARIANCE * variances.max()) if variances.max() > 0 else np.ones_like(variances)
         spread = self.sums.multiply(variances[:n][None, :]).tocsr()  # U W_b
         gram = (spread @ self.sums.T).toarray() + np.diag(variances[n:])
         shift = spread.T @ np.linalg.solve(gram, upper - self.sums @ bottom)
