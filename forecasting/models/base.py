@@ -93,6 +93,17 @@ class Fitted(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class NoOpinion:
+    """A model that found nothing to learn from: it has no opinion on any node."""
+
+    def forecast(self, known: Known, horizon: int) -> np.ndarray:
+        return np.full((len(known.hierarchy.nodes), horizon), np.nan)
+
+    def save(self, folder: Path) -> None:
+        (folder / "no_opinion.txt").write_text("There was nothing to learn from.\n")
+
+
 class Model(Protocol):
     """A way to learn. Instances hold settings only and never change."""
 

@@ -14,7 +14,7 @@ import lightgbm
 import numpy as np
 
 from forecasting import features
-from forecasting.models.base import Known
+from forecasting.models.base import Known, NoOpinion
 
 CHUNK = 200_000  # rows whose features are computed at once when forecasting: bounds memory
 EARLIEST_ORIGIN = 56  # days of history before the first origin learnt from: the window of the level
@@ -69,7 +69,7 @@ class Boosting:
     least_days: ClassVar[int] = 140  # the level's window and three months to learn from
     ages: ClassVar[bool] = False
 
-    def fit(self, known: Known, horizon: int, seed: int, executor: Executor | None = None) -> FittedBoosting:
+    def fit(self, known: Known, horizon: int, seed: int, executor: Executor | None = None) -> FittedBoosting | NoOpinion:
         nodes = known.hierarchy.nodes
         codes = {kind: {code: i for i, code in enumerate(sorted(nodes[kind].unique()))} for kind in ("area", "category")}
         codes["holiday"] = {code: i for i, code in enumerate(sorted(known.calendar(horizon)["holiday"].unique()))}
@@ -78,6 +78,8 @@ class Boosting:
         y = features.target(known, origins, ahead).ravel()
         level = table.level.ravel()
         use = ~np.isnan(y)
+        if not (y[use] > 0).any():
+            return NoOpinion()  # a count likelihood cannot be fitted to zeros alone
         data = lightgbm.Dataset(
             table.values[use],
             label=y[use],
@@ -102,8 +104,8 @@ class Boosting:
 def _pairs(n_days: int, horizon: int, wanted: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Origins and days ahead to learn from, spread evenly over both: arrays [P], every day meant is known."""
     first, last = EARLIEST_ORIGIN, n_days - 2
-    ahead = np.resize(rng.permutation(horizon) + 1, wanted)
-    span = np.maximum(last - first + 1 - (ahead - 1), 1)
+    ahead = np.resize(rng.permutation(min(horizon, last - first + 1)) + 1, wanted)
+    span = last - first + 1 - (ahead - 1)
     origins = first + np.floor((np.arange(wanted) + rng.random(wanted)) / wanted * span).astype(int)
     pairs = np.unique(np.stack([origins, ahead]), axis=1)
     return pairs[0], pairs[1]
