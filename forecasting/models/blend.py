@@ -34,7 +34,7 @@ def weights(forecasts: np.ndarray, counts: np.ndarray, scale: np.ndarray, groups
         shrink: share of the diagonal that is added.
 
     Returns:
-        [M, K] weights of each node; 0 for a member without an opinion on it. Without any residual all members weigh alike.
+        [M, K] weights of each node; 0 for a member without an opinion on it. Without any opinion or residual all members weigh alike.
     """
     has = np.isfinite(forecasts).any(axis=(2, 3)).T  # [M, K]
     errors = (forecasts - counts[None]) / scale[None, :, None, None]
@@ -44,6 +44,7 @@ def weights(forecasts: np.ndarray, counts: np.ndarray, scale: np.ndarray, groups
         rows = np.flatnonzero(signature == g)
         members = np.flatnonzero(has[rows[0]])
         if not len(members):
+            out[rows] = 1.0 / len(forecasts)
             continue
         e = errors[np.ix_(members, rows)].reshape(len(members), -1)
         e = e[:, np.isfinite(e).all(axis=0)]
