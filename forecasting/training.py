@@ -145,7 +145,7 @@ def window_origins(n_days: int, horizon: int, windows: int) -> list[int]:
     short history   ..|-------|                     steps of a week, the last windows cut off at the cutoff
                        ..|-------|
     """
-    if n_days >= windows * horizon + 2 * horizon:
+    if n_days >= windows * horizon + max(2 * horizon, LEAST_HISTORY):
         return [n_days - 1 - horizon * k for k in range(windows, 0, -1)]
     return [o for o in (n_days - 1 - SHORT_STEP * k for k in range(SHORT_WINDOWS, 0, -1)) if o + 1 >= LEAST_HISTORY]
 
