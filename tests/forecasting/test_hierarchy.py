@@ -160,3 +160,18 @@ def test_what_is_less_certain_moves_more() -> None:
 def test_a_city_of_one_node_is_its_own_sum() -> None:
     hierarchy = build(pd.DataFrame({"area": [ALL], "category": [ALL]}), Tree(), Tree())
     assert hierarchy.reconcile(np.array([[3.0, -1.0]]), np.ones(1)).tolist() == [[3.0, 0.0]]
+
+
+@pytest.mark.parametrize("sure", [[0], [0, 1], [2, 3], range(9)])
+def test_nodes_that_were_never_wrong_are_trusted(sure: list[int]) -> None:
+    series = pd.DataFrame({"area": ["a", "a", "b", "b"], "category": ["x", "y", "x", "y"]})
+    hierarchy = build(series, Tree(), Tree())
+    means = hierarchy.total(np.array([[10.0], [20.0], [30.0], [40.0]]))
+    means[-1] += 12
+    variances = np.ones(len(means))
+    variances[list(sure)] = 0
+    got = hierarchy.reconcile(means, variances)
+    np.testing.assert_allclose(got, matrix(hierarchy) @ got[:4], atol=1e-6)
+    if len(sure) < 9:
+        np.testing.assert_allclose(got[list(sure)], means[list(sure)], atol=1e-3)
+    assert 100 < got[-1, 0] < 112
