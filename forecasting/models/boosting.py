@@ -65,6 +65,15 @@ class Boosting:
     shrink: float = 10.0
     threads: int = 2
 
+    limits: ClassVar[dict[str, tuple[float, float]]] = {
+        "rows": (1, 1e8),
+        "trees": (1, 1e5),
+        "rate": (1e-4, 1),
+        "leaves": (2, 131_072),
+        "columns": (0.01, 1),
+        "threads": (1, 1024),
+    }
+    """What LightGBM takes, setting by setting; others are 0 or more."""
     name: ClassVar[str] = "boosting"
     least_days: ClassVar[int] = 140  # the level's window and three months to learn from
     ages: ClassVar[bool] = False

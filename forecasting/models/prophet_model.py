@@ -64,6 +64,8 @@ class ProphetModel:
     changepoint_prior: float = 0.05
     years: int = 4
 
+    limits: ClassVar[dict[str, tuple[float, float]]] = {"changepoint_prior": (1e-4, 1e3), "years": (1, 100)}
+    """What Prophet takes, setting by setting; others are 0 or more."""
     name: ClassVar[str] = "prophet"
     least_days: ClassVar[int] = 120  # a trend from less than four months runs away within four weeks
     ages: ClassVar[bool] = True
