@@ -42,22 +42,26 @@ def counts(path: Path) -> pd.DataFrame:
         InputError: see `read`; a date that is none (names the row).
     """
     frame = read(path, ("district", "category", "date", "count"))
-    return _keys(frame, path).assign(date=_moments(frame["date"], path, "date").dt.normalize(), count=pd.to_numeric(frame["count"], errors="coerce"))
+    return _keys(frame, path).assign(date=_dates(frame["date"], path).dt.normalize(), count=pd.to_numeric(frame["count"], errors="coerce"))
 
 
 def tickets(path: Path, zone: str) -> pd.DataFrame:
     """Counts by local day from a file of tickets: rows of `district`, `category`, `date`, `count`. A repeated ticket counts once.
 
     Raises:
-        InputError: see `read`; a moment that is none or a ticket without a category (names the row).
+        InputError: see `read`; a moment that is none, a ticket without a category or a ticket_id (names the row).
     """
     frame = read(path, ("ticket_id", "created_at", "district", "category"))
     created = _moments(frame["created_at"], path, "created_at")
     if created.dt.tz is not None:
         created = created.dt.tz_convert(ZoneInfo(zone)).dt.tz_localize(None)
-    rows = _keys(frame, path).assign(date=created.dt.normalize(), id=frame["ticket_id"].astype(str))
+    number = _text(frame["ticket_id"])
+    nameless = (number.isna() | (number == "")).to_numpy()
+    if nameless.any():
+        raise InputError("a ticket without a ticket_id", f"{path}, row {int(nameless.argmax()) + 1}", "give each its own, or a repeat cannot be told")
+    rows = _keys(frame, path).assign(date=created.dt.normalize(), id=number)
     key = ["source", "id"] if "source" in frame else ["id"]
-    rows = rows.assign(source=frame["source"].astype(str)) if "source" in frame else rows
+    rows = rows.assign(source=_text(frame["source"]).fillna("")) if "source" in frame else rows
     rows = rows.drop_duplicates(key, keep="last")
     return rows.groupby(["district", "category", "date"]).size().rename("count").reset_index()
 
@@ -69,7 +73,9 @@ def drivers(path: Path, zone: str) -> pd.DataFrame:
         InputError: see `read`; a date that is none (names the row).
     """
     frame = read(path, ("name", "date", "value"))
-    frame = frame.assign(date=_moments(frame["date"], path, "date"))
+    frame = frame.assign(date=_dates(frame["date"], path))
+    if "district" in frame:
+        frame = frame.assign(district=_text(frame["district"]).astype(object))
     if "issued_at" in frame:
         given = frame["issued_at"].notna()
         issued = pd.Series(pd.NaT, index=frame.index, dtype="datetime64[us]")
@@ -80,8 +86,7 @@ def drivers(path: Path, zone: str) -> pd.DataFrame:
 
 
 def _keys(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    district = frame["district"].astype("string").str.strip()
-    category = frame["category"].astype("string").str.strip()
+    district, category = _text(frame["district"]), _text(frame["category"])
     bad = category.isna() | (category == "")
     if bad.any():
         raise InputError("a row without a category", f"{path}, row {int(bad.to_numpy().argmax()) + 1}", "give it one or leave the row out")
@@ -89,11 +94,30 @@ def _keys(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     return pd.DataFrame({"district": district.astype(str), "category": category.astype(str)}, index=frame.index)
 
 
+def _text(values: pd.Series) -> pd.Series:
+    """Codes as text, trimmed. Whole numbers with gaps, which a table holds as floats, are written as whole numbers."""
+    if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
+        values = values.astype("Int64")
+    return values.astype("string").str.strip()
+
+
+def _dates(values: pd.Series, path: Path) -> pd.Series:
+    """Days without a zone."""
+    parsed = _moments(values, path, "date")
+    if parsed.dt.tz is not None:
+        raise InputError("date carries an offset", str(path), "write days as 2025-12-31")
+    return parsed
+
+
 def _moments(values: pd.Series, path: Path, column: str) -> pd.Series:
-    try:
-        parsed = pd.to_datetime(values, errors="coerce", format=None if pd.api.types.is_datetime64_any_dtype(values) else "ISO8601")
-    except ValueError as error:
-        raise InputError(f"{column}: {str(error).splitlines()[0]}", str(path), "write all moments alike, with an offset or without") from None
+    """Moments, with UTC's offset if they carry one."""
+    known = pd.api.types.is_datetime64_any_dtype(values)
+    text = values if known else values.astype("string")
+    offset = None if known else text.str.contains(r"[T ]\S*(?:[zZ]|[+-]\d\d(?::?\d\d)?)\s*$", regex=True).fillna(False)
+    if offset is not None and offset.any() and not offset[text.notna()].all():
+        raise InputError(f"{column}: some moments carry an offset and some do not", str(path), "write all with an offset or without")
+    utc = bool(values.dt.tz is not None) if known else bool(offset is not None and offset.any())
+    parsed = pd.to_datetime(text, errors="coerce", utc=utc, format=None if known else "ISO8601")
     bad = parsed.isna()
     if bad.any():
         at = int(bad.to_numpy().argmax())
