@@ -101,9 +101,7 @@ def recognise(headers: Sequence[str], where: str) -> Layout:
     kinds = "; ".join(f"{kind.name}: {', '.join('/'.join(group) for group in kind.needs)}" for kind in KINDS)
     if len(missing[nearest]) == len(nearest.needs):
         raise InputError("no column of it is known", where, f"the first row names the columns ({kinds})")
-    raise InputError(
-        f"no column '{missing[nearest][0]}'", where, f"a table of {nearest.name} needs {_listed(nearest)}"
-    )
+    raise InputError(f"no column '{missing[nearest][0]}'", where, f"a table of {nearest.name} needs {_listed(nearest)}")
 
 
 def path_columns(positions: dict[str, int]) -> list[str]:
