@@ -15,6 +15,8 @@ MODELS: dict[str, type[Any]] = {model.name: model for model in (SeasonalNaive, F
 
 CHAMPION = "champion"
 
+MOST = 1e9  # no setting is sensibly greater, and all libraries take numbers of this size
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -50,11 +52,11 @@ def from_mapping(mapping: Mapping[str, Any], where: str = "recipe") -> Recipe:
     """
     unknown = set(mapping) - {"members", "windows", "shrink"}
     if unknown:
-        raise InputError(f"unknown key '{sorted(unknown)[0]}'", where, "a recipe has members, windows and shrink")
+        raise InputError(f"unknown key '{min(map(str, unknown))}'", where, "a recipe has members, windows and shrink")
     members = mapping.get("members")
     if not isinstance(members, Mapping) or not members:
         raise InputError("no members", where, f"name some of {', '.join(MODELS)}")
-    built = tuple(_model(str(name), settings or {}, where) for name, settings in members.items())
+    built = tuple(_model(str(name), {} if settings is None else settings, where) for name, settings in members.items())
     if all(model.least_days for model in built):
         raise InputError("no baseline among the members", where, "add four_week_mean: a new series needs one")
     windows = _number(mapping.get("windows", Recipe.windows), int, f"{where}: windows")
@@ -77,12 +79,15 @@ def _model(name: str, settings: Any, where: str) -> Model:
         if key not in known:
             allowed = ", ".join(known) or "none"
             raise InputError(f"'{name}' has no setting '{key}'", where, f"it has: {allowed}")
-    values = {key: _number(value, type(known[key]), f"{where}: {name}.{key}") for key, value in settings.items()}
+    limits = getattr(kind, "limits", {})
+    values = {key: _number(value, type(known[key]), f"{where}: {name}.{key}", *limits.get(key, ())) for key, value in settings.items()}
     model: Model = kind(**values)
     return model
 
 
-def _number(value: Any, kind: type, where: str) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float) or (kind is int and not float(value).is_integer()) or value < 0:
-        raise InputError(f"'{value}' does not fit", where, f"give {'a whole' if kind is int else 'a'} number of 0 or more")
+def _number(value: Any, kind: type, where: str, least: float = 0, most: float = MOST) -> Any:
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    if not plain or not least <= value <= most or (kind is int and not float(value).is_integer()):
+        range_ = f"of {least:g} or more" if most == MOST else f"from {least:g} to {most:g}"
+        raise InputError(f"'{value}' does not fit", where, f"give a {'whole ' if kind is int else ''}number {range_}")
     return kind(value)
