@@ -49,8 +49,9 @@ def run(request: Request, out: Path, progress: Callable[[int], None] | None = No
     """
     if (request.counts is None) == (request.tickets is None):
         raise InputError("give one of --counts and --tickets", "backtest", "a file of counts or one of tickets")
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file", "--out", "give a folder")
+    nearest = next(path for path in (out, *out.parents) if path.exists())
+    if not nearest.is_dir():
+        raise InputError(f"{nearest} is a file", "--out", "give a folder")
     recipe = recipes.load(request.config)
     table = files.counts(request.counts) if request.counts else files.tickets(request.tickets, request.zone)  # type: ignore[arg-type]
     for column in ("district", "category"):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from datetime import date
 
 import pandas as pd
 
@@ -13,6 +14,7 @@ from forecasting.models.base import Known
 from forecasting.recipe import CHAMPION, MODELS, Recipe
 
 COLUMNS = ("district", "category", "cutoff", "date", "horizon", "model", "mean", *distribution.QUANTILE_NAMES)
+GREATEST_SEED = 2**31 - 1  # what every library of the models takes
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,12 @@ def make_task(cutoffs: Sequence[str], horizon: int, models: Sequence[str], seed:
     """Checks a task against the data.
 
     Raises:
-        InputError: a cutoff is no date, lies outside the data or appears twice; an unknown model; a horizon below 1.
+        InputError: a cutoff is no date, lies outside the data or appears twice; an unknown model or none; a horizon or seed out of range.
     """
     parsed = []
     for text in cutoffs:
         try:
-            parsed.append(pd.Timestamp(pd.to_datetime(text.strip(), format="%Y-%m-%d")))
+            parsed.append(pd.Timestamp(date.fromisoformat(text.strip())))
         except ValueError:
             raise InputError(f"'{text}' is not a date", "--cutoffs", "write 2018-07-31,2018-10-07") from None
     first, last = known.panel.days[0], known.panel.days[-1]
@@ -52,6 +54,10 @@ def make_task(cutoffs: Sequence[str], horizon: int, models: Sequence[str], seed:
         raise InputError("no cutoff, or one twice", "--cutoffs", "name each day once")
     if not 1 <= horizon <= 90:
         raise InputError(f"{horizon} days", "--horizon", "choose 1 to 90")
+    if not 0 <= seed <= GREATEST_SEED:
+        raise InputError(f"{seed} does not fit", "--seed", f"choose 0 to {GREATEST_SEED}")
+    if not models:
+        raise InputError("no model", "--models", f"choose from {', '.join([CHAMPION, *MODELS])}")
     for name in models:
         if name != CHAMPION and name not in MODELS:
             raise InputError(f"unknown model '{name}'", "--models", f"choose from {', '.join([CHAMPION, *MODELS])}")
