@@ -253,7 +253,7 @@ def test_the_blend_gives_no_weight_to_a_member_that_is_far_off() -> None:
     rng = np.random.default_rng(0)
     counts = rng.poisson(30, (6, 3, 28)).astype(float)
     good, bad = np.full(counts.shape, 30.0), np.full(counts.shape, 90.0)
-    weights = training.blend.weights(np.stack([bad, good]), counts, np.full(6, 5.0), np.zeros(6, int), 0.5)
+    weights = training.blend.weights(np.stack([bad, good]), counts, np.full(6, 5.0), np.zeros(6, int), np.zeros(2, bool), 0.1)
     np.testing.assert_allclose(weights.sum(axis=1), 1)
     assert (weights[:, 1] > 0.9).all()
 
