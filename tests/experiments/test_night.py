@@ -1,0 +1,129 @@
+"""One training: members, champion, scores, fingerprint, and models that can be kept."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tables
+import yaml
+
+from experiments import night
+from experiments.night import Night
+from forecasting import panel, recipe
+from forecasting.drivers import from_frame
+from forecasting.hierarchy import ALL, Tree
+from forecasting.models.base import Known
+from forecasting.recipe import Recipe
+
+pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning:prophet.forecaster")
+
+HORIZON = 7
+
+
+@pytest.fixture(scope="module")
+def quick() -> Recipe:
+    return recipe.from_mapping(yaml.safe_load(tables.QUICK))
+
+
+def known(days: int = 170, silent: int | None = None) -> Known:
+    counts = tables.counts(tables.tickets(days))
+    if silent is not None:
+        counts = counts[counts["date"] != tables.START + pd.Timedelta(days=silent)]
+    weather = pd.DataFrame({"name": "t", "date": pd.date_range(tables.START, periods=days), "value": np.sin(np.arange(days))})
+    categories = Tree({"HEAT": "PUBLIC", "NOISE": "ORDER", "PUBLIC": ALL, "ORDER": ALL})
+    return Known(panel.from_counts(counts), Tree(), categories, from_frame(weather), "none")
+
+
+@pytest.fixture(scope="module")
+def result(quick: Recipe) -> Night:
+    return night.train(known(), quick, HORIZON)
+
+
+def test_the_forecast_set_holds_every_node_and_day(result: Night) -> None:
+    frame = result.forecast_set.frame
+    nodes = result.champion.backtested.known.hierarchy.nodes
+    assert len(frame) == len(nodes) * HORIZON
+    assert {(ALL, "PUBLIC"), ("d1", "ORDER"), (ALL, ALL)} <= set(frame[["area", "category"]].itertuples(index=False, name=None))
+    assert np.isfinite(frame[["mean", "dispersion"]].to_numpy()).all()
+
+
+def test_scores_cover_the_champion_and_every_member_at_every_level(result: Night) -> None:
+    members = {m.name for m in result.recipe.members}
+    got = set(result.scores[["model", "level"]].itertuples(index=False, name=None))
+    assert {(m, level) for m in ("champion", *members) for level in ("city", "district", "series")} <= got
+    assert set(result.series_scores["model"]) == {"champion", "seasonal_naive", "four_week_mean"}
+    assert len(result.series_scores) == 3 * 4
+    city = result.scores[result.scores["level"] == "city"].set_index("model")
+    assert (city["rows"] == HORIZON * 2).all()
+
+
+def test_the_champion_s_scores_are_of_the_windows_before_the_cutoff(result: Night) -> None:
+    """Recomputed by hand: WAPE of a baseline at the city over both windows."""
+    counts = result.champion.backtested.known.counts
+    city = counts[result.champion.backtested.known.hierarchy.nodes["level"] == "city"][0]
+    errors = actual = 0.0
+    for origin in (len(city) - 1 - 2 * HORIZON, len(city) - 1 - HORIZON):
+        for h in range(1, HORIZON + 1):
+            errors += abs(city[origin + h] - city[origin + h - 7])
+            actual += city[origin + h]
+    got = result.scores.set_index(["model", "level"]).loc[("seasonal_naive", "city"), "WAPE"]
+    assert got == pytest.approx(errors / actual, rel=0.02)  # reconciliation may move it by a hair
+
+
+def test_the_same_inputs_give_the_same_set_and_the_same_fingerprint(result: Night, quick: Recipe) -> None:
+    again = night.train(known(), quick, HORIZON)
+    assert again.forecast_set.to_parquet() == result.forecast_set.to_parquet()
+    assert again.fingerprint == result.fingerprint
+
+
+def test_the_fingerprint_tells_counts_drivers_and_country_apart() -> None:
+    base = known()
+    assert base.drivers is not None
+    other_counts = replace(base, panel=replace(base.panel, counts=base.panel.counts + 1))
+    other_drivers = replace(base, drivers=replace(base.drivers, observed=base.drivers.observed + 1))
+    others = [other_counts, other_drivers, replace(base, country="US"), replace(base, drivers=None), base.at(base.panel.days[-2])]
+    assert len({night.fingerprint(k) for k in [base, *others]}) == len(others) + 1
+    assert night.fingerprint(known()) == night.fingerprint(base)
+
+
+def test_models_are_kept_as_text_and_tables_with_their_sums(result: Night, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    night.save_models(result, folder)
+    sums = json.loads((folder / "sha256.json").read_text())
+    written = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()} - {"sha256.json"}
+    assert set(sums) == written
+    assert {"blend.parquet", "boosting/booster.txt"} <= written
+    assert all(hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest for name, digest in sums.items())
+    assert {Path(name).suffix for name in written} <= {".parquet", ".txt", ".json", ".jsonl"}
+    blend = pd.read_parquet(folder / "blend.parquet")
+    np.testing.assert_allclose(blend[[m.name for m in result.recipe.members]].sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("days", [1, 8, 20, 60])
+def test_a_short_history_gives_forecasts_all_the_same(quick: Recipe, days: int) -> None:
+    result = night.train(known(days), quick, HORIZON)
+    assert np.isfinite(result.forecast_set.frame["mean"]).all()
+    assert {"model", "level", "WAPE"} <= set(result.scores.columns)
+    assert result.scores.empty == (days <= 20)
+
+
+def test_a_silent_day_in_a_window_is_left_out_of_the_scores(quick: Recipe) -> None:
+    counts = tables.counts(tables.tickets(170)).assign(count=lambda f: f["count"] * 9)
+    hole = tables.START + pd.Timedelta(days=165)
+    made = Known(panel.from_counts(counts[counts["date"] != hole]), Tree(), Tree(), None, "none")
+    assert np.isnan(made.panel.counts[:, 165]).all()
+    scores = night.train(made, quick, HORIZON).scores
+    assert (scores.loc[scores["level"] == "city", "rows"] == HORIZON * 2 - 1).all()
+
+
+def test_steps_and_seconds_are_told(quick: Recipe) -> None:
+    said: list[str] = []
+    result = night.train(known(60), quick, HORIZON, progress=said.append)
+    assert said == ["fitting members", "weighing and calibrating", "scoring"]
+    assert set(result.seconds) == {"fit", "assemble", "total"}
+    assert result.seconds["total"] >= result.seconds["fit"] >= 0
+    assert result.peak_mb > 10
