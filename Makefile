@@ -52,7 +52,7 @@ lock:
 	rm -rf .venv-lock
 
 bench: setup
-	$(BIN)/python -m experiments.benchmarks.baselines $(ARGS)
+	$(BIN)/python -m experiments.benchmarks.accuracy $(ARGS)
 
 clean:
 	rm -rf .venv .weisu

@@ -25,12 +25,12 @@ class Recipe:
     Attributes:
         members: the models of the blend, baselines among them.
         windows: windows of the members' backtest, from which weights and dispersion are learnt.
-        shrink: how strongly weights are drawn to those of inverse squared error; see `blend.weights`.
+        shrink: how strongly weights are drawn towards equal ones; see `blend.weights`.
     """
 
     members: tuple[Model, ...]
     windows: int = 3
-    shrink: float = 0.5
+    shrink: float = 0.1
 
     def settings(self) -> dict[str, Any]:
         """All settings in one flat mapping, as a run records them."""

@@ -150,7 +150,7 @@ def window_origins(n_days: int, horizon: int, windows: int) -> list[int]:
     return [o for o in (n_days - 1 - SHORT_STEP * k for k in range(SHORT_WINDOWS, 0, -1)) if o + 1 >= LEAST_HISTORY]
 
 
-def assemble(backtested: Backtested, names: Sequence[str] | None = None, shrink: float = 0.5, leave_out: int | None = None) -> Champion:
+def assemble(backtested: Backtested, names: Sequence[str] | None = None, shrink: float = 0.1, leave_out: int | None = None) -> Champion:
     """Weighs the members, reconciles and calibrates: the champion of some members.
 
     Args:
@@ -166,7 +166,8 @@ def assemble(backtested: Backtested, names: Sequence[str] | None = None, shrink:
     groups = blend.groups(known.hierarchy.nodes["level"].to_numpy(), recent)
     scale = np.sqrt(recent + SCATTER * recent**2 + 0.1)
     counts = backtested.counts[:, use]
-    weights = blend.weights(backtested.forecasts[chosen][:, :, use], counts, scale, groups, shrink)
+    baseline = np.array([backtested.models[k].least_days == 0 for k in chosen])
+    weights = blend.weights(backtested.forecasts[chosen][:, :, use], counts, scale, groups, baseline, shrink)
     if any(backtested.models[k].least_days for k in chosen):
         fallback = max((k for k, model in enumerate(backtested.models) if model.least_days == 0), default=None)
         if fallback is not None and fallback not in chosen:

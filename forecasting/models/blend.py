@@ -20,21 +20,22 @@ def groups(levels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return np.asarray(np.unique(label, return_inverse=True)[1])
 
 
-def weights(forecasts: np.ndarray, counts: np.ndarray, scale: np.ndarray, groups: np.ndarray, shrink: float) -> np.ndarray:
-    """Weights that minimise the squared error of the sum, >= 0 and adding up to 1 (Bates & Granger 1969).
+def weights(forecasts: np.ndarray, counts: np.ndarray, scale: np.ndarray, groups: np.ndarray, baseline: np.ndarray, shrink: float) -> np.ndarray:
+    """Weights that minimise the squared error of the sum, >= 0 and adding up to 1 (Bates & Granger 1969), drawn towards equal ones.
 
-    The members' error covariance gets `shrink` of its diagonal on top: with much of it the weights become those of inverse mean
-    squared error, which is what few windows can support.
+    They are drawn towards equal weights of the members that are no baselines: with the few windows that there are, an equal average of
+    good members is hard to beat (Smith & Wallis 2009), and a baseline has to earn its place.
 
     Args:
         forecasts: [K, M, W, H] means of K members in W windows; NaN where a member has no opinion.
         counts: [M, W, H]; NaN where missing.
         scale: [M] typical error of each node, > 0.
         groups: [M] numbers from 0.
-        shrink: share of the diagonal that is added.
+        baseline: [K] which members are baselines.
+        shrink: weight of the pull against the mean squared error; 0 for none.
 
     Returns:
-        [M, K] weights of each node; 0 for a member without an opinion on it. Without any opinion or residual all members weigh alike.
+        [M, K] weights of each node; 0 for a member without an opinion on it. Without any residual those drawn towards.
     """
     has = np.isfinite(forecasts).any(axis=(2, 3)).T  # [M, K]
     errors = (forecasts - counts[None]) / scale[None, :, None, None]
@@ -46,19 +47,23 @@ def weights(forecasts: np.ndarray, counts: np.ndarray, scale: np.ndarray, groups
         if not len(members):
             out[rows] = 1.0 / len(forecasts)
             continue
+        able = ~baseline[members] if (~baseline[members]).any() else np.ones(len(members), bool)
+        equal = able / able.sum()
         e = errors[np.ix_(members, rows)].reshape(len(members), -1)
         e = e[:, np.isfinite(e).all(axis=0)]
-        out[np.ix_(rows, members)] = _simplex(e, shrink) if e.size else 1.0 / len(members)
+        out[np.ix_(rows, members)] = _simplex(e, equal, shrink) if e.size else equal
     return out
 
 
-def _simplex(errors: np.ndarray, shrink: float) -> np.ndarray:
-    """Weights [K] on the simplex that minimise the variance of errors [K, n] with a heavier diagonal."""
+def _simplex(errors: np.ndarray, towards: np.ndarray, shrink: float) -> np.ndarray:
+    """Weights [K] on the simplex that minimise the mean square of the weighted errors [K, n] plus `shrink` times the distance to `towards`."""
     cover = errors @ errors.T / errors.shape[1]
-    cover += np.diag(shrink * np.diag(cover) + 1e-12)
-    root = np.linalg.cholesky(cover / np.diag(cover).mean()).T
+    size = max(float(np.diag(cover).min()), 1e-12)
+    root = np.linalg.cholesky(cover / size + 1e-9 * np.eye(len(cover))).T
+    pull = np.sqrt(shrink) * np.eye(len(cover))
     heavy = 1e4  # makes the sum of the weights 1 to within rounding before they are scaled to it
-    w = nnls(np.vstack([root, np.full((1, len(root)), heavy)]), np.append(np.zeros(len(root)), heavy))[0]
+    left = np.vstack([root, pull, np.full((1, len(root)), heavy)])
+    w = nnls(left, np.concatenate([np.zeros(len(root)), np.sqrt(shrink) * towards, [heavy]]))[0]
     return np.asarray(w / w.sum())
 
 
