@@ -40,7 +40,7 @@ def place(
     """Places events.
 
     Args:
-        nodes: M pairs of area and category.
+        nodes: M pairs of area and category; below the city the areas are districts, one level of them.
         areas, categories: the trees.
         values, expected: [M] tickets that came, and that were expected.
         notable: says of values [M] which would be worth an event of their own.
@@ -54,22 +54,36 @@ def place(
     for i, (_, category) in enumerate(nodes):
         by_category.setdefault(category, []).append(i)
     for category in sorted(by_category, key=lambda c: (-depth[c], c)):
-        is_notable, is_concerned = notable(left), concerned(left)
-        here = _place_category(by_category[category], nodes, left - expected, is_notable, is_concerned)
-        now = left.copy()
-        for node, districts in here:
-            found.append(Place(node, districts, now))
-            for i in districts or (node,):
-                _explain(left, i, max(left[i] - expected[i], 0.0), nodes, areas, categories, index)
+        while True:  # once a district's burst is told, what is left may still be an event of the city
+            excess, is_notable, is_concerned = left - expected, notable(left), concerned(left)
+            here = _place_category(by_category[category], nodes, excess, is_notable, is_concerned)
+            if not here:
+                break
+            now = left.copy()
+            for node, districts in here:
+                found.append(Place(node, districts, now))
+                area, upward = nodes[node][0], categories.path(category)
+                _explain(left, excess[node], [(a, c) for a in areas.path(area) for c in upward], index)
+                for i in by_category[category] if area == ALL else []:  # the city's event tells what each district has too many
+                    if i != node and excess[i] > 0:
+                        _explain(left, excess[i], [(a, c) for a in areas.path(nodes[i][0])[:-1] for c in upward], index)
     return found
+
+
+def _explain(left: np.ndarray, excess: float, told: Sequence[tuple[str, str]], index: dict[tuple[str, str], int]) -> None:
+    """Takes an excess off the nodes at which it has been told."""
+    for node in told:
+        if node in index:
+            left[index[node]] -= excess
 
 
 def _place_category(
     members: list[int], nodes: Sequence[tuple[str, str]], excess: np.ndarray, notable: np.ndarray, concerned: np.ndarray
 ) -> list[tuple[int, tuple[int, ...]]]:
-    """Events of one category: of the city if at least `BROAD` districts carry it, otherwise of the districts."""
+    """Events of one category: of the city if at least `BROAD` districts carry it or are notable themselves, otherwise of the districts."""
     city = next((i for i in members if nodes[i][0] == ALL), None)
-    parts = sorted((i for i in members if nodes[i][0] != ALL and excess[i] > 0), key=lambda i: -excess[i])
+    parts = sorted((i for i in members if nodes[i][0] != ALL and excess[i] > 0), key=lambda i: (-excess[i], nodes[i]))
+    local = [i for i in parts if notable[i]]
     if city is not None and notable[city]:
         total = sum(excess[i] for i in parts)
         carriers, carried = [], 0.0
@@ -78,19 +92,6 @@ def _place_category(
                 break
             carriers.append(i)
             carried += excess[i]
-        local = [i for i in carriers if notable[i]]
-        if len(carriers) >= BROAD or not local:
+        if len(carriers) >= BROAD or len(local) >= BROAD or not local:
             return [(city, tuple(i for i in parts if concerned[i]) or tuple(carriers))]
-        return [(i, (i,)) for i in local]
-    return [(i, (i,)) for i in parts if notable[i]]
-
-
-def _explain(
-    left: np.ndarray, node: int, excess: float, nodes: Sequence[tuple[str, str]], areas: Tree, categories: Tree, index: dict[tuple[str, str], int]
-) -> None:
-    """Takes an event's excess off every node above it, and off the node."""
-    area, category = nodes[node]
-    for a in areas.path(area):
-        for c in categories.path(category):
-            if (a, c) in index:
-                left[index[(a, c)]] -= excess
+    return [(i, (i,)) for i in local]
