@@ -1,0 +1,54 @@
+"""A forecast set survives its file unchanged, and its file is always the same."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from forecasting import distribution
+from forecasting.errors import InputError
+from forecasting.forecast_set import ForecastSet, with_quantiles
+
+
+@pytest.fixture
+def made() -> ForecastSet:
+    frame = pd.DataFrame(
+        {
+            "area": ["a", "ALL", "朝阳"],
+            "category": ["x", "ALL", "x"],
+            "date": pd.date_range("2025-01-01", periods=3),
+            "horizon": [1, 2, 3],
+            "mean": [0.0, 12.5, 3.25],
+            "dispersion": [0.1, 0.02, 1.0],
+            "model": ["four_week_mean", "blend(boosting 0.62, prophet 0.38)", "boosting"],
+        }
+    )
+    return ForecastSet(frame, {"cutoff": "2024-12-31", "horizon": 3, "family": "negative_binomial"})
+
+
+def test_what_is_written_is_read(made: ForecastSet) -> None:
+    read = ForecastSet.from_parquet(made.to_parquet())
+    pd.testing.assert_frame_equal(read.frame, made.frame)
+    assert read.meta == made.meta
+
+
+def test_the_same_set_gives_the_same_bytes_whatever_else_its_frame_holds(made: ForecastSet) -> None:
+    other = ForecastSet(made.frame.assign(more=1)[::1], dict(reversed(made.meta.items())))
+    assert other.to_parquet() == made.to_parquet()
+
+
+def test_bytes_that_are_no_forecast_set_are_an_error(made: ForecastSet) -> None:
+    blob = made.to_parquet()
+    for wrong in (b"", b"PAR1", blob[:-20], blob[: len(blob) // 2], b"x" * 100, _plain(made.frame), _plain(made.frame.drop(columns="mean"))):
+        with pytest.raises(InputError, match="not a forecast set"):
+            ForecastSet.from_parquet(wrong)
+
+
+def _plain(frame: pd.DataFrame) -> bytes:
+    return bytes(frame.to_parquet(index=False))
+
+
+def test_quantiles_are_derived_row_by_row(made: ForecastSet) -> None:
+    got = with_quantiles(made.frame)
+    want = distribution.quantiles(made.frame["mean"].to_numpy(), made.frame["dispersion"].to_numpy())
+    np.testing.assert_array_equal(got[list(distribution.QUANTILE_NAMES)].to_numpy(), want)
+    pd.testing.assert_frame_equal(got[made.frame.columns], made.frame)
