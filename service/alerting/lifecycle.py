@@ -4,25 +4,27 @@ For every day:
 1. A finding belongs to a running alert of its kind and category whose area is the same, above or below it; otherwise it raises one.
 2. A running alert follows its finding: newest numbers, the highest level so far, the earliest onset, the broadest area.
 3. A second alert that turns out to be part of the same event is resolved with a note that says so.
-4. An alert that was not found for `USUAL_DAYS` days is resolved.
-The same day applied twice changes nothing.
+4. What somebody has resolved since the day is over for this day; if it is found on a later day, it is raised anew.
+5. An alert that was not found for `USUAL_DAYS` days is resolved. A day without data is no usual day.
+The same day applied twice changes nothing. The scores of the day are in the store before: they say which days had data.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection
 
-from forecasting.detection.finding import Finding
+from forecasting.detection.finding import SPIKE, Finding
 from forecasting.detection.levels import LEVELS
 from forecasting.hierarchy import ALL, Tree
-from service.store import alerts
-from service.store.alerts import Alert
+from service.store import alerts, day_scores
+from service.store.alerts import Alert, AlertFilters
 
 USUAL_DAYS = 3  # days in a row without the event after which it is over: closing late costs nothing, flapping costs trust
+LONGEST = 14  # days after which an alert is over although its node had no data, for it may be no node any more
 ACTOR = "weisu"
 
 
@@ -40,21 +42,24 @@ def apply(conn: Connection, kind: str, findings: Sequence[Finding], day: date, n
 
     Args:
         kind: the kind of all findings; alerts of other kinds are left alone.
-        findings: what was found on the day, possibly nothing.
+        findings: what was found on the day, possibly nothing, in any order.
         day: the finished day.
         now: the moment of the changes.
         forecast_set_id: the forecast set by which it was found.
         areas: the area tree.
     """
     running = [alert for alert in alerts.running(conn) if alert.kind == kind]
+    ended = AlertFilters(statuses=("resolved",), kinds=(kind,), since=datetime.combine(day, time.min, UTC))
+    over = [alert for alert in alerts.list_alerts(conn, filters=ended, limit=None) if alert.last_day >= day]
     seen: set[str] = set()
-    raised = 0
-    for finding in sorted(findings, key=lambda f: len(areas.path(f.area))):  # the broadest first: parts then join it
+    raised = resolved = 0
+    # The broadest first: parts then join it. Of several parts the gravest speaks for their alert.
+    for finding in sorted(findings, key=lambda f: (len(areas.path(f.area)), -LEVELS.index(f.level), -abs(f.observed - f.expected), f.area)):
         same = [a for a in running if a.category == finding.category and _related(areas, a.area, finding.area)]
         if not same:
-            alert = _new(finding, now, forecast_set_id)
-            if alerts.get(conn, alert.id):  # somebody has resolved it on the very day: it stays so
+            if any(a.category == finding.category and _related(areas, a.area, finding.area) for a in over):
                 continue
+            alert = _new(finding, now, forecast_set_id)
             alerts.insert(conn, alert, ACTOR, now)
             running.append(alert)
             seen.add(alert.id)
@@ -62,19 +67,19 @@ def apply(conn: Connection, kind: str, findings: Sequence[Finding], day: date, n
             continue
         keep = same[0]
         if keep.id not in seen:
-            _follow(conn, keep, finding, now, forecast_set_id, areas)
+            running[running.index(keep)] = _follow(conn, keep, finding, now, forecast_set_id, areas)
             seen.add(keep.id)
         for part in same[1:]:
-            alerts.change_status(conn, part.id, {"open", "acknowledged"}, "resolved", ACTOR, f"part of {keep.id}", now)
+            resolved += alerts.change_status(conn, part.id, {"open", "acknowledged"}, "resolved", ACTOR, f"part of {keep.id}", now)
             running.remove(part)
-    resolved = 0
     for alert in running:
         if alert.id in seen or day <= alert.last_day:
             continue
-        usual = (day - alert.last_day).days
+        since = alert.last_day + timedelta(days=1)
+        usual = len(day_scores.read(conn, since, day, [alert.area], [alert.category]))
         alerts.update(conn, alert.id, {"usual_days": usual}, action=None, actor=ACTOR, now=now)
-        if usual >= USUAL_DAYS:
-            note = f"usual again for {usual} days"
+        if usual >= USUAL_DAYS or day - alert.last_day >= timedelta(days=LONGEST):
+            note = f"usual again for {usual} days" if usual else f"no data since {alert.last_day}"
             resolved += alerts.change_status(conn, alert.id, {"open", "acknowledged"}, "resolved", ACTOR, note, now)
     return Applied(raised, len(seen) - raised, resolved)
 
@@ -118,21 +123,24 @@ def _numbers(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _follow(conn: Connection, alert: Alert, finding: Finding, now: datetime, forecast_set_id: int, areas: Tree) -> None:
-    """Brings a running alert up to the day's finding."""
+def _follow(conn: Connection, alert: Alert, finding: Finding, now: datetime, forecast_set_id: int, areas: Tree) -> Alert:
+    """Brings a running alert up to the day's finding, and returns it as it is now."""
     if finding.day < alert.last_day:
-        return
+        return alert
     changes = _numbers(finding) | {"usual_days": 0, "onset": min(alert.onset, finding.onset), "forecast_set_id": forecast_set_id}
     if len(areas.path(finding.area)) > len(areas.path(alert.area)):  # one district is still at it: the event stays where it was placed
         changes["area"] = alert.area
-    if alert.kind == "SPIKE" and (alert.observed or 0.0) > finding.observed:
-        changes["peak"] = alert.peak
+    if alert.kind == SPIKE:
+        came = day_scores.read(conn, changes["onset"], finding.day, [changes["area"]], [alert.category])
+        if len(came):
+            changes["peak"] = came["date"].iloc[came["observed"].argmax()].date()
     higher = LEVELS.index(finding.level) > LEVELS.index(alert.level)
     if higher:
         changes["level"] = finding.level
     moved = changes["area"] != alert.area
     before = {"districts": alert.districts} | {key: getattr(alert, key) for key in changes}
     if before == changes:
-        return
+        return alert
     note = f"now at {'the whole city' if finding.area == ALL else finding.area}" if moved else None
     alerts.update(conn, alert.id, changes, action="escalated" if higher else "moved" if moved else None, actor=ACTOR, now=now, note=note)
+    return replace(alert, **changes)

@@ -1,0 +1,294 @@
+"""Alerts live: raised once, followed, escalated, moved, resolved; a day applied twice changes nothing."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine
+
+from forecasting.detection.finding import SEASONAL, SPIKE, Finding, Part
+from forecasting.detection.levels import LEVELS
+from forecasting.hierarchy import ALL, Tree
+from service.alerting import lifecycle
+from service.alerting.lifecycle import Applied
+from service.store import alerts, day_scores, forecast_sets, runs
+from service.store.alerts import Alert, AlertEvent
+from service.store.engine import reading, writing
+
+DAY = date(2025, 7, 1)
+DISTRICTS = ("North", "South", "West")
+AREAS = Tree.flat(DISTRICTS)
+CATEGORIES = ("Heat", "Noise")
+
+
+class Days:
+    """A store whose alerts are carried from day to day, as the watch does it: the day's scores first, then its findings."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        with writing(engine) as conn:
+            now = self.morning_after(DAY)
+            run = runs.start(conn, DAY, "test", now, timedelta(hours=1))
+            row = {"run_id": run, "mlflow_run_id": None, "cutoff": DAY, "horizon": 1, "issued_at": now, "rows": 0, "blob": b""}
+            self.set_id = forecast_sets.publish(conn, **row)
+
+    @staticmethod
+    def morning_after(day: date) -> datetime:
+        return datetime(day.year, day.month, day.day, 18, tzinfo=UTC) + timedelta(hours=1)  # 03:00 in Shanghai
+
+    def apply(self, day: date, *findings: Finding, kind: str = SPIKE, silent: Sequence[str] = ()) -> Applied:
+        with writing(self.engine) as conn:
+            nodes = [(a, c) for a in (ALL, *DISTRICTS) for c in CATEGORIES if a not in silent]
+            came = {(f.area, f.category): int(f.observed) for f in findings if f.kind == SPIKE}
+            scores = pd.DataFrame(nodes, columns=["area", "category"])
+            scores = scores.assign(observed=[came.get(node, 10) for node in nodes], expected=10.0, p_value=0.5, pit=0.5)
+            day_scores.put(conn, day, self.set_id, scores)
+            return lifecycle.apply(conn, kind, findings, day, self.morning_after(day), self.set_id, AREAS)
+
+    def all(self) -> list[Alert]:
+        with reading(self.engine) as conn:
+            return alerts.list_alerts(conn, limit=None)
+
+    def only(self) -> Alert:
+        (alert,) = self.all()
+        return alert
+
+    def running(self) -> list[Alert]:
+        with reading(self.engine) as conn:
+            return alerts.running(conn)
+
+    def history(self, alert: Alert) -> list[AlertEvent]:
+        with reading(self.engine) as conn:
+            return alerts.history(conn, alert.id)
+
+    def actions(self, alert: Alert) -> list[str]:
+        return [event.action for event in self.history(alert)]
+
+    def decide(self, alert: Alert, status: str, day: date) -> None:
+        """What a duty officer does on the day after."""
+        with writing(self.engine) as conn:
+            now = self.morning_after(day) + timedelta(hours=5)
+            assert alerts.change_status(conn, alert.id, {"open", "acknowledged"}, status, "duty officer", None, now)
+
+    def image(self) -> object:
+        """Everything that is stored of alerts."""
+        return [(alert, self.history(alert)) for alert in self.all()]
+
+
+@pytest.fixture
+def days(engine: Engine) -> Days:
+    return Days(engine)
+
+
+def after(n: int) -> date:
+    return DAY + timedelta(days=n)
+
+
+def spike(day: date, area: str = "North", category: str = "Heat", level: str = "yellow", observed: float = 40.0, **changes: object) -> Finding:
+    districts = tuple(Part(d, observed / 3, 10.0) for d in DISTRICTS) if area == ALL else (Part(area, observed, 10.0),)
+    finding = Finding(SPIKE, level, area, category, districts, day, day, day, observed, 10.0, 5.0, 16.0, 1e-6, f"{area}{category}", "a sentence")
+    return replace(finding, **changes)
+
+
+def rise(day: date, area: str = "North", onset: date | None = None) -> Finding:
+    first = onset or day + timedelta(days=3)
+    return replace(spike(day, area), kind=SEASONAL, onset=first, peak=first + timedelta(days=7), observed=10.0, expected=25.0)
+
+
+def test_an_event_of_many_days_is_one_alert(days: Days) -> None:
+    assert days.apply(DAY, spike(DAY)) == Applied(raised=1)
+    for n in range(1, 20):
+        assert days.apply(after(n), spike(after(n), observed=30.0 + n)) == Applied(followed=1)
+    alert = days.only()
+    assert (alert.status, alert.onset, alert.last_day, alert.observed) == ("open", DAY, after(19), 49.0)
+    assert alert.raised_at == days.morning_after(DAY)
+    assert days.actions(alert) == ["raised"]
+
+
+def test_an_alert_keeps_its_highest_level_and_says_when_it_rose(days: Days) -> None:
+    for n, level in enumerate(("blue", "orange", "yellow", "orange", "red", "blue")):
+        days.apply(after(n), spike(after(n), level=level))
+    alert = days.only()
+    assert alert.level == "red"
+    assert [(e.action, e.level) for e in days.history(alert)] == [("raised", "blue"), ("escalated", "orange"), ("escalated", "red")]
+    assert alert.changed_at == days.morning_after(after(4))
+
+
+def test_two_districts_become_one_alert_of_the_city(days: Days) -> None:
+    days.apply(DAY, spike(DAY, "North"))
+    days.apply(after(1), spike(after(1), "North"), spike(after(1), "South"))
+    assert len(days.running()) == 2
+    assert days.apply(after(2), spike(after(2), ALL, observed=90.0)) == Applied(followed=1, resolved=1)
+    (city,) = days.running()
+    assert (city.area, city.onset, [d["code"] for d in city.districts]) == (ALL, DAY, list(DISTRICTS))
+    assert days.actions(city) == ["raised", "moved"]
+    assert days.history(city)[-1].note == "now at the whole city"
+    (south,) = [a for a in days.all() if a.status == "resolved"]
+    assert (south.area, days.history(south)[-1].note) == ("South", f"part of {city.id}")
+
+
+def test_what_is_left_of_a_city_wide_event_in_one_district_belongs_to_it(days: Days) -> None:
+    days.apply(DAY, spike(DAY, ALL, observed=90.0))
+    days.apply(after(1), spike(after(1), "South", observed=30.0), spike(after(1), "North", observed=35.0))
+    alert = days.only()
+    assert (alert.area, alert.last_day, alert.observed) == (ALL, after(1), 35.0)
+    assert days.actions(alert) == ["raised"]
+
+
+def test_of_several_findings_that_belong_to_one_alert_the_gravest_decides_the_level(days: Days) -> None:
+    days.apply(DAY, spike(DAY, ALL))
+    days.apply(after(1), spike(after(1), "North", level="yellow", observed=80.0), spike(after(1), "West", level="orange"))
+    assert (days.only().level, days.only().districts[0]["code"]) == ("orange", "West")
+
+
+def test_an_alert_is_over_after_three_usual_days(days: Days) -> None:
+    days.apply(DAY, spike(DAY))
+    assert [days.apply(after(n)).resolved for n in (1, 2, 3, 4)] == [0, 0, 1, 0]
+    alert = days.only()
+    assert (alert.status, alert.usual_days, alert.resolved_at) == ("resolved", 3, days.morning_after(after(3)))
+    assert [(e.action, e.note) for e in days.history(alert)] == [("raised", None), ("resolved", "usual again for 3 days")]
+
+
+def test_two_usual_days_do_not_end_an_alert(days: Days) -> None:
+    days.apply(DAY, spike(DAY))
+    days.apply(after(1))
+    days.apply(after(2))
+    days.apply(after(3), spike(after(3)))
+    days.apply(after(4))
+    days.apply(after(5))
+    assert (days.only().status, days.only().usual_days) == ("open", 2)
+
+
+def test_days_without_data_are_no_usual_days(days: Days) -> None:
+    days.apply(DAY, spike(DAY))
+    for n in range(1, 8):
+        days.apply(after(n), silent=("North", ALL))
+    assert days.only().status == "open"
+    assert [days.apply(after(n)).resolved for n in (8, 9, 10)] == [0, 0, 1]
+
+
+def test_an_alert_whose_node_is_gone_does_not_run_for_ever(days: Days) -> None:
+    days.apply(DAY, spike(DAY))
+    for n in range(1, 15):
+        days.apply(after(n), silent=("North",))
+    assert days.only().status == "resolved"
+    assert days.history(days.only())[-1].note == f"no data since {DAY}"
+
+
+def test_a_new_event_after_the_old_one_is_a_new_alert(days: Days) -> None:
+    days.apply(DAY, spike(DAY))
+    for n in range(1, 5):
+        days.apply(after(n))
+    assert days.apply(after(5), spike(after(5))) == Applied(raised=1)
+    assert [a.status for a in days.all()] == ["open", "resolved"]
+
+
+def test_the_peak_is_the_day_on_which_most_came(days: Days) -> None:
+    for n, observed in enumerate((40, 90, 30, 60)):
+        for _ in range(2):
+            days.apply(after(n), spike(after(n), observed=float(observed)))
+    assert days.only().peak == after(1)
+
+
+@pytest.mark.parametrize("day", [0, 2], ids=["the day it was raised", "a later day"])
+def test_what_somebody_has_resolved_stays_so_for_the_day(days: Days, day: int) -> None:
+    for n in range(day + 1):
+        days.apply(after(n), spike(after(n)))
+    days.decide(days.only(), "resolved", after(day))
+    assert days.apply(after(day), spike(after(day), level="red")) == Applied()
+    assert days.only().status == "resolved"
+    assert days.apply(after(day + 1), spike(after(day + 1))) == Applied(raised=1)
+
+
+def test_what_somebody_has_resolved_stays_so_although_it_is_placed_elsewhere_that_day(days: Days) -> None:
+    days.apply(DAY, spike(DAY, ALL))
+    days.decide(days.only(), "resolved", DAY)
+    assert days.apply(DAY, spike(DAY, "South")) == Applied()
+    assert days.apply(DAY, spike(DAY, "South", "Noise")) == Applied(raised=1)
+
+
+def test_an_acknowledged_alert_stays_acknowledged_and_is_resolved_when_it_is_over(days: Days) -> None:
+    days.apply(DAY, spike(DAY))
+    days.decide(days.only(), "acknowledged", DAY)
+    days.apply(after(1), spike(after(1), ALL, level="red"))
+    assert (days.only().status, days.only().level, days.only().area) == ("acknowledged", "red", ALL)
+    for n in (2, 3, 4):
+        days.apply(after(n))
+    assert [(e.action, e.status, e.actor) for e in days.history(days.only())] == [
+        ("raised", "open", "weisu"),
+        ("acknowledged", "acknowledged", "duty officer"),
+        ("escalated", "acknowledged", "weisu"),
+        ("resolved", "resolved", "weisu"),
+    ]
+
+
+def test_kinds_categories_and_districts_do_not_touch_one_another(days: Days) -> None:
+    days.apply(DAY, spike(DAY, "North"), spike(DAY, "South"), spike(DAY, "North", "Noise"))
+    days.apply(DAY, rise(DAY, "North"), kind=SEASONAL)
+    assert len(days.running()) == 4
+    for n in (1, 2, 3):
+        days.apply(after(n), kind=SPIKE)
+    assert [(a.kind, a.status) for a in days.running()] == [(SEASONAL, "open")]
+
+
+def test_a_coming_rise_keeps_its_earliest_onset_and_takes_the_newest_peak(days: Days) -> None:
+    days.apply(DAY, rise(DAY, onset=after(10)), kind=SEASONAL)
+    days.apply(after(1), rise(after(1), onset=after(8)), kind=SEASONAL)
+    days.apply(after(2), rise(after(2), onset=after(12)), kind=SEASONAL)
+    assert (days.only().onset, days.only().peak) == (after(8), after(19))
+
+
+def test_an_older_day_does_not_turn_an_alert_back(days: Days) -> None:
+    days.apply(after(1), spike(after(1), observed=50.0))
+    days.apply(DAY, spike(DAY, observed=20.0))
+    assert (days.only().last_day, days.only().observed) == (after(1), 50.0)
+
+
+events = st.lists(
+    st.tuples(st.sampled_from((ALL, *DISTRICTS)), st.sampled_from(CATEGORIES), st.sampled_from(LEVELS), st.integers(20, 99)),
+    max_size=4,
+    unique_by=lambda event: event[:2],
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(sequence=st.lists(st.tuples(events, st.sampled_from((None, "acknowledged", "resolved")), st.booleans()), min_size=1, max_size=10))
+def test_whatever_comes_alerts_keep_their_rules(new_engine: Callable[[], Engine], sequence: list[tuple[list, str | None, bool]]) -> None:
+    days = Days(new_engine())
+    before: dict[str, Alert] = {}
+    for n, (found, decision, silent) in enumerate(sequence):
+        day = after(n)
+        findings = [spike(day, area, category, level, float(observed)) for area, category, level, observed in found]
+        hidden = [d for d in DISTRICTS if silent and not any(f.area == d for f in findings)]
+        days.apply(day, *findings, silent=hidden)
+        once = days.image()
+        assert days.apply(day, *reversed(findings), silent=hidden) == Applied(followed=len({a.id for a in days.running() if a.last_day == day}))
+        assert days.image() == once, "the same day again, in another order"
+
+        now = {alert.id: alert for alert in days.all()}
+        running = days.running()
+        for one in running:
+            others = [a for a in running if a.id != one.id and a.category == one.category]
+            assert not any(one.area in AREAS.path(a.area) for a in others), "one running alert where there is one event"
+        for finding in findings:
+            assert any(a.category == finding.category and a.last_day == day for a in now.values()), "every finding has an alert"
+        for alert in now.values():
+            history = days.history(alert)
+            levels = [LEVELS.index(event.level) for event in history]
+            assert history[0].action == "raised"
+            assert levels == sorted(levels)
+            assert levels[-1] == LEVELS.index(alert.level), "the history ends with what is"
+            assert history[-1].status == alert.status
+            assert (alert.resolved_at is not None) == (alert.status == "resolved")
+            assert alert.onset <= alert.last_day
+            if alert.status != "resolved":
+                assert alert.usual_days < lifecycle.USUAL_DAYS
+            if (old := before.get(alert.id)) and old.status == "resolved":
+                assert old == alert, "what is over does not change"
+        if decision and running:
+            days.decide(running[0], decision, day)
+        before = {alert.id: alert for alert in days.all()}
