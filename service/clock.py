@@ -43,9 +43,17 @@ def parse_as_of(text: str, zone: ZoneInfo) -> datetime:
         InputError: the text is neither a date nor a moment.
     """
     try:
-        if len(text) == len("2011-08-28"):
-            return Clock(zone).end_of(date.fromisoformat(text))
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        if moment.time() == time.min and _is_date(text):
+            return Clock(zone).end_of(moment.date())
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise InputError(f"'{text}' is neither a date nor a moment", "WEISU_AS_OF", "write it as 2011-08-28 or 2011-08-28T09:30") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

@@ -1,5 +1,6 @@
 """Every setting of the service, in one class: environment (`WEISU_…`) before `weisu.toml` before the defaults."""
 
+import tomllib
 from functools import cached_property
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -10,11 +11,13 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from forecasting.errors import InputError
 from service.clock import Clock, parse_as_of
 
+TOML = "weisu.toml"  # in the folder where `weisu` is started
+
 
 class Settings(BaseSettings):
     """What an installation decides."""
 
-    model_config = SettingsConfigDict(env_prefix="WEISU_", toml_file="weisu.toml", extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="WEISU_", toml_file=TOML, extra="forbid")
 
     data_dir: Path = Field(Path(".weisu"), description="Everything that the service writes lies below this folder.")
     database_url: str = Field("", description="SQLAlchemy address of the database; empty: SQLite in the data folder.")
@@ -47,7 +50,7 @@ class Settings(BaseSettings):
         """The city's zone. Raises InputError if there is none of that name."""
         try:
             return ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError):
+        except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder of zones, such as "Asia"
             raise InputError(f"no time zone is named '{self.timezone}'", "WEISU_TIMEZONE", "write it like Asia/Shanghai") from None
 
     @cached_property
@@ -70,11 +73,15 @@ def load_settings() -> Settings:
     """Reads the settings.
 
     Raises:
-        InputError: a value does not fit or a name in `weisu.toml` is unknown.
+        InputError: a value does not fit, there is no such time zone, or `weisu.toml` cannot be read or names a setting that is none.
     """
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise InputError(first["msg"], f"setting WEISU_{name.upper()}", "see docs/settings.md") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise InputError(f"cannot be read: {error}", TOML, "write lines like timezone = 'Asia/Shanghai'") from None
+    settings.clock.now()
+    return settings

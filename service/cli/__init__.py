@@ -3,12 +3,14 @@
 Commands import what they need when they run: the API must not load what trains, and `weisu status` must not wait for it.
 """
 
+import os
 import sys
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
+from sqlalchemy.exc import ArgumentError
 from typer.exceptions import TyperException
 
 from forecasting.errors import InputError
@@ -52,15 +54,21 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         set_up(load_settings().log_level)
         code = app(arguments, standalone_mode=False)
+        sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except InputError as error:
         return _say(str(error), 2)
     except TyperException as error:
         format_message = getattr(error, "format_message", None)
         text = format_message() if format_message else str(error)
+        if len(text.splitlines()) > 1:  # no command given: the text is the help
+            print(text, file=sys.stderr)
+            return 2
         return _say(f"{text.rstrip('.')}; see `weisu --help`", 2) if text else 2
-    except BrokenPipeError:  # the reader of our output has seen enough
-        sys.stderr.close()
+    except ArgumentError as error:
+        return _say(f"WEISU_DATABASE_URL: {_first_line(error)}; write it like sqlite:////path/weisu.db, or leave it out", 2)
+    except BrokenPipeError:  # the reader of our output has seen enough: what is left goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (KeyboardInterrupt, typer.Abort):
         return _say("stopped", 130)

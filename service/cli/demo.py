@@ -1,11 +1,14 @@
 """The main job from end to end: a city's tickets in, forecasts and alerts out, everything served."""
 
+import fcntl
 import json
 import resource
 import shutil
 import socket
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -51,10 +54,16 @@ def run(settings: Settings, wish: Wish) -> None:
     if wish.data is not None:
         options.existing(wish.data, "--data")
     settings = _settings(settings, wish)
+    if wish.data is not None and wish.data.resolve().is_relative_to(settings.data_dir):
+        raise InputError("lies in the demo's folder, which begins anew", str(wish.data), "move it elsewhere")
     settings.clock.now()  # an unknown zone or an odd date is said before the work begins
     calendars.validate_country(settings.country)
+    with _claimed(settings.data_dir):
+        _run(settings, wish, started)
+
+
+def _run(settings: Settings, wish: Wish, started: float) -> None:
     folder = settings.data_dir
-    _empty(folder)
     engine.upgrade(settings.store_url)
     db = engine.open_engine(settings.store_url)
     try:
@@ -68,7 +77,7 @@ def run(settings: Settings, wish: Wish) -> None:
             key = keys.create(conn, "demo", SCOPES, None, settings.clock.now())
     finally:
         db.dispose()
-    with supervisor.stop_signals() as stopped, supervisor.running(settings) as processes:
+    with supervisor.stop_signals() as stopped, supervisor.running(settings, stopped) as processes:
         options.console.print(f"ready after {time.monotonic() - started:.0f} s")
         if wish.once:
             print(json.dumps(_answer(settings, key), ensure_ascii=False), flush=True)
@@ -98,14 +107,30 @@ def _free_port(host: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def _empty(folder: Path) -> None:
-    """Empties the folder of an earlier demo; never another one."""
-    if folder.exists() and any(folder.iterdir()):
-        if not (folder / MARK).exists():
-            raise InputError("is not empty and no demo's folder", str(folder), "choose another with WEISU_DATA_DIR")
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARK).touch()
+@contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """Takes a folder for this demo alone, and empties it of what an earlier one left.
+
+    Raises:
+        InputError: it holds something else, another demo is at work in it, or it cannot be written.
+    """
+    mark = folder / MARK
+    with ExitStack() as stack:
+        try:
+            if folder.exists() and not mark.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise InputError("is not empty and no demo's folder", str(folder), "choose another with WEISU_DATA_DIR")
+            folder.mkdir(parents=True, exist_ok=True)
+            fcntl.flock(stack.enter_context(mark.open("w")), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for path in folder.iterdir():
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                elif path != mark:
+                    path.unlink()
+        except BlockingIOError:
+            raise InputError("another demo is at work here", str(folder), "stop it, or choose another folder with WEISU_DATA_DIR") from None
+        except OSError as error:
+            raise InputError(f"cannot be written ({error.strerror})", str(folder), "choose another with WEISU_DATA_DIR") from None
+        yield
 
 
 def _files(settings: Settings, wish: Wish, folder: Path) -> list[Path]:
@@ -145,7 +170,9 @@ def _train(settings: Settings, db: Any) -> None:
 
 def _answer(settings: Settings, key: str) -> dict[str, Any]:
     """Forecasts, alerts and status, asked of the API over HTTP."""
-    with httpx.Client(base_url=f"http://{settings.host}:{settings.api_port}", headers={"Authorization": f"Bearer {key}"}, timeout=60) as http:
+    with httpx.Client(
+        base_url=f"http://{settings.host}:{settings.api_port}", headers={"Authorization": f"Bearer {key}"}, timeout=60, trust_env=False
+    ) as http:
         status = _get(http, "/v1/status")
         forecasts = _all(http, "/v1/forecasts")
         alerts = _all(http, "/v1/alerts")

@@ -14,12 +14,15 @@ from service.settings import load_settings
 
 def train(force: Annotated[bool, typer.Option("--force", help="Train although the night is done or another training is at work.")] = False) -> None:
     """Train on all finished days, record the run in MLflow, publish the forecast set, detect."""
+    import signal
+
     from service.jobs import nightly
     from service.store import engine
 
     settings = load_settings()
     db = engine.open_engine(settings.store_url)
     engine.require_current(db)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop, it says so in the ledger
     with options.steps("training") as say:
         done = nightly.run(db, settings, force, say)
     table = done.night.scores[["level", "model", "WRMSSE", "WAPE", "WQL", "cover80", "cover90", "bias"]]

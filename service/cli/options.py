@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -28,10 +29,15 @@ def existing(path: Path, flag: str) -> Path:
     return path
 
 
+def _bar() -> dict[str, Any]:
+    """Bars are for people: a log gets lines, and a failure leaves its one line alone."""
+    return {"console": console, "disable": not console.is_terminal, "transient": True}
+
+
 @contextmanager
 def progress(text: str, total: float | None = None) -> Iterator[Callable[..., None]]:
     """A progress bar on stderr; yields a function of (done, total or None if unknown)."""
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), console=console) as bar:
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), **_bar()) as bar:
         task = bar.add_task(text, total=total)
 
         def show(done: float, whole: float | None = None) -> None:
@@ -43,7 +49,7 @@ def progress(text: str, total: float | None = None) -> Iterator[Callable[..., No
 @contextmanager
 def steps(text: str) -> Iterator[Callable[[str], None]]:
     """A line on stderr that shows the step at work and the time; yields a function that names the next step."""
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console) as bar:
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), **_bar()) as bar:
         task = bar.add_task(text, total=None)
 
         def say(step: str) -> None:

@@ -27,13 +27,15 @@ def demo(
 
 def up() -> None:
     """Run API, MLflow page and scheduler on this machine until Ctrl-C."""
+    from forecasting import calendars
     from service.cli.options import console
     from service.jobs import supervisor
     from service.store import engine
 
     settings = load_settings()
+    calendars.validate_country(settings.country)
     engine.upgrade(settings.store_url)
-    with supervisor.stop_signals() as stopped, supervisor.running(settings) as processes:
+    with supervisor.stop_signals() as stopped, supervisor.running(settings, stopped) as processes:
         console.print(
             f"API     http://{settings.host}:{settings.api_port}/docs\nMLflow  http://{settings.host}:{settings.mlflow_port}\nCtrl-C stops."
         )
@@ -56,10 +58,12 @@ def scheduler() -> None:
     """Run the scheduler alone: nightly training, catch-up, detection after each ingest."""
     import signal
 
+    from forecasting import calendars
     from service.jobs import scheduler as job
     from service.store import engine
 
     settings = load_settings()
+    calendars.validate_country(settings.country)
     db = engine.open_engine(settings.store_url)
     engine.require_current(db)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

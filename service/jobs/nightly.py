@@ -4,16 +4,20 @@ import logging
 import multiprocessing
 import os
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from experiments import night, recipes, tracking
 from experiments.night import Night
+from forecasting import calendars
 from forecasting.errors import InputError
 from service.jobs import knowledge, watch
 from service.settings import Settings
@@ -21,7 +25,8 @@ from service.store import engine, forecast_sets, runs
 
 WARM_UP = 7  # days before the first night from which a first, unpublished set forecasts, so that the newest week can be judged at once
 LEAST_DAYS = 28  # days of history below which nothing can be forecast: four weeks give each weekday four times
-LEASE = timedelta(hours=2)  # a training that takes longer is taken for dead: it needs minutes
+LEASE = timedelta(minutes=10)  # a training that was killed is made up for so much later
+RENEW_EVERY = 60.0  # seconds; a lease outlives a machine that is busy or a store that does not answer for some minutes
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +66,7 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
         InputError: the store is empty or its history too short, the night is done, or another training is at work.
     """
     say = progress or (lambda _: None)
+    calendars.validate_country(settings.country)
     clock = settings.clock
     business_date = clock.business_date()
     with engine.reading(db) as conn:
@@ -72,23 +78,25 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
     with engine.writing(db) as conn:
         run_id = runs.start(conn, business_date, f"{socket.gethostname()}:{os.getpid()}", clock.now(), LEASE, force)
     try:
-        recipe = recipes.load()
-        with ProcessPoolExecutor(settings.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-            warm_up = cutoff - timedelta(days=WARM_UP)
-            if needs_warm_up and len(known.panel.days) - WARM_UP >= LEAST_DAYS:
-                say(f"first night: training as of {warm_up} to judge the last {WARM_UP} days")
-                earlier = night.train(known.at(warm_up), recipe, settings.horizon, executor=pool, progress=progress)
-                with engine.writing(db) as conn:
-                    forecast_sets.add(conn, **_row(earlier, run_id, None, warm_up), issued_at=clock.end_of(warm_up))
-            say(f"training on all days until {cutoff}")
-            result = night.train(known, recipe, settings.horizon, executor=pool, progress=progress)
-        say("recording the run in MLflow")
-        artifacts = settings.data_dir / "mlflow" / "artifacts"
-        mlflow_run_id = tracking.record(result, settings.tracking_uri, artifacts, {"business_date": f"{business_date}", "ledger_run": f"{run_id}"})
-        say("publishing")
-        with engine.writing(db) as conn:
-            set_id = forecast_sets.publish(conn, **_row(result, run_id, mlflow_run_id, cutoff), issued_at=clock.now())
-            runs.succeed(conn, run_id, clock.now(), mlflow_run_id, _summary(result))
+        with _lease(db, settings, run_id):
+            recipe = recipes.load()
+            with ProcessPoolExecutor(settings.workers, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent) as pool:
+                warm_up = cutoff - timedelta(days=WARM_UP)
+                if needs_warm_up and len(known.panel.days) - WARM_UP >= LEAST_DAYS:
+                    say(f"first night: training as of {warm_up} to judge the last {WARM_UP} days")
+                    earlier = night.train(known.at(warm_up), recipe, settings.horizon, executor=pool, progress=progress)
+                    with engine.writing(db) as conn:
+                        forecast_sets.add(conn, **_row(earlier, run_id, None, warm_up), issued_at=clock.end_of(warm_up))
+                say(f"training on all days until {cutoff}")
+                result = night.train(known, recipe, settings.horizon, executor=pool, progress=progress)
+            say("recording the run in MLflow")
+            artifacts = settings.data_dir / "mlflow" / "artifacts"
+            tags = {"business_date": f"{business_date}", "ledger_run": f"{run_id}"}
+            mlflow_run_id = tracking.record(result, settings.tracking_uri, artifacts, tags)
+            say("publishing")
+            with engine.writing(db) as conn:
+                set_id = forecast_sets.publish(conn, **_row(result, run_id, mlflow_run_id, cutoff), issued_at=clock.now())
+                runs.succeed(conn, run_id, clock.now(), mlflow_run_id, _summary(result))
     except BaseException as error:
         with engine.writing(db) as conn:
             if (latest := runs.latest(conn, business_date)) and latest.id == run_id and latest.status == runs.RUNNING:
@@ -98,6 +106,42 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
     watched = watch.run(db, settings)
     log.info("night.done", extra={"run": run_id, "cutoff": f"{cutoff}", "seconds": round(result.seconds["total"], 1)})
     return Trained(run_id, mlflow_run_id, cutoff, set_id, result, watched)
+
+
+@contextmanager
+def _lease(db: Engine, settings: Settings, run_id: int) -> Iterator[None]:
+    """Renews a run's lease as long as the block lasts and nobody has taken it over."""
+    done = threading.Event()
+
+    def renew() -> None:
+        while not done.wait(RENEW_EVERY):
+            try:
+                with engine.writing(db) as conn:
+                    runs.renew(conn, run_id, settings.clock.now() + LEASE)
+            except runs.LeaseLost:
+                return
+            except SQLAlchemyError as error:
+                log.warning("lease.not_renewed", extra={"run": run_id, "reason": str(error).splitlines()[0]})
+
+    thread = threading.Thread(target=renew, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _end_with_parent() -> None:
+    """Lets a worker process end when the training is killed; otherwise it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, name="parent", daemon=True).start()
 
 
 def _row(result: Night, run_id: int, mlflow_run_id: str | None, cutoff: date) -> dict[str, Any]:

@@ -7,8 +7,11 @@ import fcntl
 import logging
 import subprocess
 import sys
+import threading
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import IO
 
 from apscheduler.schedulers.blocking import BlockingScheduler
@@ -23,6 +26,7 @@ LOOK_EVERY = timedelta(seconds=5)  # how soon a new ingest is watched
 ATTEMPTS = 3  # a night that failed three times needs a person
 BACK_OFF = timedelta(minutes=10)  # after the first failure, doubled after the next
 TRAINING_LIMIT = timedelta(hours=2)  # after which a training is killed
+STOP_SECONDS = 5.0  # from the polite signal to a child to the kill
 NICE = 10  # the trainer gives way to the API
 
 log = logging.getLogger(__name__)
@@ -39,7 +43,11 @@ def due(nightly_at: time, now: datetime) -> date:
 
 
 def should_train(db: Engine, settings: Settings) -> bool:
-    """Whether a training is due and may start: its night is not done, none is at work, and the last failure lies back far enough."""
+    """Whether a training is due and may start.
+
+    Its night is not done, no attempt is at work, fewer than `ATTEMPTS` were begun, and the last failure lies back far enough. Of several
+    missed nights only the newest is made up for.
+    """
     clock = settings.clock
     now = clock.now()
     with engine.reading(db) as conn:
@@ -49,10 +57,12 @@ def should_train(db: Engine, settings: Settings) -> bool:
         if done and done.business_date >= due(time.fromisoformat(settings.nightly_at), clock.local_now()):
             return False
         last = runs.latest(conn, clock.business_date())
-    if last is None or (last.status == runs.RUNNING and last.lease_until <= now):
+    if last is None:
         return True
-    if last.status != runs.FAILED or last.attempt >= ATTEMPTS:
+    if last.attempt >= ATTEMPTS or last.status == runs.DONE:
         return False
+    if last.status == runs.RUNNING:
+        return last.lease_until <= now
     return bool(now >= (last.finished_at or now) + BACK_OFF * 2 ** (last.attempt - 1))
 
 
@@ -66,49 +76,104 @@ def run(db: Engine, settings: Settings) -> None:
     hour, minute = settings.nightly_at.split(":")
     scheduler = BlockingScheduler(timezone=settings.zone)
     options = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
-    state = {"ingest": _newest_ingest(db)}
-
-    def reconcile() -> None:
-        if should_train(db, settings):
-            log.info("training.start")
-            _child(settings, "train", limit=TRAINING_LIMIT)
-
-    def look() -> None:
-        newest = _newest_ingest(db)
-        if newest != state["ingest"]:
-            state["ingest"] = newest
-            with engine.reading(db) as conn:
-                trained = runs.newest_success(conn) is not None
-            if trained:  # before the first training there is no forecast to compare with
-                _child(settings, "watch", limit=TRAINING_LIMIT)
-            else:
-                reconcile()
-
+    children = _Children()
+    work = _Work(db, settings, children)
     start = datetime.now(settings.zone)
-    scheduler.add_job(reconcile, "cron", hour=int(hour), minute=int(minute), id="nightly", **options)
-    scheduler.add_job(reconcile, "interval", seconds=RECONCILE_EVERY.total_seconds(), next_run_time=start, id="reconcile", **options)
-    scheduler.add_job(look, "interval", seconds=LOOK_EVERY.total_seconds(), id="look", **options)
+    scheduler.add_job(work.reconcile, "cron", hour=int(hour), minute=int(minute), id="nightly", **options)
+    scheduler.add_job(work.reconcile, "interval", seconds=RECONCILE_EVERY.total_seconds(), next_run_time=start, id="reconcile", **options)
+    scheduler.add_job(work.look, "interval", seconds=LOOK_EVERY.total_seconds(), id="look", **options)
     log.info("scheduler.start", extra={"nightly_at": settings.nightly_at, "zone": settings.timezone})
     try:
         scheduler.start()
     finally:
+        children.stop()
         lock.close()
 
 
-def _newest_ingest(db: Engine) -> int | None:
-    with engine.reading(db) as conn:
-        return ingests.newest_done(conn)
+@dataclass
+class _Work:
+    """What the scheduler's jobs do; each runs in a thread of its own.
+
+    Attributes:
+        watched: the newest ingest that was watched. None at the start, for something may have come in while no scheduler ran.
+        again: detection failed and is to be tried again.
+    """
+
+    db: Engine
+    settings: Settings
+    children: "_Children"
+    watched: int | None = None
+    again: bool = False
+    training: threading.Lock = field(default_factory=threading.Lock)
+
+    def reconcile(self) -> None:
+        """Starts a training if one is due."""
+        if self.again:
+            self.watched, self.again = None, False
+        if self.training.acquire(blocking=False):
+            try:
+                if should_train(self.db, self.settings):
+                    log.info("training.start")
+                    self.again = not self.children.run("train")  # it may have failed after publishing
+            finally:
+                self.training.release()
+
+    def look(self) -> None:
+        """Starts detection if there is a new ingest; before the first training there is no forecast to compare with."""
+        with engine.reading(self.db) as conn:
+            newest = ingests.newest_done(conn)
+            trained = runs.newest_success(conn) is not None
+        if newest is None or newest == self.watched:
+            return
+        self.watched = newest
+        if trained:
+            self.again = not self.children.run("watch")
+        else:
+            self.reconcile()
 
 
-def _child(settings: Settings, command: str, limit: timedelta) -> None:
-    """Runs a command in a process of its own; its failure is in the ledger and the log, and never ends the scheduler."""
-    arguments = ["nice", "-n", str(NICE), sys.executable, "-m", "service.cli", command]
-    try:
-        done = subprocess.run(arguments, timeout=limit.total_seconds(), check=False)
-        if done.returncode:
-            log.error("child.failed", extra={"command": command, "code": done.returncode})
-    except subprocess.TimeoutExpired:
-        log.error("child.too_long", extra={"command": command, "limit": str(limit)})
+class _Children:
+    """Commands run in processes of their own; their failure is in the ledger and the log, and never ends the scheduler."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._stopping = False
+
+    def run(self, command: str) -> bool:
+        """Runs a command to its end; True if it succeeded."""
+        arguments = ["nice", "-n", str(NICE), sys.executable, "-m", "service.cli", command]
+        with self._lock:
+            if self._stopping:
+                return False
+            process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL)
+            self._running.append(process)
+        try:
+            process.wait(TRAINING_LIMIT.total_seconds())
+        except subprocess.TimeoutExpired:
+            log.error("child.too_long", extra={"command": command, "limit": str(TRAINING_LIMIT)})
+            process.kill()
+            process.wait()
+        finally:
+            with self._lock:
+                self._running.remove(process)
+        if process.returncode and not self._stopping:
+            log.error("child.failed", extra={"command": command, "code": process.returncode})
+        return process.returncode == 0
+
+    def stop(self) -> None:
+        """Ends all that run, and lets no other begin."""
+        with self._lock:
+            self._stopping = True
+            running = list(self._running)
+        for process in running:
+            process.terminate()
+        end = monotonic() + STOP_SECONDS
+        for process in running:
+            try:
+                process.wait(max(end - monotonic(), 0.1))
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def _leader(folder: Path) -> IO[str]:

@@ -1,5 +1,6 @@
 """The supervisor: API, MLflow page and scheduler as processes of one machine, started in order and stopped cleanly."""
 
+import errno
 import logging
 import os
 import signal
@@ -69,6 +70,7 @@ class Processes:
                 if child.process.poll() is None:
                     continue
                 if child.again_at is None:
+                    _kill_group(child)  # what it started would hold its port
                     child.pause = 1.0 if now - child.started > CALM_SECONDS else min(child.pause * 2, LONGEST_PAUSE)
                     child.again_at = now + child.pause
                     log.error("process.died", extra={"process": child.name, "code": child.process.returncode, "again_in": child.pause})
@@ -87,17 +89,26 @@ class Processes:
                 child.process.wait(max(end - time.monotonic(), 0.1))
             except subprocess.TimeoutExpired:
                 log.warning("process.killed", extra={"process": child.name})
-            with suppress(ProcessLookupError):
-                os.killpg(child.process.pid, signal.SIGKILL)
+            _kill_group(child)
             child.process.wait()
 
 
+def _kill_group(child: _Child) -> None:
+    """Kills a process and all that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.process.pid, signal.SIGKILL)
+
+
 @contextmanager
-def running(settings: Settings) -> Iterator[Processes]:
+def running(settings: Settings, stopped: Callable[[], bool]) -> Iterator[Processes]:
     """MLflow page, API and scheduler, up and answering; stopped when the block ends.
+
+    Args:
+        stopped: says that a signal to stop has come while they start.
 
     Raises:
         InputError: a port is in use, or a process ends or does not answer in time.
+        KeyboardInterrupt: `stopped` said so.
     """
     for port, name in ((settings.api_port, "api_port"), (settings.mlflow_port, "mlflow_port")):
         require_free(settings.host, port, name)
@@ -105,8 +116,8 @@ def running(settings: Settings) -> Iterator[Processes]:
     try:
         processes.start("mlflow", ["mlflow"])
         processes.start("api", ["api"])
-        _wait(processes, f"http://{settings.host}:{settings.mlflow_port}/health")
-        _wait(processes, f"http://{settings.host}:{settings.api_port}/livez")
+        _wait(processes, f"http://{settings.host}:{settings.mlflow_port}/health", stopped)
+        _wait(processes, f"http://{settings.host}:{settings.api_port}/livez", stopped)
         processes.start("scheduler", ["scheduler"])
         yield processes
     finally:
@@ -115,13 +126,13 @@ def running(settings: Settings) -> Iterator[Processes]:
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turns SIGINT and SIGTERM into a question: has one come?"""
+    """Turns SIGINT, SIGTERM and SIGHUP (a closed terminal) into a question: has one come?"""
     came: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         came.append(number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield lambda: bool(came)
     finally:
@@ -142,23 +153,29 @@ def require_free(host: str, port: int, setting: str) -> None:
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether one can listen on a port."""
+    """Whether nobody listens on a port. Raises InputError if one cannot listen there for another reason."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            raise InputError(
+                f"cannot listen on port {port}: {error.strerror}", host, "choose another with WEISU_HOST or the port's setting"
+            ) from None
     return True
 
 
-def _wait(processes: Processes, url: str) -> None:
+def _wait(processes: Processes, url: str, stopped: Callable[[], bool]) -> None:
     end = time.monotonic() + READY_SECONDS
     while time.monotonic() < end:
+        if stopped():
+            raise KeyboardInterrupt
         if dead := processes.failed():
             raise InputError(f"the process '{dead}' ended at once", "start", "its message stands above")
         with suppress(httpx.TransportError):
-            if httpx.get(url, timeout=2).status_code == httpx.codes.OK:
+            if httpx.get(url, timeout=2, trust_env=False).status_code == httpx.codes.OK:
                 return
         time.sleep(0.1)
     raise InputError(f"no answer within {READY_SECONDS:.0f} s", url, "look at the log above")
