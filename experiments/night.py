@@ -31,7 +31,7 @@ class Night:
         scores: a row per model and level, over the windows of the backtest; the champion's weights for a window come from the others.
         series_scores: the champion's and baselines' scores of every series.
         seconds: how long each step took.
-        peak_mb: peak memory of the process and of its largest child, MB.
+        peak_mb: peak resident memory of this process, MB; the workers of an executor come on top.
         fingerprint: SHA-256 of what was learnt from.
     """
 
@@ -142,5 +142,5 @@ def _window_rows(champion: Champion, name: str, window: int | None) -> pd.DataFr
 
 
 def _peak_mb() -> float:
-    """Peak resident memory of this process plus that of its largest finished child, MB."""
-    return sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+    """Peak resident memory of this process, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

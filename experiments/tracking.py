@@ -11,6 +11,7 @@ from urllib.parse import urlparse
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
 import pandas as pd
 from mlflow import MlflowClient
@@ -23,6 +24,7 @@ from experiments.night import Night
 EXPERIMENT = "weisu-nightly"
 MODEL = "weisu-demand"
 ALIAS = "champion"
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page then shows a training and not a chat
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ def _record(result: Night, uri: str, artifacts: Path, tags: Mapping[str, str]) -
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
         location = None if urlparse(uri).scheme in ("http", "https") else artifacts.resolve().as_uri()
-        experiment_id = client.create_experiment(EXPERIMENT, artifact_location=location)
+        experiment_id = client.create_experiment(EXPERIMENT, artifact_location=location, tags=KIND)
     else:
         experiment_id = experiment.experiment_id
     all_tags = {**tags, "fingerprint": result.fingerprint, "known_until": f"{result.champion.backtested.known.cutoff:%Y-%m-%d}"}
