@@ -48,8 +48,14 @@ def detect(
         parts = tuple(Part(pairs[j][0], float(at.left[j]), float(mean[j])) for j in at.districts if pairs[j][0] != ALL)
         lower, upper = distribution.quantiles(mean[i : i + 1], dispersion[i : i + 1], (0.05, 0.95))[0]
         came = float(at.left[i])
-        p_value = float(distribution.tail(mean[i], dispersion[i], at.left[i]))
-        colour = levels.level(p_value, came / max(float(mean[i]), 1e-9), len(parts), bool(safety & set(categories.path(category))))
+        p_values = distribution.tail(mean, dispersion, at.left)
+        safe = bool(safety & set(categories.path(category)))
+        # A district's burst that is told as a part of the city's event keeps the colour that it had alone.
+        large = notable(at.left)
+        alone = [j for j in at.districts if j != i and large[j]]
+        colours = [levels.level(float(p_values[j]), float(at.left[j] / max(mean[j], 1e-9)), 1, safe) for j in alone]
+        p_value = float(p_values[i])
+        colour = max([levels.level(p_value, came / max(float(mean[i]), 1e-9), len(parts), safe), *colours], key=levels.LEVELS.index)
         zh, en = explain.spike(labels, area, category, day, came, float(observed[i]) - came, float(mean[i]), float(lower), float(upper), parts)
         found.append(Finding(SPIKE, colour, area, category, parts, day, day, day, came, float(mean[i]), float(lower), float(upper), p_value, zh, en))
     return found
