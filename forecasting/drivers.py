@@ -109,14 +109,14 @@ def from_frame(frame: pd.DataFrame, end: date | pd.Timestamp | None = None) -> D
     """Lays driver rows out on a complete calendar.
 
     A driver given by district gets the districts' mean as the city's value where the city has none of its own, and a district
-    without values of its own gets the city's.
+    without values of its own gets the city's. What was issued on its own day or later is left out.
 
     Args:
         frame: `name`, `date`, `value` and optional `district`, `issued_at` (local wall-clock moments or dates); DESIGN's driver file.
         end: last day to lay out; left out, the last day named.
 
     Raises:
-        InputError: a column is missing, a value is not a number (names driver and date), a forecast issued after its day.
+        InputError: no rows, a column is missing, a value is not a number (names driver and date).
     """
     missing = {"name", "date", "value"} - set(frame.columns)
     if missing:
