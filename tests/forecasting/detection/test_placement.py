@@ -35,7 +35,7 @@ def where(events: list[Place]) -> list[tuple[str, str]]:
 
 def tells(event: Place, series: tuple[str, str]) -> bool:
     """Whether a series lies below an event, in a district concerned."""
-    area, category = PAIRS[event.node]
+    category = PAIRS[event.node][1]
     return category in storms.KINDS.path(series[1]) and series[0] in {PAIRS[i][0] for i in event.districts}
 
 
