@@ -58,8 +58,9 @@ def weights(forecasts: np.ndarray, counts: np.ndarray, scale: np.ndarray, groups
 def _simplex(errors: np.ndarray, towards: np.ndarray, shrink: float) -> np.ndarray:
     """Weights [K] on the simplex that minimise the mean square of the weighted errors [K, n] plus `shrink` times the distance to `towards`."""
     cover = errors @ errors.T / errors.shape[1]
-    size = max(float(np.diag(cover).min()), 1e-12)
-    root = np.linalg.cholesky(cover / size + 1e-9 * np.eye(len(cover))).T
+    size = max(float(np.diag(cover).min()), 1e-9 * float(np.diag(cover).max()), 1e-12)
+    values, vectors = np.linalg.eigh(cover / size)  # a root that exists although a member was never wrong, or residuals are few
+    root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
     pull = np.sqrt(shrink) * np.eye(len(cover))
     heavy = 1e4  # makes the sum of the weights 1 to within rounding before they are scaled to it
     left = np.vstack([root, pull, np.full((1, len(root)), heavy)])
