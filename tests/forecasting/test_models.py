@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import small_cities
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from forecasting import backtest, recipe, training
 from forecasting.backtest import Task
@@ -256,6 +258,28 @@ def test_the_blend_gives_no_weight_to_a_member_that_is_far_off() -> None:
     weights = training.blend.weights(np.stack([bad, good]), counts, np.full(6, 5.0), np.zeros(6, int), np.zeros(2, bool), 0.1)
     np.testing.assert_allclose(weights.sum(axis=1), 1)
     assert (weights[:, 1] > 0.9).all()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    spread=st.lists(st.sampled_from([0.0, 1e-3, 1.0, 1e3, 1e5]), min_size=4, max_size=4),
+    days=st.integers(1, 6),
+    alike=st.booleans(),
+    shrink=st.sampled_from([0, 0.1, 10]),
+    seed=st.integers(0, 99),
+)
+def test_weights_add_up_to_one_however_few_or_perfect_the_residuals(spread: list[float], days: int, alike: bool, shrink: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    counts = rng.poisson(3, (2, 1, days)).astype(float)
+    noise = rng.normal(0, 1, (1 if alike else 4, 2, 1, days)) * np.array(spread)[:, None, None, None]
+    baseline = np.array([True, True, False, False])
+    weights = training.blend.weights(counts + noise, counts, np.ones(2), np.zeros(2, int), baseline, shrink)
+    assert (weights >= 0).all()
+    np.testing.assert_allclose(weights.sum(axis=1), 1)
+    if shrink == 0:  # then the weighted errors are no larger than those of the best member
+        errors = np.broadcast_to(noise, (4, 2, 1, days)).reshape(4, -1)
+        size = np.sqrt((errors**2).mean(axis=1))
+        assert np.sqrt(((weights[0] @ errors) ** 2).mean()) <= 1.01 * size.min() + 1e-3 * size.max()
 
 
 def test_a_missing_member_s_weight_goes_to_the_others() -> None:
