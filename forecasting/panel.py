@@ -58,12 +58,15 @@ def from_counts(counts: pd.DataFrame, until: date | pd.Timestamp | None = None) 
         until: the last day; left out, the last day that has a row. A day without rows before it counts as zeros.
 
     Raises:
-        InputError: no rows, a count that is negative or not a number (names series and date).
+        InputError: no rows, a row without a key, a count that is negative or not a number (names series and date).
     """
     if counts.empty:
         raise InputError("there are no counts", "counts", "give at least one row of district, category, date, count")
     frame = counts[["district", "category", "date", "count"]].copy()
     frame["date"] = pd.to_datetime(frame["date"]).dt.normalize()
+    blank = frame[["district", "category", "date"]].isna().any()
+    if blank.any():
+        raise InputError(f"a row without {blank.idxmax()}", "counts", "give each row a district, a category and a date")
     bad = frame[~(frame["count"] >= 0) | np.isinf(frame["count"].astype(float))]
     if len(bad):
         row = bad.iloc[0]
