@@ -158,3 +158,11 @@ def test_no_ticket_is_lost_or_made_up(cells: list[tuple[str, str, int, int]]) ->
         got = row(panel, district, category)[(date - panel.days[0]).days]
         assert got == count or np.isnan(got)
     assert np.nansum(panel.counts) <= frame["count"].sum()
+
+
+@pytest.mark.parametrize("column", ["district", "category", "date"])
+def test_a_row_without_a_key_is_an_error_and_not_counted_elsewhere(column: str) -> None:
+    frame = table(("a", "x", 0, 3), ("b", "y", 1, 5)).astype({column: object})
+    frame.loc[0, column] = None
+    with pytest.raises(InputError, match=f"a row without {column}"):
+        from_counts(frame)
