@@ -30,7 +30,7 @@ class Recipe:
 
     members: tuple[Model, ...]
     windows: int = 3
-    shrink: float = 0.1
+    shrink: float = 0.3
 
     def settings(self) -> dict[str, Any]:
         """All settings in one flat mapping, as a run records them."""

@@ -150,7 +150,7 @@ def window_origins(n_days: int, horizon: int, windows: int) -> list[int]:
     return [o for o in (n_days - 1 - SHORT_STEP * k for k in range(SHORT_WINDOWS, 0, -1)) if o + 1 >= LEAST_HISTORY]
 
 
-def assemble(backtested: Backtested, names: Sequence[str] | None = None, shrink: float = 0.1, leave_out: int | None = None) -> Champion:
+def assemble(backtested: Backtested, names: Sequence[str] | None = None, shrink: float = 0.3, leave_out: int | None = None) -> Champion:
     """Weighs the members, reconciles and calibrates: the champion of some members.
 
     Args:
