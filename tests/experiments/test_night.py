@@ -13,7 +13,7 @@ import yaml
 
 from experiments import night
 from experiments.night import Night
-from forecasting import panel, recipe
+from forecasting import panel, recipe, training
 from forecasting.drivers import from_frame
 from forecasting.hierarchy import ALL, Tree
 from forecasting.models.base import Known
@@ -72,6 +72,17 @@ def test_the_champion_s_scores_are_of_the_windows_before_the_cutoff(result: Nigh
             actual += city[origin + h]
     got = result.scores.set_index(["model", "level"]).loc[("seasonal_naive", "city"), "WAPE"]
     assert got == pytest.approx(errors / actual, rel=0.02)  # reconciliation may move it by a hair
+
+
+def test_the_champion_is_scored_in_each_window_with_weights_learnt_from_the_others(result: Night) -> None:
+    members = result.champion.backtested
+    city = members.known.hierarchy.nodes.index[members.known.hierarchy.nodes["level"] == "city"][0]
+    errors = 0.0
+    for w in range(len(members.origins)):
+        others = training.assemble(members, None, result.recipe.shrink, leave_out=w)
+        errors += np.abs(training.in_windows(others)[city, w] - members.counts[city, w]).sum()
+    got = result.scores.set_index(["model", "level"]).loc[("champion", "city"), "WAPE"]
+    assert got == pytest.approx(errors / members.counts[city].sum())
 
 
 def test_the_same_inputs_give_the_same_set_and_the_same_fingerprint(result: Night, quick: Recipe) -> None:

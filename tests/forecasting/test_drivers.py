@@ -170,3 +170,10 @@ def test_what_is_seen_from_an_origin_does_not_change_with_the_future(
         np.testing.assert_array_equal(before[0], after[0])
         np.testing.assert_array_equal(before[1], after[1])
     assert np.isfinite(before[0]).all()
+
+
+def test_what_is_cut_at_a_day_holds_nothing_of_a_later_one() -> None:
+    drivers = from_frame(table(*[(t, t, None) for t in range(10)], (8, 50.0, 4), (8, 60.0, 5), (9, 70.0, 6)))
+    cut = drivers.until(day(5))
+    assert np.flatnonzero(~np.isnan(cut.observed[0, 0])).tolist() == [0, 1, 2, 3, 4, 5]
+    assert sorted(cut.forecast[~np.isnan(cut.forecast)]) == [50, 60]

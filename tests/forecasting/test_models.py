@@ -201,6 +201,28 @@ def test_a_model_that_does_not_age_serves_later_days_and_series_it_has_not_seen(
     assert np.isfinite(means).all()
 
 
+@pytest.mark.parametrize("name", [name for name in MODELS if not MODELS[name].ages])
+def test_a_model_that_does_not_age_takes_the_newest_day_into_account(name: str) -> None:
+    known = city("usual")
+    counts = known.panel.counts.copy()
+    counts[:, -1] = counts[:, -1] * 5 + 10
+    fitted = model_of(name).fit(known.at(day(DAYS - 30)), HORIZON, 0)
+    before, after = (fitted.forecast(k, HORIZON) for k in (known, replace(known, panel=replace(known.panel, counts=counts))))
+    assert (before != after).any(axis=1).all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_window_of_the_backtest_sees_nothing_after_its_origin(name: str) -> None:
+    known, model = city("usual"), model_of(name)
+    members = training.backtest_members(known, (model,), HORIZON, 3, 0)
+    first = known.at(known.panel.days[members.origins[0]])
+    for w, origin in enumerate(members.origins):
+        then = known.at(known.panel.days[origin])
+        want = model.fit(then if model.ages else first, HORIZON, 0).forecast(then, HORIZON)
+        np.testing.assert_array_equal(members.forecasts[0, :, w], want)
+        np.testing.assert_array_equal(members.counts[:, w], known.counts[:, origin + 1 : origin + 1 + HORIZON])
+
+
 @pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].ages])
 def test_a_model_that_ages_says_so_when_it_is_asked_at_another_day(name: str) -> None:
     with pytest.raises(ValueError, match="fitted for"):

@@ -16,12 +16,12 @@ DAY = date(2025, 10, 31)
 LABELS = Labels({("category", "HEAT"): "供热采暖"}, {("category", "HEAT"): "Heating"})
 
 
-def found(coming: np.ndarray, recent: np.ndarray | float = 20.0, dispersion: float = 0.01) -> list[Finding]:
+def found(coming: np.ndarray, recent: np.ndarray | float = 20.0, dispersion: np.ndarray | float = 0.01) -> list[Finding]:
     """Findings for forecasts [N, H] of the series after a recent level."""
     level = bottom(recent) if isinstance(recent, float) else recent
     nodes = CITY.nodes[["area", "category"]].assign(recent=CITY.total(level))
     total = CITY.total(coming)
-    return seasonal.detect(DAY, nodes, total, np.full(total.shape, dispersion), storms.AREAS, storms.KINDS, LABELS)
+    return seasonal.detect(DAY, nodes, total, np.broadcast_to(dispersion, total.shape), storms.AREAS, storms.KINDS, LABELS)
 
 
 def forecast(horizon: int = 28, level: float = 20.0) -> np.ndarray:
@@ -76,6 +76,15 @@ def test_a_rise_that_is_as_likely_not_to_come_is_no_finding() -> None:
     coming = rise(forecast(), ("d4",), "NOISE", 3, 12, 25)
     assert len(found(coming, dispersion=0.005)) == 1
     assert found(coming, dispersion=1.0) == []
+
+
+def test_the_doubt_is_that_of_the_highest_week_s_middle() -> None:
+    coming = rise(forecast(), ("d4",), "NOISE", 3, 12, 25)
+    week = coming[storms.at("d4", "NOISE")]
+    middle = max(range(22), key=lambda i: week[i : i + 7].sum()) + 3
+    wide_there = np.where(np.arange(28) == middle, 1.0, 0.005)
+    assert found(coming, dispersion=wide_there) == []
+    assert len(found(coming, dispersion=np.where(np.arange(28) == middle, 0.005, 1.0))) == 1
 
 
 @pytest.mark.parametrize("horizon", [1, 6])
