@@ -54,6 +54,8 @@ def counts(path: Path) -> pd.DataFrame:
 def tickets(path: Path, zone: str) -> pd.DataFrame:
     """Counts by local day from a file of tickets: rows of `district`, `category`, `date`, `count`. A repeated ticket counts once.
 
+    With a column `received_at` the rows of a cell are parted by the day on which they were `received`.
+
     Raises:
         InputError: see `read`; a moment that is none, a ticket without a category or a ticket_id (names the row).
     """
@@ -68,8 +70,15 @@ def tickets(path: Path, zone: str) -> pd.DataFrame:
     rows = _keys(frame, path).assign(date=created.dt.normalize(), id=number)
     key = ["source", "id"] if "source" in frame else ["id"]
     rows = rows.assign(source=_text(frame["source"]).fillna("")) if "source" in frame else rows
+    cell = ["district", "category", "date"]
+    if "received_at" in frame:
+        received = _moments(frame["received_at"].where(frame["received_at"].notna(), frame["created_at"]), path, "received_at")
+        received = received.dt.tz_convert(ZoneInfo(zone)).dt.tz_localize(None) if received.dt.tz is not None else received
+        rows = rows.assign(received=received.dt.normalize())
+        rows["received"] = rows.groupby(key)["received"].transform("min")  # known since its first delivery
+        cell.append("received")
     rows = rows.drop_duplicates(key, keep="last")
-    return rows.groupby(["district", "category", "date"]).size().rename("count").reset_index()
+    return rows.groupby(cell).size().rename("count").reset_index()
 
 
 def drivers(path: Path, zone: str) -> pd.DataFrame:

@@ -62,8 +62,15 @@ def run(request: Request, out: Path, progress: Callable[[int], None] | None = No
     known = Known(whole, Tree(), Tree(), weather, request.country)
     task = backtest.make_task(request.cutoffs, request.horizon, request.models, request.seed, known)
     known.calendar(request.horizon)  # an unknown country is said before the work begins
+
+    def known_at(cutoff: pd.Timestamp) -> Known:
+        if "received" not in table:
+            return known.at(cutoff)
+        by_then = table[table["received"] <= cutoff]  # what was received later was not known, whatever day it is of
+        return replace(known, panel=panel.from_counts(by_then, cutoff)).at(cutoff)
+
     with ProcessPoolExecutor(request.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        forecasts = backtest.run(known, recipe, task, pool, progress)
+        forecasts = backtest.run(known_at, recipe, task, pool, progress)
     # To a model a silent day is missing; in the file, and so in the scores, a pair that a day does not name is 0.
     named = replace(whole, counts=np.nan_to_num(whole.counts))
     scores = metrics.score(forecasts, metrics.actuals(named))

@@ -17,6 +17,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from experiments import night
 from experiments.night import Night
@@ -43,7 +44,7 @@ def record(result: Night, uri: str, artifacts: Path, tags: Mapping[str, str]) ->
     """
     try:
         return _record(result, uri, artifacts, tags)
-    except (MlflowException, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError) as error:
         log.warning("mlflow.unreachable", extra={"uri": urlparse(uri).scheme, "reason": str(error).splitlines()[0] if str(error) else ""})
         return None
 

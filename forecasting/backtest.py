@@ -64,11 +64,17 @@ def make_task(cutoffs: Sequence[str], horizon: int, models: Sequence[str], seed:
     return Task(tuple(sorted(parsed)), horizon, tuple(dict.fromkeys(models)), seed)
 
 
-def run(known: Known, recipe: Recipe, task: Task, executor: Executor | None = None, progress: Callable[[int], None] | None = None) -> pd.DataFrame:
+def run(
+    known_at: Callable[[pd.Timestamp], Known],
+    recipe: Recipe,
+    task: Task,
+    executor: Executor | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> pd.DataFrame:
     """Trains anew at each cutoff on what was known by its end, and forecasts the days after it.
 
     Args:
-        known: everything; cut at each cutoff before any model sees it.
+        known_at: what was known at the end of a cutoff; `Known.at` of everything, where nothing is received late.
         progress: called with the number of cutoffs done.
 
     Returns:
@@ -85,7 +91,7 @@ def run(known: Known, recipe: Recipe, task: Task, executor: Executor | None = No
         wanted = tuple(m for m in recipe.members if m.name in task.models or m.least_days == 0)
     parts = []
     for done, cutoff in enumerate(task.cutoffs, 1):
-        members = training.backtest_members(known.at(cutoff), wanted, task.horizon, recipe.windows, task.seed, executor)
+        members = training.backtest_members(known_at(cutoff), wanted, task.horizon, recipe.windows, task.seed, executor)
         for name in task.models:
             champion = training.assemble(members, None if name == CHAMPION else (name,), recipe.shrink)
             frame = with_quantiles(champion.forecast().frame)

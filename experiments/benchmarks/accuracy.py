@@ -65,7 +65,7 @@ def compare(known: Known, recipe: Recipe, cutoffs: int, workers: int, horizon: i
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         for model in (CHAMPION, *(m.name for m in recipe.members)):
             started = time.perf_counter()
-            parts.append(backtest.run(known, recipe, backtest.make_task(days, horizon, (model,), 0, known), pool))
+            parts.append(backtest.run(known.at, recipe, backtest.make_task(days, horizon, (model,), 0, known), pool))
             seconds[model] = time.perf_counter() - started
     scores = metrics.score(pd.concat(parts, ignore_index=True), metrics.actuals(known.panel))
     scores = pd.concat([scores, metrics.mean_of_levels(scores)], ignore_index=True)

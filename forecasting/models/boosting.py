@@ -55,7 +55,7 @@ class Boosting:
         threads: OpenMP threads.
     """
 
-    rows: int = 400_000
+    rows: int = 200_000
     phi: float = 0.02
     trees: int = 300
     rate: float = 0.05

@@ -155,6 +155,21 @@ def test_what_comes_after_a_cutoff_changes_nothing(request_: Request, forecasts:
         pd.testing.assert_frame_equal(got, want, check_exact=True)
 
 
+def test_a_ticket_received_after_a_cutoff_was_not_known_at_it(request_: Request, folder: Path, tmp_path: Path) -> None:
+    cutoff = pd.Timestamp(CUTOFFS[0])
+    punctual = pd.read_csv(folder / "tickets.csv", parse_dates=["created_at"])
+    punctual = punctual[punctual["created_at"] < cutoff + pd.Timedelta(days=1)].assign(received_at=lambda f: f["created_at"])
+    late = punctual.tail(60).assign(ticket_id=lambda f: "late" + f["ticket_id"].astype(str), received_at=cutoff + pd.Timedelta(days=1, hours=9))
+    early = late.assign(received_at=late["created_at"])
+    request = replace(request_, counts=None, cutoffs=CUTOFFS[:1])
+    got = {}
+    for name, more in (("without", late.head(0)), ("late", late), ("early", early)):
+        path = tables.write(pd.concat([punctual, more]), tmp_path / f"{name}.parquet")
+        got[name] = run(replace(request, tickets=path), tmp_path / name)
+    pd.testing.assert_frame_equal(got["late"], got["without"])
+    assert not got["early"].equals(got["without"])
+
+
 def test_a_file_that_ends_at_the_last_cutoff_gives_forecasts_and_no_scores(request_: Request, folder: Path, tmp_path: Path) -> None:
     counts = pd.read_csv(folder / "counts.csv")
     path = tables.write(counts[counts["date"] <= CUTOFFS[1]], tmp_path / "cut.csv")

@@ -116,7 +116,7 @@ def check_table(frame: pd.DataFrame) -> None:
 
 
 def forecast(known: Known, made: Recipe, names: tuple[str, ...], horizon: int = HORIZON, seed: int = 0) -> pd.DataFrame:
-    return backtest.run(known, made, Task((known.cutoff,), horizon, names, seed))
+    return backtest.run(known.at, made, Task((known.cutoff,), horizon, names, seed))
 
 
 @pytest.mark.parametrize("where", CITIES)
@@ -179,8 +179,8 @@ def test_the_future_changes_nothing(name: str) -> None:
     other_weather = pd.concat([weather.assign(value=weather["value"].where(knowable, 99.0)), weather[~knowable].assign(name="rain")])
     made = of(*MODELS) if name == CHAMPION else of(*dict.fromkeys([name, "four_week_mean"]))
     task = Task((cutoff,), HORIZON, (name,))
-    cut = backtest.run(small_cities.known(counts[~later], "CN", weather[knowable]), made, task)
-    whole = backtest.run(small_cities.known(other, "CN", other_weather), made, task)
+    cut = backtest.run(small_cities.known(counts[~later], "CN", weather[knowable]).at, made, task)
+    whole = backtest.run(small_cities.known(other, "CN", other_weather).at, made, task)
     pd.testing.assert_frame_equal(cut, whole, check_exact=True)
 
 
