@@ -38,6 +38,7 @@ class Ingest:
     rejected: int
     later: int
     note: str | None
+    left_out: int
 
     @property
     def totals(self) -> Totals:
@@ -57,9 +58,9 @@ def advance(conn: Connection, ingest_id: int, totals: Totals) -> None:
     conn.execute(update(ingests).where(ingests.c.id == ingest_id).values(done))
 
 
-def mark(conn: Connection, ingest_id: int, *, rows: int, rejected: int, later: int, status: str = APPLYING) -> None:
+def mark(conn: Connection, ingest_id: int, *, rows: int, rejected: int, later: int, left_out: int = 0, status: str = APPLYING) -> None:
     """Notes how many rows a file had once it is read to its end."""
-    values = {"rows": rows, "rejected": rejected, "later": later, "status": status}
+    values = {"rows": rows, "rejected": rejected, "later": later, "left_out": left_out, "status": status}
     conn.execute(update(ingests).where(ingests.c.id == ingest_id).values(values))
 
 

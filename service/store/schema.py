@@ -103,6 +103,7 @@ ingests = Table(
     Column("rejected", BigInteger, nullable=False, default=0),
     Column("later", BigInteger, nullable=False, default=0),  # rows after the clock, left out
     Column("note", Text),
+    Column("left_out", BigInteger, nullable=False, default=0, server_default="0"),  # rows that are no demand (consultations)
 )
 
 tickets = Table(
@@ -122,6 +123,10 @@ tickets = Table(
     Column("lat", Float),
     Column("lon", Float),
     Column("ingest_id", ForeignKey("ingests.id"), nullable=False),
+    Column("caller", String),  # a keyed hash: tells that somebody called again, not who
+    Column("title", Text),  # this and the two below: masked, and only where texts are kept
+    Column("text", Text),
+    Column("closure_text", Text),
     Index(None, "day", "area", "category"),  # day first: what comes in lands beside what came in before
 )
 

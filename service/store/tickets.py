@@ -32,7 +32,8 @@ _Columns = ReadOnlyColumnCollection[str, Any]
 BATCH_LINES = 50_000  # a second or so of writing: others wait no longer than that, well within their busy timeout
 
 _CELL = ("area", "category", "day", "hour")  # what a ticket is counted under
-_OPTIONAL = ("updated_at", "closed_at", "status", "lat", "lon")  # a row that leaves one blank does not erase it
+# A row that leaves one of these blank does not erase it.
+_OPTIONAL = ("updated_at", "closed_at", "status", "lat", "lon", "caller", "title", "text", "closure_text")
 
 
 def stage(conn: Connection, ingest_id: int, frame: pd.DataFrame) -> None:
