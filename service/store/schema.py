@@ -104,6 +104,28 @@ ingests = Table(
     Column("later", BigInteger, nullable=False, default=0),  # rows after the clock, left out
     Column("note", Text),
     Column("left_out", BigInteger, nullable=False, default=0, server_default="0"),  # rows that are no demand (consultations)
+    Index(None, "status", "finished_at"),
+)
+
+ingest_reports = Table(
+    "ingest_reports",
+    metadata,
+    Column("ingest_id", ForeignKey("ingests.id"), primary_key=True, autoincrement=False),
+    Column("first_day", Date),
+    Column("last_day", Date),
+    Column("new_areas", JSON, nullable=False),  # codes
+    Column("new_categories", JSON, nullable=False),
+    Column("rejects", JSON, nullable=False),  # the first of them: [{index, line, ticket_id, field, reason}]
+    Column("sender", String),  # id of the API key, of a request
+    Column("request_key", String),  # Idempotency-Key of a request
+    UniqueConstraint("sender", "request_key"),
+)
+
+waiting_ingests = Table(  # requests that are staged as a whole and not yet applied
+    "waiting_ingests",
+    metadata,
+    Column("ingest_id", ForeignKey("ingests.id"), primary_key=True, autoincrement=False),
+    Column("lease_until", Moment),  # until then a process is at work on it
 )
 
 tickets = Table(

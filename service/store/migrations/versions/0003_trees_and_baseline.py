@@ -1,0 +1,12 @@
+"""Trees, category map, excluded spans, baseline."""
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    pass
+
+
+def downgrade() -> None:
+    pass
