@@ -17,6 +17,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     String,
     Table,
     Text,
@@ -172,8 +173,17 @@ count_changes = Table(
     Column("delta", Integer, nullable=False),
     Column("received_at", Moment, nullable=False),
     Column("ingest_id", ForeignKey("ingests.id"), nullable=False),
+    Column("part", SmallInteger, nullable=False, default=0, server_default="0"),  # see `counts.TICKETS` and the others
     Index(None, "day"),
     Index(None, "received_at"),
+)
+
+baseline_days = Table(  # for which districts and days there are counts that came without tickets
+    "baseline_days",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("area", String, primary_key=True),
+    sqlite_with_rowid=False,
 )
 
 daily_counts = Table(
@@ -184,6 +194,39 @@ daily_counts = Table(
     Column("category", String, primary_key=True),
     Column("count", Integer, nullable=False),
     sqlite_with_rowid=False,
+)
+
+category_map = Table(
+    "category_map",
+    metadata,
+    Column("old", String, primary_key=True),
+    Column("new", String, primary_key=True),
+    Column("valid_from", Date, primary_key=True),  # first local day on which tickets are filed under the new code
+    Column("share", Float, nullable=False),
+    Column("ingest_id", ForeignKey("ingests.id"), nullable=False),
+)
+
+excluded_spans = Table(
+    "excluded_spans",
+    metadata,
+    Column("start", Date, primary_key=True),
+    Column("end", Date, primary_key=True),  # included
+    Column("area", String, primary_key=True),
+    Column("category", String, primary_key=True),
+    Column("reason", Text),
+    Column("ingest_id", ForeignKey("ingests.id"), nullable=False),
+)
+
+reporting_delays = Table(
+    "reporting_delays",
+    metadata,
+    Column("category", String, primary_key=True),  # ALL: the whole city
+    Column("lag", Integer, primary_key=True, autoincrement=False),  # days after the day of the tickets
+    Column("share", Float, nullable=False),  # of the day's tickets, known by the end of that later day
+    Column("tickets", BigInteger, nullable=False),  # from which it was estimated
+    Column("first_day", Date, nullable=False),
+    Column("last_day", Date, nullable=False),
+    Column("estimated_at", Moment, nullable=False),
 )
 
 drivers = Table(
