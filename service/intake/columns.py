@@ -109,6 +109,11 @@ def path_columns(positions: dict[str, int]) -> list[str]:
     return [name for name in _PATH if name in positions]
 
 
+def named_in(reason: str) -> str:
+    """Our name of the column that the reason of a reject names; empty if it names none."""
+    return next((word for word in reason.split() if word in ALIASES), "")
+
+
 def _listed(kind: Kind) -> str:
     return ", ".join(" or ".join(group) for group in kind.needs)
 

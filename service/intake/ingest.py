@@ -8,27 +8,32 @@
 """
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
 
 from forecasting.errors import InputError
 from service.clock import Clock
 from service.intake import city_tables, files, normalise
-from service.intake.files import TableFile
+from service.intake.columns import Layout, named_in
+from service.intake.files import Batch, TableFile
 from service.intake.nodes import Nodes
-from service.store import areas, categories, counts, drivers, ingests, tickets
+from service.store import areas, categories, counts, drivers, ingest_reports, ingests, tickets, waiting_ingests
 from service.store.engine import reading, writing
+from service.store.ingest_reports import LISTED_REJECTS, IngestReport, Reject
 from service.store.ingests import Totals
 
 BASELINE_ROWS = 200_000  # counts that one transaction writes: a second or two
 STALE_AFTER = timedelta(hours=1)  # a file of fifteen million tickets takes a few minutes
+BODY = "body"  # stands for a request where a file has its name
+LEASE = timedelta(minutes=1)  # to apply a batch of a request takes a second or two; a process that died is replaced so much later
 
 Progress = Callable[[int, int | None], None]
 
@@ -83,6 +88,100 @@ def ingest(engine: Engine, path: Path, clock: Clock, progress: Progress | None =
 
 
 @dataclass(frozen=True)
+class Request:
+    """Tickets that came over HTTP and not as a file.
+
+    Attributes:
+        sha256: fingerprint of the body.
+        batches: its rows; an InputError that they raise refuses all of it.
+        by_index: rows are told by their place from 0 (a batch's `lines` less 1), and not by their line.
+        sender: id of the API key.
+        request_key: under which the sender may repeat it.
+        districts: codes of the districts that the sender is limited to; None: the whole city.
+    """
+
+    sha256: str
+    batches: Iterator[Batch]
+    by_index: bool
+    sender: str
+    request_key: str | None = None
+    districts: frozenset[str] | None = None
+
+
+class NoneTaken(InputError):
+    """No ticket of a request is right; `rejects` says why."""
+
+    def __init__(self, rows: int, rejects: Sequence[Reject]) -> None:
+        super().__init__(f"none of the {rows} tickets can be taken ({rejects[0].reason})", BODY, "correct them and send them again")
+        self.rejects = tuple(rejects)
+
+
+class SentTwice(Exception):
+    """Another request of this sender has taken the request key while this one was read."""
+
+
+def accept(engine: Engine, request: Request, clock: Clock) -> int:
+    """Checks the tickets of a request and stages them; they wait for `apply_waiting` then, and are kept whatever happens to this process.
+
+    A limited sender's tickets of other districts are rejected, and so are those that would take over a ticket stored for another district.
+
+    Returns:
+        The ingest's id.
+    Raises:
+        InputError: the body cannot be read, or has no ticket (`NoneTaken`: none that is right). Nothing is stored then.
+        SentTwice: the request key was taken meanwhile. Nothing is stored then, either.
+    """
+    with reading(engine) as conn:
+        trees = _Trees(Nodes(areas.frame(conn)), Nodes(categories.frame(conn)))
+    file = TableFile(Path(BODY), request.sha256, Layout("tickets", {}), None, ())
+    work = _Work(engine, file, clock, trees, "tickets", None, None, by_index=request.by_index)
+    with work.opened() as ingest_id:
+        _stage(work, ingest_id, request.batches, request.districts)
+        if request.districts is not None:
+            with writing(engine) as conn:
+                work.refuse(tickets.drop_foreign(conn, ingest_id, trees.areas.inside(request.districts)), "ticket_id belongs to another district")
+        if work.rows and work.rejected == work.rows:
+            raise NoneTaken(work.rows, work.rejects)
+        try:
+            _accept(work, ingest_id, request)
+        except IntegrityError:
+            raise SentTwice from None
+    return ingest_id
+
+
+def apply_waiting(engine: Engine, clock: Clock, ingest_id: int) -> bool:
+    """Applies a request that waits, or goes on with it; False if an earlier one still waits, or somebody else is at work on it."""
+
+    def until() -> datetime:
+        return datetime.now(UTC) + LEASE  # of processes, not of the city: it runs out although the city's clock may stand still
+
+    with writing(engine) as conn:
+        if not waiting_ingests.take(conn, ingest_id, datetime.now(UTC), until()):
+            return False
+
+    def renew(_: int) -> None:
+        with writing(engine) as conn:
+            waiting_ingests.renew(conn, ingest_id, until())
+
+    tickets.apply(engine, ingest_id, progress=renew)
+    with writing(engine) as conn:
+        ingests.finish(conn, ingest_id, clock.now())
+        waiting_ingests.remove(conn, ingest_id)
+    return True
+
+
+def apply_all_waiting(engine: Engine, clock: Clock) -> int:
+    """Applies the requests that wait, one after the other; returns how many."""
+    applied = 0
+    while True:
+        with reading(engine) as conn:
+            following = waiting_ingests.first_free(conn, datetime.now(UTC))
+        if following is None or not apply_waiting(engine, clock, following):
+            return applied
+        applied += 1
+
+
+@dataclass(frozen=True)
 class _Trees:
     areas: Nodes
     categories: Nodes
@@ -105,7 +204,9 @@ class _Work:
     later: int = 0
     first_day: pd.Timestamp | None = None
     last_day: pd.Timestamp | None = None
+    by_index: bool = False
     first_reject: str = ""
+    rejects: list[Reject] = field(default_factory=list)
     rejects_path: Path | None = None
     joined: tuple[list[str], list[str]] = field(default_factory=lambda: ([], []))
 
@@ -141,7 +242,13 @@ class _Work:
             if not self.first_reject:
                 self.first_reject = f"line {rows.rejects['line'].iloc[0]}: {rows.rejects['reason'].iloc[0]}"
             self._list(rows.rejects, ingest_id)
+            self._note(rows.rejects)
         self.tell()
+
+    def refuse(self, rows: Sequence[tuple[int, str]], reason: str) -> None:
+        """Counts rows (line and ticket_id) that were staged and had to be taken back."""
+        self.rejected += len(rows)
+        self._note(pd.DataFrame(rows, columns=["line", "ticket_id"]).assign(reason=reason))
 
     def tell(self) -> None:
         if self.progress:
@@ -158,6 +265,7 @@ class _Work:
         """Closes the ingest."""
         with writing(self.engine) as conn:
             ingests.finish(conn, ingest_id, self.clock.now())
+            ingest_reports.put(conn, self.told(ingest_id))
         if self.progress:
             self.progress(self.rows, self.rows)
         return Report(
@@ -176,6 +284,25 @@ class _Work:
             new_categories=tuple(self.joined[1]),
             rejects_path=self.rejects_path,
         )
+
+    def told(self, ingest_id: int, request: Request | None = None) -> IngestReport:
+        """What is told of the ingest besides its numbers."""
+        return IngestReport(
+            ingest_id,
+            None if self.first_day is None else self.first_day.date(),
+            None if self.last_day is None else self.last_day.date(),
+            tuple(self.joined[0]),
+            tuple(self.joined[1]),
+            tuple(self.rejects),
+            request.sender if request else None,
+            request.request_key if request else None,
+        )
+
+    def _note(self, rejects: pd.DataFrame) -> None:
+        first = rejects.head(LISTED_REJECTS - len(self.rejects))
+        for line, ticket_id, reason in zip(first["line"].tolist(), first["ticket_id"].tolist(), first["reason"].tolist(), strict=True):
+            index = line - 1 if self.by_index else None
+            self.rejects.append(Reject(index, None if self.by_index else line, ticket_id, named_in(reason), reason))
 
     def _list(self, rejects: pd.DataFrame, ingest_id: int) -> None:
         if self.rejects_dir is None:
@@ -198,6 +325,9 @@ def recover(engine: Engine, clock: Clock) -> list[int]:
     with reading(engine) as conn:
         stale = ingests.unfinished(conn, clock.now() - STALE_AFTER)
     for one in stale:
+        with reading(engine) as conn:
+            if waiting_ingests.waits(conn, one.id):  # it has its own way of going on
+                continue
         whole = one.status == ingests.APPLYING and one.kind == "tickets"
         if whole:
             tickets.apply(engine, one.id)
@@ -215,11 +345,7 @@ def _harmless(cell: str) -> str:
 
 def _tickets(work: _Work) -> Report:
     with work.opened() as ingest_id:
-        for batch in files.batches(work.file):
-            rows = normalise.tickets(batch, work.trees.areas, work.trees.categories, work.clock)
-            with writing(work.engine) as conn:
-                tickets.stage(conn, ingest_id, rows.kept)
-            work.count(batch, rows, ingest_id)
+        _stage(work, ingest_id, files.batches(work.file))
         _accept(work, ingest_id)
 
     def applied(lines: int) -> None:
@@ -227,6 +353,14 @@ def _tickets(work: _Work) -> Report:
         work.tell()
 
     return work.report(ingest_id, tickets.apply(work.engine, ingest_id, progress=applied))
+
+
+def _stage(work: _Work, ingest_id: int, batches: Iterator[Batch], districts: frozenset[str] | None = None) -> None:
+    for batch in batches:
+        rows = normalise.tickets(batch, work.trees.areas, work.trees.categories, work.clock, districts)
+        with writing(work.engine) as conn:
+            tickets.stage(conn, ingest_id, rows.kept)
+        work.count(batch, rows, ingest_id)
 
 
 def _counts(work: _Work) -> Report:
@@ -309,10 +443,13 @@ def _city_table(work: _Work) -> Report:
     return work.report(ingest_id, totals)
 
 
-def _accept(work: _Work, ingest_id: int) -> None:
-    """The file is read to its end and right: its new areas and categories are stored, and it may be applied."""
+def _accept(work: _Work, ingest_id: int, request: Request | None = None) -> None:
+    """The file or request is read to its end and right: its new areas and categories are stored, and it may be applied."""
     work.check()
     now = work.clock.now()
     with writing(work.engine) as conn:
         work.joined = (areas.join(conn, work.trees.areas.found, now), categories.join(conn, work.trees.categories.found, now))
         ingests.mark(conn, ingest_id, rows=work.rows, rejected=work.rejected, later=work.later)
+        if request is not None:
+            ingest_reports.put(conn, work.told(ingest_id, request))
+            waiting_ingests.add(conn, ingest_id)

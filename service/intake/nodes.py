@@ -32,6 +32,17 @@ class Nodes:
         """The code of a node by code or label; None if there is none."""
         return name if name in self.parents else self._labels.get(name)
 
+    def district_of(self, name: str | None) -> str | None:
+        """The node below the root in which a known node lies; None if there is none of that name."""
+        code = self.known(name) if name is not None else None
+        while code is not None and self.parents.get(code, ROOT) != ROOT:
+            code = self.parents[code]
+        return code
+
+    def inside(self, districts: frozenset[str]) -> list[str]:
+        """Codes of these districts and of everything known in them."""
+        return [code for code in self.parents if self.district_of(code) in districts]
+
     def add(self, code: str, parent: str) -> str:
         """Notes a new node; its parent, if new as well, under the root."""
         if parent != ROOT and parent not in self.parents:

@@ -10,7 +10,7 @@ from service.clock import Clock
 from service.intake.columns import path_columns
 from service.intake.files import Batch
 from service.intake.moments import DAY, UTC_MOMENT, days, moments, to_utc
-from service.intake.nodes import ARROW, Nodes, area_of, category_of, levels_of
+from service.intake.nodes import ARROW, ROOT, Nodes, area_of, category_of, levels_of
 from service.intake.texts import coded, numbers, texts
 
 EARLIEST = pd.Timestamp("1990-01-01", tz="UTC")  # an earlier date is a slip of the pen, and would lengthen every series by decades
@@ -33,11 +33,11 @@ class Rows:
     later: int
 
 
-def tickets(batch: Batch, areas: Nodes, categories: Nodes, clock: Clock) -> Rows:
+def tickets(batch: Batch, areas: Nodes, categories: Nodes, clock: Clock, districts: frozenset[str] | None = None) -> Rows:
     """Tickets for `service.store.tickets.stage`.
 
-    A row without an id, a category or a readable moment of creation is rejected. One without `received_at` was received when it was
-    created. What happened to a ticket after the clock's now is not known yet.
+    A row without an id, a category or a readable moment of creation is rejected, and one that lies outside of `districts`, if they are
+    given. One without `received_at` was received when it was created. What happened to a ticket after the clock's now is not known yet.
     """
     given, size, now = batch.columns, len(batch.lines), pd.Timestamp(clock.now())
     ids = pd.Series(texts(given["ticket_id"]).to_pandas(), dtype="str")
@@ -48,6 +48,7 @@ def tickets(batch: Batch, areas: Nodes, categories: Nodes, clock: Clock) -> Rows
         (created.isna(), "created_at is no moment"),
         (created < EARLIEST, f"created_at lies before {EARLIEST.year}"),
         (~_is_category(named[0]), "no category"),
+        (_outside(given, size, areas, districts), "district lies outside of those that the sender is limited to"),
     )
     wrong, rejects = _rejects(batch, reasons, ids)
 
@@ -164,6 +165,19 @@ def _rejects(batch: Batch, reasons: tuple[tuple[pd.Series, str], ...], ids: pd.S
 def _areas(given: dict[str, Any], keep: np.ndarray, tree: Nodes) -> np.ndarray:
     columns = [coded(given[name]) if name in given else _nothing(len(keep)) for name in ("district", "street")]
     return tree.places([column[keep] for column in columns], lambda district, street: area_of(tree, district, street))
+
+
+def _outside(given: dict[str, Any], size: int, tree: Nodes, districts: frozenset[str] | None) -> pd.Series:
+    """Which rows name an area that is in none of these districts [rows]."""
+    if districts is None:
+        return pd.Series(np.zeros(size, bool))
+
+    def inside(district: str | None, street: str | None) -> str | None:
+        found = tree.district_of(district) if district not in (None, ROOT) else tree.district_of(street)
+        return found if found in districts else None
+
+    columns = [coded(given[name]) if name in given else _nothing(size) for name in ("district", "street")]
+    return pd.Series(tree.places(columns, inside) < 0)
 
 
 def _category_columns(given: dict[str, Any], size: int) -> list[pd.Series]:

@@ -12,7 +12,7 @@ one transaction a batch:
 A batch that is cut short leaves no trace, and the next `apply` begins with it again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 
@@ -44,6 +44,22 @@ def stage(conn: Connection, ingest_id: int, frame: pd.DataFrame) -> None:
             table `tickets`; strings may be categorical. Lines of one ingest are unique.
     """
     bulk.insert(conn, staged_tickets, frame.assign(ingest_id=ingest_id))
+
+
+def drop_foreign(conn: Connection, ingest_id: int, areas: Collection[str]) -> list[tuple[int, str]]:
+    """Unstages the rows whose ticket is stored already, and in none of these areas.
+
+    Returns:
+        Line and ticket_id of each.
+    """
+    s, t = staged_tickets.c, tickets.c
+    same_ticket = and_(t.source == s.source, t.ticket_id == s.ticket_id)
+    query = select(s.line, s.ticket_id).select_from(staged_tickets.join(tickets, same_ticket)).where(s.ingest_id == ingest_id)
+    found = [(int(row.line), str(row.ticket_id)) for row in conn.execute(query.where(t.area.not_in(list(areas))).order_by(s.line))]
+    if found:
+        lines = [{"of_line": line} for line, _ in found]
+        conn.execute(delete(staged_tickets).where(s.ingest_id == ingest_id, s.line == bindparam("of_line")), lines)
+    return found
 
 
 def discard(engine: Engine, ingest_id: int) -> None:
