@@ -8,15 +8,17 @@ from datetime import date, datetime
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, Select, func, or_, select, union_all
+from sqlalchemy import Connection, Select, func, select, union_all
 
-from service.store import bulk
+from service.store import baseline, bulk
+from service.store.baseline import BY_DAYS, BY_HOURS, TICKETS
 from service.store.ingests import Totals
 from service.store.schema import areas, count_changes, daily_counts, ingests
 
 WHOLE_DAYS = "whole days"  # the note of an ingest of counts that say nothing about hours
 
 _CELL = ["day", "area", "category"]
+_WITH_HOURS = (TICKETS, BY_HOURS, ~TICKETS, ~BY_HOURS)
 
 
 def daily(
@@ -103,8 +105,7 @@ def hourly(
     cell = (c.hour, c.area, c.category, c.day)
     query = (
         _chosen(select(c.area, c.category, c.day.label("date"), c.hour, total.label("count")), count_changes, areas, categories, start, end)
-        .join(ingests, ingests.c.id == c.ingest_id)
-        .where(or_(ingests.c.note.is_(None), ingests.c.note != WHOLE_DAYS))
+        .where(c.part.in_(_WITH_HOURS))
         .group_by(*cell)
         .having(total != 0)
         .order_by(*cell)
@@ -113,7 +114,7 @@ def hourly(
 
 
 def set_baseline(conn: Connection, ingest_id: int, cells: pd.DataFrame, now: datetime) -> Totals:
-    """Makes the counts of some cells equal to a file that brings counts without tickets.
+    """Makes the baseline of some cells equal to a file that brings counts without tickets; see `baseline` for when it counts.
 
     A cell is an area, a category and a day; hours that the file does not name in one of its cells become 0, other cells stay as they
     are. Only differences are written, so that a second time changes nothing. Call it for a few hundred thousand rows at a time.
@@ -123,13 +124,15 @@ def set_baseline(conn: Connection, ingest_id: int, cells: pd.DataFrame, now: dat
             when a count became known that was not there before; a correction becomes known `now`.
     """
     c = count_changes.c
-    total = func.sum(c.delta)
-    key = [*_CELL, "hour"]
-    query = select(c.day, c.area, c.category, c.hour, total.label("stored")).group_by(c.day, c.area, c.category, c.hour).having(total != 0)
-    stored = bulk.read(conn, query.where(c.day >= cells["day"].min().date(), c.day <= cells["day"].max().date()))
+    by_days = conn.execute(select(ingests.c.note).where(ingests.c.id == ingest_id)).scalar() == WHOLE_DAYS
+    key = [*_CELL, "hour", "part"]
+    query = select(c.day, c.area, c.category, c.hour, c.part, func.sum(c.delta).label("stored")).where(c.part > TICKETS)
+    query = query.where(c.day >= cells["day"].min().date(), c.day <= cells["day"].max().date())
+    stored = bulk.read(conn, query.group_by(c.day, c.area, c.category, c.hour, c.part))
     stored = stored.merge(cells[_CELL].drop_duplicates(), on=_CELL)
 
-    both = cells.merge(stored, on=key, how="outer", indicator="where").fillna({"count": 0, "stored": 0})
+    given = cells.assign(part=BY_DAYS if by_days else BY_HOURS)
+    both = given.merge(stored, on=key, how="outer", indicator="where").fillna({"count": 0, "stored": 0})
     both["delta"] = (both["count"] - both["stored"]).astype("int64")
     known = both[_CELL].merge(stored[_CELL].drop_duplicates(), on=_CELL, how="left", indicator="known")["known"].eq("both").to_numpy()
     both["received_at"] = both["received_at"].mask(known | both["received_at"].isna(), pd.Timestamp(now)).astype(bulk.UTC_MOMENT)
@@ -137,6 +140,7 @@ def set_baseline(conn: Connection, ingest_id: int, cells: pd.DataFrame, now: dat
 
     before = last_change(conn)
     bulk.insert(conn, count_changes, both.loc[differs, [*key, "delta", "received_at"]].assign(ingest_id=ingest_id))
+    baseline.note(conn, cells)
     add_up(conn, ingest_id, before)
     named = both["where"].ne("right_only")
     return Totals(added=int((named & differs & ~known).sum()), changed=int((named & differs & known).sum()), unchanged=int((named & ~differs).sum()))
@@ -148,11 +152,13 @@ def last_change(conn: Connection) -> int:
 
 
 def add_up(conn: Connection, ingest_id: int, after: int) -> None:
-    """Adds the changes that an ingest appended after a given one to `daily_counts`."""
+    """Adds the changes that an ingest appended after a given one to `daily_counts`, and appends what gives way to them."""
     c = count_changes.c
     newest = last_change(conn)
     if newest == after:
         return
+    baseline.settle(conn, ingest_id, after, newest)
+    newest = last_change(conn)
     # Both bounds: with one alone SQLite's planner walks through the whole journal by its index on days.
     rows = (
         select(c.day, c.area, c.category, func.sum(c.delta))
