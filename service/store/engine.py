@@ -1,6 +1,17 @@
-"""Opening the database: pragmas, transactions, migrations."""
+"""Opening the database, SQLite or PostgreSQL: transactions and migrations that mean the same in both.
 
+| | SQLite | PostgreSQL |
+|---|---|---|
+| a read transaction sees one moment | WAL | REPEATABLE READ |
+| one writer at a time, from its first statement on | BEGIN IMMEDIATE | an advisory lock |
+| a batch alone need not survive a power cut | synchronous=NORMAL | synchronous_commit=off |
+
+With one writer at a time, what a transaction has read still holds when it writes. Readers wait for nobody.
+"""
+
+import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,14 +21,21 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from forecasting.errors import InputError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
+WAIT = 5.0  # seconds that a writer waits for another one
+POLL = 0.001  # seconds between two looks at SQLite's lock: its own waiting sleeps ever longer, and would miss the gaps
+GAP = 0.005  # seconds between two batches, in which others get their turn
+CONNECT = 5  # seconds that a PostgreSQL server has to answer
+ADVISORY_LOCK = 0x7765697375  # "weisu": the writers' lock in a PostgreSQL database
+
 PRAGMAS = (
-    "PRAGMA busy_timeout=5000",  # milliseconds to wait for another writer
+    f"PRAGMA busy_timeout={WAIT * 1000:.0f}",
     "PRAGMA journal_mode=WAL",  # readers and the one writer do not wait for each other
     "PRAGMA synchronous=FULL",  # what is committed survives a power cut
     "PRAGMA foreign_keys=ON",
@@ -25,21 +43,26 @@ PRAGMAS = (
     "PRAGMA wal_autocheckpoint=16384",  # pages; fewer, longer checkpoints while a large file comes in
 )
 
-_WRITES = "weisu_writes"
+_WRITES, _BATCH = "weisu_writes", "weisu_batch"
+_EXAMPLE = "write it like sqlite:////path/weisu.db or postgresql://user:password@host:5432/weisu"
 
 
 def open_engine(url: str) -> Engine:
-    """Opens the database at an SQLAlchemy address. Nothing is created: see `upgrade` and `require_current`."""
+    """Opens the database at an address, `sqlite:///…` or `postgresql://…`. Nothing is created: see `upgrade` and `require_current`.
+
+    Raises:
+        InputError: the address is not one of a database of these kinds.
+    """
     return _engine(url, "rw")
 
 
 def upgrade(url: str) -> None:
-    """Creates the database (and, for SQLite, its folder) if there is none, and brings its tables up to date.
+    """Brings the tables up to date; an SQLite database (and its folder) is created if there is none.
 
     Raises:
-        InputError: the address is not one of a database, or the folder cannot be written.
+        InputError: the address is not one of a database, the folder cannot be written, or the database cannot be reached.
     """
-    path = _sqlite_path(url)
+    path = _sqlite_path(_parsed(url))
     if path is not None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,6 +71,7 @@ def upgrade(url: str) -> None:
             raise InputError(f"cannot be written ({error.strerror})", str(path), "choose another folder with WEISU_DATA_DIR") from None
     engine = _engine(url, "rwc")
     try:
+        _require_answer(engine)
         with writing(engine) as conn:
             config = _alembic()
             config.attributes["connection"] = conn
@@ -60,35 +84,46 @@ def require_current(engine: Engine) -> None:
     """Checks that the database is there and has today's tables.
 
     Raises:
-        InputError: it is missing, or its tables are older or newer than this program.
+        InputError: it is missing or cannot be reached, or its tables are older or newer than this program.
     """
-    path = _sqlite_path(engine.url.render_as_string(hide_password=False))
+    path = _sqlite_path(engine.url)
     if path is not None and not path.is_file():
         raise InputError("there is no database", str(path), "run `weisu db upgrade`")
+    _require_answer(engine)
     with engine.connect() as conn:
         found = set(MigrationContext.configure(conn).get_current_heads())
     script = ScriptDirectory.from_config(_alembic())
     if found == set(script.get_heads()):
         return
     if found - {revision.revision for revision in script.walk_revisions()}:
-        raise InputError("the database was written by a newer version", engine.url.render_as_string(), "install that version")
-    raise InputError("the database is not up to date", engine.url.render_as_string(), "run `weisu db upgrade`")
+        raise InputError("the database was written by a newer version", _shown(engine.url), "install that version")
+    raise InputError("the database is not up to date", _shown(engine.url), "run `weisu db upgrade`")
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
-    """One write transaction: committed at the end of the block, undone if the block raises."""
+def writing(engine: Engine, batch: bool = False) -> Iterator[Connection]:
+    """One write transaction: committed at the end of the block, undone if the block raises.
+
+    Args:
+        batch: it is one of many in a row, with gaps between them for others. A power cut may take it back, whole, until a transaction that is
+            no batch has followed.
+    """
     with engine.connect() as conn:
-        conn = conn.execution_options(**{_WRITES: True})
+        conn = conn.execution_options(**{_WRITES: True, _BATCH: batch})
         with conn.begin():
             yield conn
+    if batch and engine.dialect.name == "sqlite":  # PostgreSQL's lock is a queue
+        time.sleep(GAP)
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """One read transaction: everything read in the block is of one moment."""
-    with engine.connect() as conn, conn.begin():
-        yield conn
+    with engine.connect() as conn:
+        if engine.dialect.name == "postgresql":
+            conn = conn.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with conn.begin():
+            yield conn
 
 
 def _alembic() -> Config:
@@ -97,28 +132,71 @@ def _alembic() -> Config:
     return config
 
 
-def _sqlite_path(url: str) -> Path | None:
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
+        raise InputError("is no address of a database", "WEISU_DATABASE_URL", _EXAMPLE) from None
+    kind = parsed.get_backend_name()
+    if kind in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if kind != "sqlite":
+        raise InputError(f"'{kind}' is neither sqlite nor postgresql", "WEISU_DATABASE_URL", _EXAMPLE)
+    return parsed
+
+
+def _sqlite_path(url: URL) -> Path | None:
+    if url.get_backend_name() != "sqlite":
         return None
-    if not parsed.database or parsed.database == ":memory:":
-        raise InputError("a database in memory is lost when the program ends", url, "name a file: sqlite:////path/weisu.db")
-    return Path(parsed.database).resolve()
+    if not url.database or url.database == ":memory:":
+        raise InputError("a database in memory is lost when the program ends", str(url), "name a file: sqlite:////path/weisu.db")
+    return Path(url.database).resolve()
+
+
+def _shown(url: URL) -> str:
+    """An address without its secrets."""
+    return url.set(drivername=url.get_backend_name(), query={}).render_as_string(hide_password=True)
+
+
+def _require_answer(engine: Engine) -> None:
+    """Raises InputError, in one line and without the password, if the database does not let us in."""
+    try:
+        with engine.connect():
+            pass
+    except DBAPIError as error:
+        text = str(error.orig)
+        found = re.findall(r"(?:failed|FATAL): +([^\n]+)", text) or text.splitlines()[:1] or [type(error.orig).__name__]
+        says = found[-1].rpartition("FATAL: ")[2].strip().rstrip(".")
+        raise InputError(f"the database cannot be opened ({says})", _shown(engine.url), _mend(engine.url, text)) from None
+
+
+def _mend(url: URL, text: str) -> str:
+    if url.get_backend_name() == "sqlite":
+        return "name another file with WEISU_DATABASE_URL"
+    if "does not exist" in text and f'database "{url.database}"' in text:
+        return f"create it: createdb {url.database}"
+    if "authentication" in text or "password" in text or "role" in text:
+        return "correct user and password in WEISU_DATABASE_URL"
+    return "start the server, or correct WEISU_DATABASE_URL"
 
 
 def _engine(url: str, mode: str) -> Engine:
-    path = _sqlite_path(url)
+    address = _parsed(url)
+    path = _sqlite_path(address)
     if path is None:
-        return create_engine(url)
+        # A server may be restarted between two requests: `pool_pre_ping` looks first.
+        engine = create_engine(address, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT, "application_name": "weisu"})
+        event.listen(engine, "begin", _begin_postgresql)
+        return engine
 
     def connect() -> sqlite3.Connection:
         # An explicit mode keeps SQLite from creating an empty file; without an isolation level the driver begins no
-        # transaction by itself, so that `_begin` below decides its kind.
+        # transaction by itself, so that `_begin_sqlite` below decides its kind.
         return sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True, check_same_thread=False, isolation_level=None)
 
-    engine = create_engine(url, creator=connect)
+    engine = create_engine(address, creator=connect)
     event.listen(engine, "connect", _prepare)
-    event.listen(engine, "begin", _begin)
+    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -127,6 +205,35 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute(pragma)
 
 
-def _begin(conn: Connection) -> None:
+def _begin_sqlite(conn: Connection) -> None:
+    options = conn.get_execution_options()
+    if not options.get(_WRITES):
+        conn.exec_driver_sql("BEGIN")
+        return
+    conn.exec_driver_sql(f"PRAGMA synchronous={'NORMAL' if options.get(_BATCH) else 'FULL'}")
+    conn.exec_driver_sql("PRAGMA busy_timeout=0")
+    try:
+        until = time.monotonic() + WAIT
+        while not _begun(conn, time.monotonic() >= until):
+            time.sleep(POLL)
+    finally:
+        conn.exec_driver_sql(PRAGMAS[0])
+
+
+def _begun(conn: Connection, last: bool) -> bool:
     # A transaction that reads first and writes later can fail at once when another writer came between: take the lock at the start.
-    conn.exec_driver_sql("BEGIN IMMEDIATE" if conn.get_execution_options().get(_WRITES) else "BEGIN")
+    try:
+        conn.exec_driver_sql("BEGIN IMMEDIATE")
+    except OperationalError as error:
+        if last or not isinstance(error.orig, sqlite3.OperationalError) or error.orig.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
+
+
+def _begin_postgresql(conn: Connection) -> None:
+    options = conn.get_execution_options()
+    if options.get(_WRITES):
+        lasting = "off" if options.get(_BATCH) else "on"
+        conn.exec_driver_sql(f"SET LOCAL lock_timeout={WAIT * 1000:.0f}; SET LOCAL synchronous_commit={lasting}")
+        conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")

@@ -150,7 +150,6 @@ tickets = Table(
     Column("title", Text),  # this and the two below: masked, and only where texts are kept
     Column("text", Text),
     Column("closure_text", Text),
-    Index(None, "day", "area", "category"),  # day first: what comes in lands beside what came in before
 )
 
 staged_tickets = Table(
