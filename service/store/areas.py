@@ -38,3 +38,8 @@ def join(conn: Connection, found: Mapping[str, str], now: datetime) -> list[str]
         The codes added, sorted.
     """
     return trees.join(conn, areas, found, ("district", "street"), now, **{UNKNOWN: ("未知", "Unknown")})
+
+
+def unlabelled(conn: Connection) -> int:
+    """How many areas joined by themselves and still have no label but their code."""
+    return trees.unlabelled(conn, areas)

@@ -1,4 +1,4 @@
-"""The category tree: all tickets, the first level, the second."""
+"""The category tree: all tickets, the first level, the second, the third."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -29,8 +29,13 @@ def join(conn: Connection, found: Mapping[str, str], now: datetime) -> list[str]
     """Adds categories met for the first time.
 
     Args:
-        found: code of each category met and the code of its parent (its first level, or ALL).
+        found: code of each category met and the code of its parent (a level above, or ALL).
     Returns:
         The codes added, sorted.
     """
-    return trees.join(conn, categories, found, ("l1", "l2"), now)
+    return trees.join(conn, categories, found, ("l1", "l2", "l3"), now)
+
+
+def unlabelled(conn: Connection) -> int:
+    """How many categories joined by themselves and still have no label but their code."""
+    return trees.unlabelled(conn, categories)

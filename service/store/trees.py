@@ -1,10 +1,10 @@
 """What the area tree and the category tree have in common in the store."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import pandas as pd
-from sqlalchemy import Connection, Table, insert, select
+from sqlalchemy import Connection, Table, func, insert, select
 
 from service.store import bulk
 from service.store.ingests import Totals
@@ -28,23 +28,40 @@ def put(conn: Connection, table: Table, nodes: pd.DataFrame, now: datetime) -> T
     return Totals(added, len(differs) - added, len(named) - len(differs))
 
 
-def join(conn: Connection, table: Table, found: Mapping[str, str], levels: tuple[str, str], now: datetime, **labels: tuple[str, str]) -> list[str]:
-    """Adds nodes met for the first time, labelled with their code.
+def join(conn: Connection, table: Table, found: Mapping[str, str], levels: Sequence[str], now: datetime, **labels: tuple[str, str]) -> list[str]:
+    """Adds nodes met for the first time, labelled with their code, until the city's table says better.
 
     Args:
         found: code of each node met and the code of its parent; parents that are not there are added under the root.
-        levels: the level of a node under the root and of any other.
+        levels: the levels below the root, outermost first; what lies deeper has the last of them.
         labels: zh and en of codes that have better ones.
     Returns:
         The codes added, sorted.
     """
-    known = set(conn.execute(select(table.c.code)).scalars()) | {ROOT}
-    nodes = {parent: ROOT for parent in found.values() if parent not in known} | {code: parent for code, parent in found.items() if code not in known}
+    parents = {row.code: row.parent for row in conn.execute(select(table.c.code, table.c.parent))} | {ROOT: ""}
+    nodes = {parent: ROOT for parent in found.values() if parent not in parents} | {
+        code: parent for code, parent in found.items() if code not in parents
+    }
+    parents |= nodes
     rows = []
     for code in sorted(nodes):
         zh, en = labels.get(code, (code, code))
-        level = levels[0] if nodes[code] == ROOT else levels[1]
+        level = levels[min(_depth(code, parents), len(levels)) - 1]
         rows.append({"code": code, "parent": nodes[code], "level": level, "zh": zh, "en": en, "first_seen": now})
     if rows:
         conn.execute(insert(table), rows)
     return sorted(nodes)
+
+
+def unlabelled(conn: Connection, table: Table) -> int:
+    """How many nodes joined by themselves and still have no label but their code."""
+    own = table.c.code
+    query = select(func.count()).select_from(table).where(own != ROOT, table.c.zh == own, table.c.en == own)
+    return int(conn.execute(query).scalar_one())
+
+
+def _depth(code: str, parents: Mapping[str, str]) -> int:
+    depth = 0
+    while code != ROOT and depth <= len(parents):
+        depth, code = depth + 1, parents.get(code, ROOT)
+    return depth
