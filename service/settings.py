@@ -31,6 +31,13 @@ class Settings(BaseSettings):
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of the MLflow page.")
     horizon: int = Field(28, ge=1, le=90, description="Days ahead that every night forecasts.")
     false_alerts_per_day: float = Field(1.5, gt=0, le=50, description="The alert budget: expected false demand alerts a day, city-wide.")
+    intake_body_mb: int = Field(32, ge=1, le=512, description="Largest body of a request that brings tickets, in MiB.")
+    intake_rows_at_once: int = Field(
+        2000,
+        ge=0,
+        le=50_000,
+        description="A request of so many tickets is counted when it is answered; one of more is accepted and counted soon after.",
+    )
     workers: int = Field(2, ge=1, le=64, description="Processes and threads that a training may use.")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe log line that is written.")
 

@@ -13,7 +13,7 @@ from forecasting.errors import InputError
 from service.api import errors
 from service.api.deps import Service
 from service.api.published import PublishedForecasts
-from service.api.routers import alerts, categories, counts, districts, forecasts, health, runs, status
+from service.api.routers import alerts, categories, counts, districts, forecasts, health, ingests, runs, status, tickets
 from service.settings import Settings, load_settings
 from service.store.engine import open_engine, require_current
 
@@ -33,6 +33,7 @@ TAGS = [
     {"name": "areas and categories", "description": "The two trees that everything is counted by. 区域与问题分类。"},
     {"name": "counts and forecasts", "description": "What came in and what is coming, in tickets a day. 工单量与预测。"},
     {"name": "alerts", "description": "What to act on now, and what was done about it. 预警及处置。"},
+    {"name": "intake", "description": "Tickets in, and what became of them. 工单接入。"},
     {"name": "operation", "description": "How fresh everything is, and whether the service runs. 运行状态。"},
 ]
 
@@ -89,7 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.service = Service(settings, engine, PublishedForecasts())
     errors.install(app)
     v1 = APIRouter(prefix="/v1", responses=errors.problems(401, 403, 422, 500, 503))
-    for noun in (districts, categories, counts, forecasts, alerts, runs, status):
+    for noun in (districts, categories, counts, forecasts, alerts, tickets, ingests, runs, status):
         v1.include_router(noun.router)
     app.include_router(v1)
     app.include_router(health.router)

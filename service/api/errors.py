@@ -33,6 +33,7 @@ class ProblemDocument(BaseModel):
     where: str = Field("", description="The parameter, header or part of the body concerned; may be empty.", examples=["area"])
     mend: str = Field(description="What you can do about it.", examples=["see /v1/districts for the codes"])
     reasons: list[str] | None = Field(None, description="(503 of /readyz) everything that is missing.")
+    rejects: list[Any] | None = Field(None, description="(422 of /v1/tickets, if no ticket is right) why, as in `rejects` of an intake.")
 
 
 # status: (name in the type, title, how to mend it if nothing better is known)
@@ -43,6 +44,7 @@ KINDS: Mapping[int, tuple[str, str, str]] = {
     405: ("method-not-allowed", "Method not allowed", "use a method that the Allow header names"),
     409: ("conflict", "Conflict", "read the current state and decide again"),
     413: ("too-large", "Body too large", "send less"),
+    415: ("unsupported-media-type", "Unknown form of body", "see /openapi.json for the forms of body that this path takes"),
     422: ("invalid-input", "Invalid input", "send the request as /openapi.json describes it"),
     500: ("internal", "Internal error", "try again; if it stays, look in the service's log"),
     503: ("unavailable", "Not available now", "try again in a few seconds; /readyz says what is missing"),
