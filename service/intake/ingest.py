@@ -21,11 +21,11 @@ from sqlalchemy.exc import IntegrityError
 
 from forecasting.errors import InputError
 from service.clock import Clock
-from service.intake import city_tables, files, normalise
+from service.intake import breaks, city_tables, files, normalise
 from service.intake.columns import Layout, named_in
 from service.intake.files import Batch, TableFile
 from service.intake.nodes import Nodes
-from service.store import areas, categories, counts, drivers, ingest_reports, ingests, tickets, waiting_ingests
+from service.store import areas, categories, category_map, counts, drivers, excluded_spans, ingest_reports, ingests, tickets, waiting_ingests
 from service.store.engine import reading, writing
 from service.store.ingest_reports import LISTED_REJECTS, IngestReport, Reject
 from service.store.ingests import Totals
@@ -84,7 +84,8 @@ def ingest(engine: Engine, path: Path, clock: Clock, progress: Progress | None =
     with reading(engine) as conn:
         trees = _Trees(Nodes(areas.frame(conn)), Nodes(categories.frame(conn)))
     work = _Work(engine, file, clock, trees, file.layout.kind, progress, rejects_dir)
-    return {"tickets": _tickets, "counts": _counts, "drivers": _drivers, "areas": _city_table}[work.kind](work)
+    bring = {"tickets": _tickets, "counts": _counts, "drivers": _drivers, "areas": _city_table, breaks.MAP: _category_map, breaks.SPANS: _spans}
+    return bring[work.kind](work)
 
 
 @dataclass(frozen=True)
@@ -438,6 +439,27 @@ def _city_table(work: _Work) -> Report:
     city_tables.check(nodes, tree, work.file)
     with work.opened() as ingest_id, writing(work.engine) as conn:
         totals = table.put(conn, nodes.drop(columns="line"), work.clock.now())
+        ingests.mark(conn, ingest_id, rows=work.rows, rejected=0, later=0)
+        ingests.advance(conn, ingest_id, totals)
+    return work.report(ingest_id, totals)
+
+
+def _category_map(work: _Work) -> Report:
+    rows = breaks.read_map(work.file, work.trees.categories, work.clock.zone)
+    work.rows = len(rows)
+    with work.opened() as ingest_id, writing(work.engine) as conn:
+        work.joined = ([], categories.join(conn, work.trees.categories.found, work.clock.now()))
+        totals = category_map.put(conn, rows, ingest_id)
+        ingests.mark(conn, ingest_id, rows=work.rows, rejected=0, later=0)
+        ingests.advance(conn, ingest_id, totals)
+    return work.report(ingest_id, totals)
+
+
+def _spans(work: _Work) -> Report:
+    rows = breaks.read_spans(work.file, work.trees.areas, work.trees.categories, work.clock.zone)
+    work.rows = len(rows)
+    with work.opened() as ingest_id, writing(work.engine) as conn:
+        totals = excluded_spans.put(conn, rows, ingest_id)
         ingests.mark(conn, ingest_id, rows=work.rows, rejected=0, later=0)
         ingests.advance(conn, ingest_id, totals)
     return work.report(ingest_id, totals)
