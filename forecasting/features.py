@@ -65,6 +65,10 @@ class _Sums:
 
         return cls(running(filled), running(known.astype(float)))
 
+    def number(self, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+        """How many days of the positions first … last (inclusive) are known, arrays [P] -> [M, P]; with a step of 1."""
+        return np.asarray(self.known[:, last + 1] - self.known[:, np.maximum(first, 0)])
+
     def mean(self, first: np.ndarray, last: np.ndarray, step: int = 1) -> np.ndarray:
         """Means over the positions first … last (inclusive, every `step`-th), arrays [P] -> [M, P]; NaN where nothing is known."""
         limit = self.values.shape[1] - 1
@@ -98,8 +102,9 @@ def compute(known: Known, origins: np.ndarray, ahead: np.ndarray, codes: dict[st
     of_area = np.array([place.get((a, ALL), i) for i, a in enumerate(nodes["area"])])
     sums, weekly = _Sums.over(counts), _Sums.over(counts, 7)
     year = sums.mean(origins - YEAR + 1, origins)
+    year = np.where(np.isnan(year), sums.mean(np.zeros_like(origins), origins), year)  # a year that is excluded says nothing of the level
     near = sums.mean(origins - LEVEL_WINDOW + 1, origins)
-    seen = np.minimum(origins[None, :] - known.first[:, None] + 1, LEVEL_WINDOW).clip(0)
+    seen = sums.number(origins - LEVEL_WINDOW + 1, origins)
     level = np.nan_to_num((np.nan_to_num(near) * seen + np.nan_to_num(year) * LEVEL_PRIOR) / (seen + LEVEL_PRIOR)) + SMALL / 5
     columns: dict[str, np.ndarray] = {"level": np.log(level)}
 

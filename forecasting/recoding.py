@@ -39,7 +39,8 @@ class CategoryMap:
             raise InputError("a share is not over 0 and at most 1", "category map", "write 0.3 for 30 %")
         whole = share.groupby([table["old"], table["valid_from"]]).transform("sum")
         if (whole > 1 + _ROUNDING).any():
-            raise InputError(f"the shares of '{table['old'][whole.idxmax()]}' are more than 1", "category map", "what is left of 1 stays where it is")
+            greatest = table["old"].iloc[int(np.argmax(whole.to_numpy()))]
+            raise InputError(f"the shares of '{greatest}' are more than 1", "category map", "what is left of 1 stays where it is")
         plain = table.assign(valid_from=pd.to_datetime(table["valid_from"]), share=share)
         return cls(plain[COLUMNS].sort_values(["valid_from", "old", "new"], kind="stable").reset_index(drop=True))
 

@@ -162,7 +162,7 @@ def assemble(backtested: Backtested, names: Sequence[str] | None = None, shrink:
     known = backtested.known
     use = [w for w in range(len(backtested.origins)) if w != leave_out]
     chosen = [k for k, model in enumerate(backtested.models) if names is None or model.name in names]
-    recent = np.nan_to_num(known.counts[:, -RECENT:]).mean(axis=1)
+    recent = known.recent(RECENT)
     groups = blend.groups(known.hierarchy.nodes["level"].to_numpy(), recent)
     scale = np.sqrt(recent + SCATTER * recent**2 + 0.1)
     counts = backtested.counts[:, use]

@@ -58,6 +58,12 @@ class Known:
         """[M, T] counts of every node, NaN where missing."""
         return self.hierarchy.total(self.panel.counts)
 
+    def recent(self, days: int) -> np.ndarray:
+        """[M] mean count over the last days of each node, over those known: a missing day is no zero. 0 where none is known."""
+        newest = self.counts[:, -days:]
+        there = ~np.isnan(newest)
+        return np.asarray(np.where(there, newest, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1))
+
     @cached_property
     def first(self) -> np.ndarray:
         """[M] position of the day on which the first series of each node was first named."""

@@ -72,7 +72,7 @@ class ProphetModel:
 
     def fit(self, known: Known, horizon: int, seed: int, executor: Executor | None = None) -> FittedProphet:
         nodes = known.hierarchy.nodes
-        recent = np.nanmean(np.nan_to_num(known.counts[:, -365:]), axis=1)
+        recent = known.recent(365)
         wanted = (nodes["level"].isin(["city", "district", "category"]) | (recent >= self.dense)) & (np.nansum(known.counts, axis=1) >= LEAST_TOTAL)
         chosen = sorted(np.flatnonzero(wanted), key=lambda i: -recent[i])[: self.most]
         start = max(0, len(known.panel.days) - 365 * self.years)

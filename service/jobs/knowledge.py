@@ -6,31 +6,35 @@ import pandas as pd
 from sqlalchemy import Connection
 
 from forecasting import drivers as driver_tables
-from forecasting import panel
+from forecasting import excluded, panel
 from forecasting.detection.explain import Labels
 from forecasting.errors import InputError
 from forecasting.hierarchy import Tree
 from forecasting.models.base import Known
+from service.clock import Clock
 from service.settings import Settings
-from service.store import areas, categories, counts, drivers
+from service.store import areas, categories, category_map, counts, delays, drivers, excluded_spans
 
 OWN = "->*"  # added to the code of an inner category for tickets that are filed under it directly: counts stand at the leaves only
 
 
-def complete_until(conn: Connection, business_date: date) -> date:
-    """The last finished day with data.
+def complete_until(conn: Connection, clock: Clock) -> date:
+    """The last finished day with data of which enough has arrived; see `delays.complete_until`.
 
     Raises:
         InputError: the store holds no count of a finished day.
     """
-    span = counts.span(conn)
-    if span is None or span[0] > business_date:
+    until = delays.complete_until(conn, clock)
+    if until is None:
         raise InputError("the store holds no tickets of a finished day", "store", "load some with `weisu ingest FILE`")
-    return min(span[1], business_date)
+    return until
 
 
-def known(conn: Connection, settings: Settings, until: date) -> Known:
-    """Counts, drivers and trees as they stand, up to the end of a day.
+def known(conn: Connection, settings: Settings, until: date, as_filed: bool = False) -> Known:
+    """Counts, drivers and trees as they stand, up to the end of a day: history in the codes of today, excluded spans missing.
+
+    Args:
+        as_filed: leave every count under the code that it was filed under.
 
     Raises:
         InputError: there is no count by then.
@@ -40,6 +44,8 @@ def known(conn: Connection, settings: Settings, until: date) -> Known:
         raise InputError(f"no count by {until}", "store", "load tickets with `weisu ingest FILE`")
     nodes = categories.frame(conn)
     tree = Tree(dict(zip(nodes["code"], nodes["parent"], strict=True)))
+    if not as_filed:
+        table = category_map.read(conn).known_by(until).carry(table)
     inner = {above for code in table["category"].unique() for above in tree.path(code)[1:]} & set(table["category"])
     if inner:
         table["category"] = table["category"].where(~table["category"].isin(list(inner)), table["category"] + OWN)
@@ -48,9 +54,10 @@ def known(conn: Connection, settings: Settings, until: date) -> Known:
     if not weather.empty:
         issued = pd.to_datetime(weather["issued_at"])
         weather["issued_at"] = issued.dt.tz_convert(settings.zone).dt.tz_localize(None) if issued.dt.tz is not None else issued
+    places = Tree.flat(areas.districts(conn)["code"])
     return Known(
-        panel.from_counts(table, until),
-        Tree.flat(areas.districts(conn)["code"]),
+        excluded.without(panel.from_counts(table, until), excluded_spans.frame(conn), places, tree),
+        places,
         tree,
         driver_tables.from_frame(weather).until(until) if not weather.empty else None,
         settings.country,
@@ -65,6 +72,9 @@ def labels(conn: Connection) -> Labels:
         keys = [(kind, str(code)) for code in frame["code"]]
         zh |= dict(zip(keys, frame["zh"].astype(str), strict=True))
         en |= dict(zip(keys, frame["en"].astype(str), strict=True))
+        if kind == "category":
+            zh |= {(kind, str(code) + OWN): f"{label}(未细分)" for code, label in zip(frame["code"], frame["zh"], strict=True)}
+            en |= {(kind, str(code) + OWN): f"{label} (no detail)" for code, label in zip(frame["code"], frame["en"], strict=True)}
     return Labels(zh, en)
 
 

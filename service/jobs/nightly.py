@@ -21,7 +21,7 @@ from forecasting import calendars
 from forecasting.errors import InputError
 from service.jobs import knowledge, watch
 from service.settings import Settings
-from service.store import engine, forecast_sets, runs
+from service.store import delays, engine, forecast_sets, runs
 
 WARM_UP = 7  # days before the first night from which a first, unpublished set forecasts, so that the newest week can be judged at once
 LEAST_DAYS = 28  # days of history below which nothing can be forecast: four weeks give each weekday four times
@@ -69,8 +69,10 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
     calendars.validate_country(settings.country)
     clock = settings.clock
     business_date = clock.business_date()
+    with engine.writing(db) as conn:
+        delays.refresh(conn, clock)
     with engine.reading(db) as conn:
-        cutoff = knowledge.complete_until(conn, business_date)
+        cutoff = knowledge.complete_until(conn, clock)
         known = knowledge.known(conn, settings, cutoff)
         needs_warm_up = forecast_sets.latest_before(conn, cutoff) is None
     if len(known.panel.days) < LEAST_DAYS:

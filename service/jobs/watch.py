@@ -15,7 +15,7 @@ from forecasting.models.base import Known
 from service.alerting import lifecycle
 from service.jobs import knowledge
 from service.settings import Settings
-from service.store import day_scores, engine, forecast_sets
+from service.store import category_map, day_scores, engine, forecast_sets
 
 RECENT = 28  # days that coming days are compared with: four whole weeks
 LOOK_BACK = 28  # finished days at most that are caught up after an outage
@@ -45,8 +45,10 @@ def run(db: Engine, settings: Settings) -> Watched:
         InputError: the store holds no counts.
     """
     with engine.reading(db) as conn:
-        until = knowledge.complete_until(conn, settings.clock.business_date())
+        until = knowledge.complete_until(conn, settings.clock)
         known = knowledge.known(conn, settings, until)
+        # A forecast speaks in the codes of its night, and a day after it is filed in them: what is carried over would be judged twice.
+        filed = known if category_map.read(conn).table.empty else knowledge.known(conn, settings, until, as_filed=True)
         labels, safety = knowledge.labels(conn), knowledge.safety(conn)
         scored = day_scores.newest(conn)
     first = max(scored, until - timedelta(days=LOOK_BACK)) if scored else until - timedelta(days=LOOK_BACK)
@@ -60,10 +62,10 @@ def run(db: Engine, settings: Settings) -> Watched:
             continue
         if before.id not in sets:
             sets[before.id] = ForecastSet.from_parquet(before.blob).frame
-        nodes = _observed(known, sets[before.id], day)
+        nodes = _observed(filed, sets[before.id], day)
         if nodes.empty:
             continue
-        found = spike.detect(day, nodes, known.areas, known.categories, labels, safety, settings.false_alerts_per_day)
+        found = spike.detect(day, nodes, filed.areas, filed.categories, labels, safety, settings.false_alerts_per_day)
         with engine.writing(db) as conn:
             day_scores.put(conn, day, before.id, _scores(nodes))
             total = _add(total, lifecycle.apply(conn, SPIKE, found, day, settings.clock.now(), before.id, known.areas))
@@ -117,7 +119,7 @@ def _coming(known: Known, forecast: pd.DataFrame, horizon: int) -> tuple[pd.Data
     ordered = forecast.sort_values(["area", "category", "horizon"])
     first = ordered[ordered["horizon"] == 1]
     place = pd.MultiIndex.from_frame(nodes).get_indexer(pd.MultiIndex.from_frame(first[["area", "category"]]))
-    inside = place >= 0
+    inside = (place >= 0) & there.any(axis=1)[place]  # with nothing to compare with, nothing is a rise
     frame = first.loc[inside, ["area", "category"]].assign(recent=recent[place[inside]]).reset_index(drop=True)
     means, dispersion = (ordered[c].to_numpy(float).reshape(-1, horizon)[inside] for c in ("mean", "dispersion"))
     return frame, means, dispersion
