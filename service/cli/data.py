@@ -77,14 +77,14 @@ def simulate(
 def status() -> None:
     """Say what the store holds and what ran last, as JSON."""
     from service.jobs import knowledge
-    from service.store import alerts, engine, forecast_sets, ingests, runs
+    from service.store import alerts, areas, categories, delays, engine, forecast_sets, ingests, runs
 
     settings = load_settings()
     db = engine.open_engine(settings.store_url)
     engine.require_current(db)
     with engine.reading(db) as conn:
         try:
-            until: date | None = knowledge.complete_until(conn, settings.clock.business_date())
+            until: date | None = knowledge.complete_until(conn, settings.clock)
         except InputError:
             until = None
         last, pointer = runs.latest(conn), forecast_sets.pointer(conn)
@@ -95,6 +95,11 @@ def status() -> None:
             "last_run": {"id": last.id, "business_date": last.business_date, "status": last.status, "error": last.error} if last else None,
             "forecast_set": pointer,
             "running_alerts": len(alerts.running(conn)),
+            "unlabelled": {"areas": areas.unlabelled(conn), "categories": categories.unlabelled(conn)},
+            "reporting_delay": {
+                code: {"complete_after_days": curve.complete_after, "known": [round(share, 3) for share in curve.known], "tickets": curve.tickets}
+                for code, curve in delays.read(conn).items()
+            },
         }
     print(json.dumps(answer, default=str, ensure_ascii=False, indent=1))
 
