@@ -5,13 +5,17 @@ from functools import cached_property
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from forecasting.errors import InputError
 from service.clock import Clock, parse_as_of
 
 TOML = "weisu.toml"  # in the folder where `weisu` is started
+
+
+# Ticket types that are no demand: questions that are answered at once. More than half of all calls, they follow no problem of the city.
+NOT_DEMAND = ("咨询", "咨询类", "业务咨询", "政策咨询", "consultation", "inquiry", "enquiry", "311 information only call")
 
 
 class Settings(BaseSettings):
@@ -39,6 +43,9 @@ class Settings(BaseSettings):
         description="A request of so many tickets is counted when it is answered; one of more is accepted and counted soon after.",
     )
     workers: int = Field(2, ge=1, le=64, description="Processes and threads that a training may use.")
+    keep_text: bool = Field(False, description="Keep titles, contents and replies of tickets, masked; otherwise they are not even read.")
+    hash_key: SecretStr = Field(SecretStr(""), description="Key of the callers' hashes; empty: made once, in the data folder.")
+    not_demand: tuple[str, ...] = Field(NOT_DEMAND, description="Ticket types that are left out, as a JSON list; they are no demand.")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe log line that is written.")
 
     @classmethod

@@ -1,28 +1,34 @@
-"""Files: CSV and Parquet, read in bounded batches, only the columns that are known."""
+"""Files: CSV, workbooks, Parquet and JSON, also gzipped, read in bounded batches; only the columns that are wanted."""
 
-import csv
+import gzip
 import hashlib
-import io
-from codecs import getincrementaldecoder
-from collections.abc import Iterator
-from dataclasses import dataclass
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
+import pyarrow.compute as pc
 import pyarrow.parquet
 
 from forecasting.errors import InputError
-from service.intake.columns import Layout, find, recognise
+from service.intake import csv_rows, json_rows, sheets
+from service.intake.columns import Layout, find, plain, recognise
+from service.intake.mapping import Mapping
+from service.intake.parts import Head, Part
+from service.intake.privacy import Privacy
 
-ENCODINGS = ("utf-8-sig", "gb18030")  # tried in turn; the first reads plain UTF-8 as well, GB18030 contains GBK and GB 2312
-DELIMITERS = (",", ";", "\t")
-ROWS_ABOVE = 10  # so many rows may explain the table before its header
+FORMATS = {".csv": "CSV", ".xlsx": "XLSX", ".parquet": "Parquet", ".ndjson": "JSON", ".jsonl": "JSON", ".json": "JSON"}  # by ending
+ZIPPED = ".gz"
 PARQUET_ROWS = 65_536  # of a batch
-CSV_BLOCK = 8 << 20  # bytes of a batch: about as many rows
-_HEAD = 1 << 16  # bytes in which the header is looked for
+_BEGINNINGS = {b"PAR1": "Parquet", b"PK\x03\x04": "XLSX", b"\xd0\xcf\x11\xe0": "XLSX"}
+_GZIP = b"\x1f\x8b"
+_ANYWHERE = ("XLSX", "Parquet")  # formats that are not read from the beginning to the end
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,8 @@ class TableFile:
         layout: which table it is, and where its columns are.
         total: number of rows, if the file says so.
         headers: its column names.
-        encoding, delimiter, skip: of a CSV file; `skip` is the number of lines up to and including the header.
+        format, head: how it is written.
+        mapping: how it is read.
     """
 
     path: Path
@@ -42,9 +49,9 @@ class TableFile:
     layout: Layout
     total: int | None
     headers: tuple[str, ...]
-    encoding: str = ""
-    delimiter: str = ","
-    skip: int = 0
+    format: str = ""
+    head: Head = field(default_factory=lambda: Head(()))
+    mapping: Mapping = field(default_factory=Mapping)
 
 
 @dataclass(frozen=True)
@@ -52,56 +59,188 @@ class Batch:
     """Some rows of a file.
 
     Attributes:
-        lines: the number of each row as a person counts them: a CSV file's header is line 1, a Parquet file's first row is line 1.
+        lines: the number of each row as a spreadsheet shows it: the first row of a CSV file or a sheet is line 1. Of Parquet and of a JSON list
+            the first row is line 1, of NDJSON it is the line of the text.
         columns: an Arrow array by our name of the column.
         broken: line and reason of the rows that are no rows of the table.
+        left_out: number of rows that the filter of a mapping left out.
     """
 
     lines: np.ndarray
     columns: dict[str, Any]
     broken: list[tuple[int, str]]
+    left_out: int = 0
 
 
-def open_table(path: Path) -> TableFile:
+def open_table(path: Path, mapping: Mapping | None = None, privacy: Privacy | None = None) -> TableFile:
     """Reads a file's header.
 
     Raises:
-        InputError: the file is missing, is neither CSV nor Parquet, is not readable as such, or has columns of no known table.
+        InputError: the file is missing, of no known format, not readable as such, or has columns of no known table.
     """
+    mapping, privacy = mapping or Mapping(), privacy or Privacy()
+    where = str(path)
     if not path.is_file():
-        raise InputError("there is no such file", str(path))
-    ending = path.suffix.lower()
-    if ending == ".parquet":
-        return _open_parquet(path)
-    if ending == ".csv":
-        return _open_csv(path)
-    raise InputError(f"'{path.suffix}' is neither .csv nor .parquet", str(path), "save the table as CSV or Parquet")
+        raise InputError("there is no such file", where)
+
+    def score(headers: Sequence[str]) -> int:
+        return len(find(headers, mapping.columns))
+
+    with _readable(where):
+        form = _format(path)
+        with _opened(path, form) as stream:
+            if form == "CSV":
+                head = csv_rows.head(stream, where, score)
+            elif form == "XLSX":
+                head = sheets.head(stream, where, score, mapping.sheet)
+            elif form == "JSON":
+                head = json_rows.head(stream, where)
+            else:
+                head = _parquet_head(stream, where)
+            layout = recognise(head.headers, where, mapping.columns, mapping.constants, privacy.unread)
+            if form == "Parquet":
+                _check_types(stream, layout, where)
+        sha256 = _sha256(path)
+    for header in (*mapping.only, *mapping.leave_out):
+        _place(head.headers, header, where)
+    return TableFile(path, sha256, layout, head.total, head.headers, form, head, mapping)
 
 
 def batches(file: TableFile) -> Iterator[Batch]:
-    """The rows of a file, batch by batch.
+    """The rows of a file, batch by batch, without those that are blank.
 
     Raises:
         InputError: the file breaks off or is damaged.
     """
-    try:
-        yield from _parquet_batches(file) if file.path.suffix.lower() == ".parquet" else _csv_batches(file)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"cannot be read ({_first_line(error)})", str(file.path), "export it again") from None
+    where = str(file.path)
+    filters = [
+        (_place(file.headers, header, where), values, keep)
+        for table, keep in ((file.mapping.only, True), (file.mapping.leave_out, False))
+        for header, values in table.items()
+    ]
+    places = sorted({*file.layout.positions.values(), *(place for place, _, _ in filters)})
+    with _readable(where), _opened(file.path, file.format) as stream:
+        if file.format == "Parquet":
+            parts = _parquet_rows(stream, file.headers, places)
+        else:
+            parts = {"CSV": csv_rows.rows, "XLSX": sheets.rows, "JSON": json_rows.rows}[file.format](stream, file.head, places, where)
+        for part in parts:
+            yield _batch(part if file.format == "Parquet" else _without_blanks(part), filters, file.layout)
 
 
-def _open_parquet(path: Path) -> TableFile:
+def _batch(part: Part, filters: list[tuple[int, tuple[str, ...], bool]], layout: Layout) -> Batch:
+    keep = np.ones(len(part.lines), bool)
+    for place, values, wanted in filters:
+        among = pc.is_in(_trimmed(part.columns[place]), pa.array(values, pa.string())).to_numpy(zero_copy_only=False)
+        keep &= among.astype(bool) == wanted
+    left_out = int((~keep).sum())
+    if left_out:
+        part = _taken(part, keep)
+    columns = {ours: part.columns[place] for ours, place in layout.positions.items()}
+    columns |= {ours: pa.repeat(value, len(part.lines)) for ours, value in layout.constants.items()}
+    return Batch(part.lines, columns, part.broken, left_out)
+
+
+def _without_blanks(part: Part) -> Part:
+    """Without the rows in which nothing stands: spreadsheets write them below a table."""
+    blank = np.ones(len(part.lines), bool)
+    for column in part.columns.values():
+        if not blank.any():
+            return part
+        blank &= pc.equal(pc.fill_null(_trimmed(column), ""), "").to_numpy(zero_copy_only=False).astype(bool)
+    return _taken(part, ~blank) if blank.any() else part
+
+
+def _taken(part: Part, keep: np.ndarray) -> Part:
+    return Part(part.lines[keep], {place: column.filter(pa.array(keep)) for place, column in part.columns.items()}, part.broken)
+
+
+def _trimmed(column: Any) -> Any:
+    return pc.utf8_trim_whitespace(column.cast(pa.string()))
+
+
+def _place(headers: Sequence[str], header: str, where: str) -> int:
+    names = [plain(name) for name in headers]
+    if plain(header) not in names:
+        raise InputError(f"no column '{header}', by which the mapping chooses rows", where)
+    return names.index(plain(header))
+
+
+def _format(path: Path) -> str:
+    """The format that the file's ending names, if its first bytes do not contradict."""
+    endings = [ending.lower() for ending in path.suffixes]
+    zipped = endings[-1:] == [ZIPPED]
+    ending = (endings[:-1] if zipped else endings)[-1:]
+    form = FORMATS.get(ending[0]) if ending else None
+    known = ", ".join(FORMATS)
+    if form is None:
+        given = "".join(path.suffixes[-2:] if zipped else path.suffixes[-1:])
+        raise InputError(f"its ending '{given}' is none of {known}", str(path), f"save it as one of them, with or without {ZIPPED}")
+    with path.open("rb") as raw:
+        start = raw.read(4)
+    if start.startswith(_GZIP) != zipped and start:
+        what, mend = ("is gzipped", f"rename it to {path.name}{ZIPPED}") if not zipped else ("is not gzipped", f"rename it to {path.stem}")
+        raise InputError(what, str(path), mend)
+    if zipped:
+        with gzip.open(path, "rb") as unzipped:
+            start = unzipped.read(4)
+    if not start:
+        raise InputError("is empty", str(path))
+    found = _BEGINNINGS.get(start, "a text file")
+    if found != (form if form in _BEGINNINGS.values() else "a text file"):
+        if form == "Parquet" and found == "a text file":
+            raise InputError("cannot be read as Parquet", str(path), "export it again, or give it the ending of what it is")
+        if form == "XLSX" and found == "a text file":
+            raise InputError("cannot be read as a workbook", str(path), "save it again as .xlsx, or give it the ending of what it is")
+        raise InputError(f"is {found} although its name ends with {ending[0]}", str(path), "give it the ending of what it is")
+    if form == "CSV" and start.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in (b"{", b"["):
+        raise InputError("is JSON although its name ends with .csv", str(path), "give it the ending .ndjson")
+    return form
+
+
+@contextmanager
+def _opened(path: Path, form: str) -> Iterator[BinaryIO]:
+    """The file's bytes. What is gzipped and not read in order is unpacked into a nameless file that goes with the process."""
+    if path.suffix.lower() != ZIPPED:
+        with pa.OSFile(str(path)) if form == "Parquet" else path.open("rb") as stream:
+            yield cast(BinaryIO, stream)
+    elif form not in _ANYWHERE:
+        with gzip.open(path, "rb") as zipped:
+            yield cast(BinaryIO, zipped)
+    else:
+        with tempfile.TemporaryFile() as unpacked:
+            with gzip.open(path, "rb") as zipped:
+                shutil.copyfileobj(zipped, unpacked)
+            unpacked.seek(0)
+            yield cast(BinaryIO, unpacked)
+
+
+@contextmanager
+def _readable(where: str) -> Iterator[None]:
+    """Failures to read, as bad input."""
     try:
-        with pa.parquet.ParquetFile(path) as file:
-            schema, total = file.schema_arrow, file.metadata.num_rows
-        sha256 = _sha256(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"cannot be read as Parquet ({_first_line(error)})", str(path), "export it again") from None
-    layout = recognise(schema.names, str(path))
-    for name in (schema.names[place] for place in layout.positions.values()):
-        if not _is_plain(schema.field(name).type):
-            raise InputError(f"column '{name}' holds {schema.field(name).type}", str(path), "write it as text, number, date or timestamp")
-    return TableFile(path, sha256, layout, total, tuple(schema.names))
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise InputError("breaks off or is damaged: it cannot be unpacked to its end", where, "send it again") from None
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"cannot be read ({_first_line(error)})", where, "export it again") from None
+
+
+def _parquet_head(stream: BinaryIO, where: str) -> Head:
+    try:
+        file = pa.parquet.ParquetFile(stream)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"cannot be read as Parquet ({_first_line(error)})", where, "export it again") from None
+    return Head(tuple(file.schema_arrow.names), total=file.metadata.num_rows)
+
+
+def _check_types(stream: BinaryIO, layout: Layout, where: str) -> None:
+    stream.seek(0)
+    schema = pa.parquet.ParquetFile(stream).schema_arrow
+    for place in layout.positions.values():
+        if not _is_plain(schema.field(place).type):
+            what = f"column '{schema.names[place]}' holds {schema.field(place).type}"
+            raise InputError(what, where, "write it as text, number, date or timestamp")
 
 
 def _is_plain(kind: Any) -> bool:
@@ -121,95 +260,15 @@ def _is_plain(kind: Any) -> bool:
     return any(test(kind) for test in tests)
 
 
-def _parquet_batches(file: TableFile) -> Iterator[Batch]:
-    names = {ours: file.headers[place] for ours, place in file.layout.positions.items()}
+def _parquet_rows(stream: BinaryIO, headers: Sequence[str], places: Sequence[int]) -> Iterator[Part]:
     start = 1
-    with pa.parquet.ParquetFile(file.path) as parquet:
-        for rows in parquet.iter_batches(PARQUET_ROWS, columns=list(names.values())):
-            lines = np.arange(start, start + rows.num_rows)
-            yield Batch(lines, {ours: rows.column(theirs) for ours, theirs in names.items()}, [])
-            start += rows.num_rows
-
-
-def _open_csv(path: Path) -> TableFile:
-    try:
-        encoding, sha256 = _encoding(path)
-        with path.open("rb") as raw:
-            text = getincrementaldecoder(encoding)().decode(raw.read(_HEAD))
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", str(path)) from None
-    if not text.strip():
-        raise InputError("is empty", str(path))
-    candidates = [(delimiter, skip, headers) for delimiter in DELIMITERS for skip, headers in _first_rows(text, delimiter)]
-    if not candidates:
-        raise InputError("cannot be read as CSV", str(path), "save it as CSV with commas, in UTF-8 or GB18030")
-    # The header is the row with the most known names; of several, the first.
-    delimiter, skip, headers = max(candidates, key=lambda candidate: len(find(candidate[2])))
-    return TableFile(path, sha256, recognise(headers, str(path)), None, tuple(headers), encoding, delimiter, skip)
-
-
-def _encoding(path: Path) -> tuple[str, str]:
-    """The first encoding that reads the whole file, and the file's fingerprint."""
-    for encoding in ENCODINGS:
-        decoder, digest = getincrementaldecoder(encoding)(), hashlib.sha256()
-        try:
-            with path.open("rb") as raw:
-                while block := raw.read(1 << 20):
-                    digest.update(block)
-                    if "\0" in decoder.decode(block):
-                        raise InputError("holds binary data", str(path), "save it as CSV in UTF-8 or GB18030")
-                decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            continue
-        return encoding, digest.hexdigest()
-    raise InputError("is neither UTF-8 nor GB18030", str(path), "save it as CSV in UTF-8")
-
-
-def _first_rows(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
-    """The first rows, each with the number of lines up to its end."""
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
-    rows: list[tuple[int, list[str]]] = []
-    try:
-        for row in reader:
-            rows.append((reader.line_num, row))
-            if len(rows) > ROWS_ABOVE:
-                break
-    except csv.Error:  # a cell without an end
-        pass
-    return rows
-
-
-def _csv_batches(file: TableFile) -> Iterator[Batch]:
-    names = [f"c{place}" for place in range(len(file.headers))]  # theirs may be blank or repeated
-    chosen = {ours: names[place] for ours, place in file.layout.positions.items()}
-    broken: list[tuple[int, str]] = []
-
-    def refuse(row: Any) -> str:
-        broken.append((row.number, f"has {row.actual_columns} cells instead of {row.expected_columns}"))
-        return "skip"
-
-    reader = pa.csv.open_csv(
-        file.path,
-        pa.csv.ReadOptions(use_threads=False, block_size=CSV_BLOCK, skip_rows=file.skip, column_names=names, encoding=file.encoding),
-        pa.csv.ParseOptions(delimiter=file.delimiter, newlines_in_values=True, invalid_row_handler=refuse),
-        pa.csv.ConvertOptions(
-            include_columns=sorted(set(chosen.values())),
-            column_types=dict.fromkeys(names, pa.string()),
-            strings_can_be_null=False,
-            check_utf8=False,
-        ),
-    )
-    line = file.skip + 1
-    for rows in reader:
-        # Lines that were refused stand between those that were read; the reader may be a block ahead of us.
-        lines = np.setdiff1d(np.arange(line, line + rows.num_rows + len(broken)), [number for number, _ in broken])[: rows.num_rows]
-        last = int(lines[-1]) if len(lines) else line - 1
-        done = [entry for entry in broken if entry[0] <= last]
-        broken[:] = broken[len(done) :]
-        line = last + 1
-        yield Batch(lines, {ours: rows.column(theirs) for ours, theirs in chosen.items()}, done)
-    if broken:
-        yield Batch(np.empty(0, np.int64), {ours: pa.array([], pa.string()) for ours in chosen}, broken)
+    parquet = pa.parquet.ParquetFile(stream)
+    for rows in parquet.iter_batches(PARQUET_ROWS, columns=[headers[place] for place in places]):
+        columns = {place: rows.column(headers[place]) for place in places}
+        for column in columns.values():
+            column.validate(full=True)  # bytes that are no text would fail later, in the middle of a sum
+        yield Part(np.arange(start, start + rows.num_rows), columns, [])
+        start += rows.num_rows
 
 
 def _sha256(path: Path) -> str:
@@ -217,5 +276,5 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(raw, "sha256").hexdigest()
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__

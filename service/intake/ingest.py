@@ -24,7 +24,9 @@ from service.clock import Clock
 from service.intake import breaks, city_tables, files, normalise
 from service.intake.columns import Layout, named_in
 from service.intake.files import Batch, TableFile
+from service.intake.mapping import Mapping
 from service.intake.nodes import Nodes
+from service.intake.privacy import Privacy, mask
 from service.store import areas, categories, category_map, counts, drivers, excluded_spans, ingest_reports, ingests, tickets, waiting_ingests
 from service.store.engine import reading, writing
 from service.store.ingest_reports import LISTED_REJECTS, IngestReport, Reject
@@ -48,6 +50,7 @@ class Report:
         rows: rows of the file, those rejected and left out included.
         added, changed, unchanged: rows that were new, that changed what was stored, that did not.
         rejected, later: rows that are wrong; rows later than the clock, left out.
+        left_out: rows that are no demand, or that a mapping leaves out.
         first_day, last_day: of the rows taken; None for areas and categories.
         new_areas, new_categories: codes met for the first time.
         rejects_path: the list of rejected rows, if there are any and it was wanted.
@@ -62,6 +65,7 @@ class Report:
     unchanged: int
     rejected: int
     later: int
+    left_out: int
     first_day: date | None
     last_day: date | None
     new_areas: tuple[str, ...]
@@ -69,7 +73,15 @@ class Report:
     rejects_path: Path | None
 
 
-def ingest(engine: Engine, path: Path, clock: Clock, progress: Progress | None = None, rejects_dir: Path | None = None) -> Report:
+def ingest(
+    engine: Engine,
+    path: Path,
+    clock: Clock,
+    progress: Progress | None = None,
+    rejects_dir: Path | None = None,
+    mapping: Mapping | None = None,
+    privacy: Privacy | None = None,
+) -> Report:
     """Brings in a file of tickets, counts, drivers, areas or categories; which of them it is, its columns tell.
 
     A file can be brought in again at any time: what is stored already counts as unchanged.
@@ -77,13 +89,15 @@ def ingest(engine: Engine, path: Path, clock: Clock, progress: Progress | None =
     Args:
         progress: called with rows done and rows in all (None while unknown); reading and storing are half a row each.
         rejects_dir: folder for `rejects-<ingest id>.csv` (line, reason, ticket_id); None: they are only counted.
+        mapping: how to read the file where its headers alone do not say it.
+        privacy: what is kept of people; None: nothing.
     Raises:
         InputError: the file cannot be read, is no known table, or has no row that is right. Nothing is stored then.
     """
-    file = files.open_table(path)
+    file = files.open_table(path, mapping, privacy)
     with reading(engine) as conn:
         trees = _Trees(Nodes(areas.frame(conn)), Nodes(categories.frame(conn)))
-    work = _Work(engine, file, clock, trees, file.layout.kind, progress, rejects_dir)
+    work = _Work(engine, file, clock, trees, file.layout.kind, progress, rejects_dir, privacy)
     bring = {"tickets": _tickets, "counts": _counts, "drivers": _drivers, "areas": _city_table, breaks.MAP: _category_map, breaks.SPANS: _spans}
     return bring[work.kind](work)
 
@@ -99,6 +113,8 @@ class Request:
         sender: id of the API key.
         request_key: under which the sender may repeat it.
         districts: codes of the districts that the sender is limited to; None: the whole city.
+        privacy: what is kept of people; None: nothing.
+        mapping: which ticket types are no demand.
     """
 
     sha256: str
@@ -107,6 +123,8 @@ class Request:
     sender: str
     request_key: str | None = None
     districts: frozenset[str] | None = None
+    privacy: Privacy | None = None
+    mapping: Mapping = field(default_factory=Mapping)
 
 
 class NoneTaken(InputError):
@@ -134,8 +152,8 @@ def accept(engine: Engine, request: Request, clock: Clock) -> int:
     """
     with reading(engine) as conn:
         trees = _Trees(Nodes(areas.frame(conn)), Nodes(categories.frame(conn)))
-    file = TableFile(Path(BODY), request.sha256, Layout("tickets", {}), None, ())
-    work = _Work(engine, file, clock, trees, "tickets", None, None, by_index=request.by_index)
+    file = TableFile(Path(BODY), request.sha256, Layout("tickets", {}), None, (), mapping=request.mapping)
+    work = _Work(engine, file, clock, trees, "tickets", None, None, request.privacy, by_index=request.by_index)
     with work.opened() as ingest_id:
         _stage(work, ingest_id, request.batches, request.districts)
         if request.districts is not None:
@@ -199,10 +217,12 @@ class _Work:
     kind: str
     progress: Progress | None
     rejects_dir: Path | None
+    privacy: Privacy | None = None
     rows: int = 0
     stored: int = 0
     rejected: int = 0
     later: int = 0
+    left_out: int = 0
     first_day: pd.Timestamp | None = None
     last_day: pd.Timestamp | None = None
     by_index: bool = False
@@ -211,11 +231,16 @@ class _Work:
     rejects_path: Path | None = None
     joined: tuple[list[str], list[str]] = field(default_factory=lambda: ([], []))
 
+    @property
+    def name(self) -> str:
+        """The file's name without its folder, and without a number to call."""
+        return mask(self.file.path.name)
+
     @contextmanager
     def opened(self, note: str | None = None) -> Iterator[int]:
         """The ingest's row in the ledger; closed as failed, with nothing staged, if the block raises."""
         with writing(self.engine) as conn:
-            ingest_id = ingests.begin(conn, self.kind, self.file.path.name, self.clock.now(), self.file.sha256, note)
+            ingest_id = ingests.begin(conn, self.kind, self.name, self.clock.now(), self.file.sha256, note)
         error = "interrupted"
         done = False
         try:
@@ -232,9 +257,10 @@ class _Work:
 
     def count(self, batch: files.Batch, rows: normalise.Rows, ingest_id: int, day: str = "day") -> None:
         """Adds a batch to what is counted, and lists its rejects."""
-        self.rows += len(batch.lines) + len(batch.broken)
+        self.rows += len(batch.lines) + len(batch.broken) + batch.left_out
         self.rejected += len(rows.rejects)
         self.later += rows.later
+        self.left_out += rows.left_out + batch.left_out
         if len(rows.kept):
             first, last = rows.kept[day].min(), rows.kept[day].max()
             self.first_day = first if self.first_day is None else min(self.first_day, first)
@@ -271,7 +297,7 @@ class _Work:
             self.progress(self.rows, self.rows)
         return Report(
             kind=self.kind,
-            name=self.file.path.name,
+            name=self.name,
             ingest_id=ingest_id,
             rows=self.rows,
             added=totals.added,
@@ -279,6 +305,7 @@ class _Work:
             unchanged=totals.unchanged,
             rejected=self.rejected,
             later=self.later,
+            left_out=self.left_out,
             first_day=None if self.first_day is None else self.first_day.date(),
             last_day=None if self.last_day is None else self.last_day.date(),
             new_areas=tuple(self.joined[0]),
@@ -358,7 +385,7 @@ def _tickets(work: _Work) -> Report:
 
 def _stage(work: _Work, ingest_id: int, batches: Iterator[Batch], districts: frozenset[str] | None = None) -> None:
     for batch in batches:
-        rows = normalise.tickets(batch, work.trees.areas, work.trees.categories, work.clock, districts)
+        rows = normalise.tickets(batch, work.trees.areas, work.trees.categories, work.clock, districts, work.file.mapping, work.privacy)
         with writing(work.engine) as conn:
             tickets.stage(conn, ingest_id, rows.kept)
         work.count(batch, rows, ingest_id)
@@ -369,7 +396,7 @@ def _counts(work: _Work) -> Report:
     parts = []
     with work.opened(note) as ingest_id:
         for batch in files.batches(work.file):
-            rows = normalise.counts(batch, work.trees.areas, work.trees.categories, work.clock)
+            rows = normalise.counts(batch, work.trees.areas, work.trees.categories, work.clock, work.file.mapping)
             work.count(batch, rows, ingest_id)
             parts.append(rows.kept)
         cells = _summed(pd.concat(parts, ignore_index=True)) if parts else pd.DataFrame()
@@ -420,14 +447,14 @@ def _drivers(work: _Work) -> Report:
     parts = []
     with work.opened() as ingest_id:
         for batch in files.batches(work.file):
-            rows = normalise.drivers(batch, work.trees.areas, work.clock)
+            rows = normalise.drivers(batch, work.trees.areas, work.clock, work.file.mapping)
             work.count(batch, rows, ingest_id, day="date")
             parts.append(rows.kept)
         work.check()
         values = pd.concat(parts, ignore_index=True)
         with writing(work.engine) as conn:
             totals = drivers.put(conn, values, ingest_id)
-            ingests.mark(conn, ingest_id, rows=work.rows, rejected=work.rejected, later=work.later)
+            ingests.mark(conn, ingest_id, rows=work.rows, rejected=work.rejected, later=work.later, left_out=work.left_out)
             ingests.advance(conn, ingest_id, totals)
     return work.report(ingest_id, totals)
 
@@ -471,7 +498,7 @@ def _accept(work: _Work, ingest_id: int, request: Request | None = None) -> None
     now = work.clock.now()
     with writing(work.engine) as conn:
         work.joined = (areas.join(conn, work.trees.areas.found, now), categories.join(conn, work.trees.categories.found, now))
-        ingests.mark(conn, ingest_id, rows=work.rows, rejected=work.rejected, later=work.later)
+        ingests.mark(conn, ingest_id, rows=work.rows, rejected=work.rejected, later=work.later, left_out=work.left_out)
         if request is not None:
             ingest_reports.put(conn, work.told(ingest_id, request))
             waiting_ingests.add(conn, ingest_id)

@@ -5,17 +5,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from service.clock import Clock
 from service.intake.columns import path_columns
 from service.intake.files import Batch
+from service.intake.mapping import Mapping
 from service.intake.moments import DAY, UTC_MOMENT, days, moments, to_utc
 from service.intake.nodes import ARROW, ROOT, Nodes, area_of, category_of, levels_of
+from service.intake.privacy import TEXTS, Privacy, mask, masked, masked_texts
 from service.intake.texts import coded, numbers, texts
 
 EARLIEST = pd.Timestamp("1990-01-01", tz="UTC")  # an earlier date is a slip of the pen, and would lengthen every series by decades
 DEFAULT_SOURCE = "hotline"
 MAX_COUNT = 1_000_000  # tickets of one category in one area in one day
+NOWHERE = ("unspecified", "unknown", "n/a", "null", "none", "未知", "不详")  # what is written where no area is known
+ROUNDED = r"^[0-9](\.[0-9]+)?[eE]\+?[0-9]+$"  # how a spreadsheet shows a long number: its last digits are lost, and many tickets become one
 
 
 @dataclass(frozen=True)
@@ -26,25 +32,39 @@ class Rows:
         kept: rows in the columns of the store.
         rejects: `line, reason, ticket_id` of the rows that are no tickets (counts, values).
         later: rows of a time that the clock has not reached.
+        left_out: rows that are no demand.
     """
 
     kept: pd.DataFrame
     rejects: pd.DataFrame
     later: int
+    left_out: int = 0
 
 
-def tickets(batch: Batch, areas: Nodes, categories: Nodes, clock: Clock, districts: frozenset[str] | None = None) -> Rows:
-    """Tickets for `service.store.tickets.stage`.
+def tickets(
+    batch: Batch,
+    areas: Nodes,
+    categories: Nodes,
+    clock: Clock,
+    districts: frozenset[str] | None = None,
+    mapping: Mapping | None = None,
+    privacy: Privacy | None = None,
+) -> Rows:
+    """Tickets for `service.store.tickets.stage`, without anything personal but what `privacy` lets pass.
 
-    A row without an id, a category or a readable moment of creation is rejected, and one that lies outside of `districts`, if they are
-    given. One without `received_at` was received when it was created. What happened to a ticket after the clock's now is not known yet.
+    A row of a type that is no demand is left out. One without an id, a category or a readable moment of creation is rejected, and one that
+    lies outside of `districts`, if they are given. One without `received_at` was received when it was created. What happened to a ticket
+    after the clock's now is not known yet.
     """
-    given, size, now = batch.columns, len(batch.lines), pd.Timestamp(clock.now())
-    ids = pd.Series(texts(given["ticket_id"]).to_pandas(), dtype="str")
-    created = moments(given["created_at"], clock.zone)
+    mapping, privacy = mapping or Mapping(), privacy or Privacy()
+    batch, left_out = _demand(batch, mapping.not_demand)
+    given, size, now, form = batch.columns, len(batch.lines), pd.Timestamp(clock.now()), mapping.time_format
+    ids, rounded = _ids(given["ticket_id"])
+    created = moments(given["created_at"], clock.zone, form)
     named = _category_columns(given, size)
     reasons = (
         (ids.isna(), "no ticket_id"),
+        (rounded, "ticket_id was rounded by a spreadsheet, its column has to be text there"),
         (created.isna(), "created_at is no moment"),
         (created < EARLIEST, f"created_at lies before {EARLIEST.year}"),
         (~_is_category(named[0]), "no category"),
@@ -52,7 +72,7 @@ def tickets(batch: Batch, areas: Nodes, categories: Nodes, clock: Clock, distric
     )
     wrong, rejects = _rejects(batch, reasons, ids)
 
-    received = moments(given["received_at"], clock.zone).fillna(created) if "received_at" in given else created
+    received = moments(given["received_at"], clock.zone, form).fillna(created) if "received_at" in given else created
     received = received.mask(received < created, created)
     is_later = (received > now) & ~wrong
     keep = ~(wrong | is_later.to_numpy(dtype=bool))
@@ -73,23 +93,28 @@ def tickets(batch: Batch, areas: Nodes, categories: Nodes, clock: Clock, distric
     )
     for name in ("updated_at", "closed_at"):
         if name in given:
-            moment = moments(given[name], clock.zone)
+            moment = moments(given[name], clock.zone, form)
             kept[name] = moment.mask(moment > now)[keep]
     if "status" in given:
-        kept["status"] = coded(given["status"])[keep]
+        kept["status"] = masked(coded(given["status"]))[keep]
     for name in ("lat", "lon"):
         if name in given:
             kept[name] = numbers(given[name])[keep]
-    return Rows(kept, rejects, int(is_later.sum()))
+    for name in TEXTS:
+        if name in given and name not in privacy.unread:
+            kept[name] = masked_texts(given[name])[keep]
+    if "caller" in given and "caller" not in privacy.unread:
+        kept["caller"] = privacy.callers(given["caller"])[keep]
+    return Rows(kept, rejects, int(is_later.sum()), left_out)
 
 
-def counts(batch: Batch, areas: Nodes, categories: Nodes, clock: Clock) -> Rows:
+def counts(batch: Batch, areas: Nodes, categories: Nodes, clock: Clock, mapping: Mapping | None = None) -> Rows:
     """Counts for `service.store.counts.set_baseline`, with areas and categories as positions in `codes` of the trees.
 
     A row without a category, a readable date or a whole number is rejected; so is a whole day that is not over, as later.
     """
     given, size, now = batch.columns, len(batch.lines), pd.Timestamp(clock.now())
-    day = days(given["date"], clock.zone)
+    day = days(given["date"], clock.zone, mapping.time_format if mapping else "")
     count = numbers(given["count"])
     hour = numbers(given["hour"]) if "hour" in given else pd.Series(0.0, index=count.index)
     named = _category_columns(given, size)
@@ -118,13 +143,13 @@ def counts(batch: Batch, areas: Nodes, categories: Nodes, clock: Clock) -> Rows:
     return Rows(kept, rejects, int(is_later.sum()))
 
 
-def drivers(batch: Batch, areas: Nodes, clock: Clock) -> Rows:
+def drivers(batch: Batch, areas: Nodes, clock: Clock, mapping: Mapping | None = None) -> Rows:
     """Values for `service.store.drivers.put`. An observation is known from the end of its day; a forecast names the moment of its issue."""
-    given, now = batch.columns, pd.Timestamp(clock.now())
+    given, now, form = batch.columns, pd.Timestamp(clock.now()), mapping.time_format if mapping else ""
     name = pd.Series(texts(given["name"]).to_pandas(), dtype="str")
-    day, value = days(given["date"], clock.zone), numbers(given["value"])
+    day, value = days(given["date"], clock.zone, form), numbers(given["value"])
     issued_text = texts(given["issued_at"]) if "issued_at" in given else None
-    issued = moments(given["issued_at"], clock.zone) if "issued_at" in given else pd.Series(pd.NaT, index=name.index, dtype=UTC_MOMENT)
+    issued = moments(given["issued_at"], clock.zone, form) if "issued_at" in given else pd.Series(pd.NaT, index=name.index, dtype=UTC_MOMENT)
     observed = issued.isna()
     unreadable = observed & pd.Series(issued_text.is_valid().to_numpy(zero_copy_only=False)) if issued_text is not None else observed & False
     reasons = (
@@ -138,7 +163,7 @@ def drivers(batch: Batch, areas: Nodes, clock: Clock) -> Rows:
     is_later = (known > now) & ~wrong
     keep = ~(wrong | is_later.to_numpy(dtype=bool))
     kept = pd.DataFrame({"name": name, "date": day, "value": value, "issued_at": known, "observed": observed})
-    district = coded(given["district"]) if "district" in given else _nothing(len(batch.lines))
+    district = _labels(given, "district", len(batch.lines))
     codes = np.array([*(areas.known(label) or label for label in district.cat.categories), None], dtype=object)
     kept["district"] = pd.Series(codes[district.cat.codes.to_numpy()], dtype="str")
     return Rows(kept[keep], rejects, int(is_later.sum()))
@@ -152,7 +177,7 @@ def _rejects(batch: Batch, reasons: tuple[tuple[pd.Series, str], ...], ids: pd.S
         new = holds.to_numpy(dtype=bool) & ~wrong
         reason[new] = text
         wrong |= new
-    named = ids[wrong].fillna("") if ids is not None else pd.Series("", index=range(int(wrong.sum())), dtype="str")
+    named = ids[wrong].fillna("").map(mask).astype("str") if ids is not None else pd.Series("", index=range(int(wrong.sum())), dtype="str")
     rows = pd.DataFrame({"line": batch.lines[wrong], "reason": reason[wrong], "ticket_id": named.to_numpy(dtype=object)})
     broken = pd.DataFrame(batch.broken, columns=["line", "reason"]).assign(ticket_id="")
     parts = [part for part in (rows, broken) if len(part)]
@@ -163,7 +188,7 @@ def _rejects(batch: Batch, reasons: tuple[tuple[pd.Series, str], ...], ids: pd.S
 
 
 def _areas(given: dict[str, Any], keep: np.ndarray, tree: Nodes) -> np.ndarray:
-    columns = [coded(given[name]) if name in given else _nothing(len(keep)) for name in ("district", "street")]
+    columns = [_labels(given, name, len(keep), NOWHERE) for name in ("district", "street")]
     return tree.places([column[keep] for column in columns], lambda district, street: area_of(tree, district, street))
 
 
@@ -176,15 +201,15 @@ def _outside(given: dict[str, Any], size: int, tree: Nodes, districts: frozenset
         found = tree.district_of(district) if district not in (None, ROOT) else tree.district_of(street)
         return found if found in districts else None
 
-    columns = [coded(given[name]) if name in given else _nothing(size) for name in ("district", "street")]
+    columns = [_labels(given, name, size, NOWHERE) for name in ("district", "street")]
     return pd.Series(tree.places(columns, inside) < 0)
 
 
 def _category_columns(given: dict[str, Any], size: int) -> list[pd.Series]:
     """The category and its first level, or the levels one by one."""
     if "category" not in given:
-        return [coded(given[name]) for name in path_columns(given)]
-    return [coded(given["category"]), coded(given["category_l1"]) if "category_l1" in given else _nothing(size)]
+        return [_labels(given, name, size) for name in path_columns(given)]
+    return [_labels(given, "category", size), _labels(given, "category_l1", size)]
 
 
 def _is_category(column: pd.Series) -> pd.Series:
@@ -203,14 +228,38 @@ def _coded(places: np.ndarray, tree: Nodes, index: pd.Index) -> pd.Series:
     return pd.Series(pd.Categorical.from_codes(places.astype(np.int64), pd.Index(tree.codes, dtype="str")), index=index)
 
 
-def _nothing(size: int) -> pd.Series:
-    return pd.Series(pd.Categorical.from_codes(np.full(size, -1), pd.Index([], dtype="str")))
+def _labels(given: dict[str, Any], name: str, size: int, nothing: tuple[str, ...] = ()) -> pd.Series:
+    """A column of codes or labels as a masked categorical; missing where there is none, or one that says so."""
+    if name not in given:
+        return pd.Series(pd.Categorical.from_codes(np.full(size, -1), pd.Index([], dtype="str")))
+    column = masked(coded(given[name]))
+    empty = [label for label in column.cat.categories if any(word in label.lower().split() for word in nothing)]
+    return column.cat.remove_categories(empty) if empty else column
+
+
+def _demand(batch: Batch, not_demand: tuple[str, ...]) -> tuple[Batch, int]:
+    """The rows whose type is that of a demand, and the number of the others."""
+    if "ticket_type" not in batch.columns or not not_demand:
+        return batch, 0
+    others = pc.is_in(pc.utf8_lower(texts(batch.columns["ticket_type"])), pa.array(not_demand, pa.string()))
+    keep = ~others.to_numpy(zero_copy_only=False).astype(bool)
+    if keep.all():
+        return batch, 0
+    columns = {name: column.filter(pa.array(keep)) for name, column in batch.columns.items()}
+    return Batch(batch.lines[keep], columns, batch.broken, batch.left_out), int((~keep).sum())
+
+
+def _ids(column: Any) -> tuple[pd.Series, pd.Series]:
+    """Ticket ids without the signs that keep a spreadsheet from rounding them, and whether it has rounded them nevertheless."""
+    ids = pc.replace_substring_regex(texts(column), pattern=r"""^(?:'|=")([^"]*)"?$""", replacement=r"\1")
+    rounded = pc.fill_null(pc.match_substring_regex(ids, ROUNDED), False)
+    return pd.Series(ids.to_pandas(), dtype="str"), pd.Series(rounded.to_numpy(zero_copy_only=False).astype(bool))
 
 
 def _source(given: dict[str, Any], size: int) -> pd.Series:
     if "source" not in given:
         return pd.Series(pd.Categorical.from_codes(np.zeros(size, np.int64), pd.Index([DEFAULT_SOURCE], dtype="str")))
-    source = coded(given["source"])
+    source = masked(coded(given["source"]))
     if source.hasnans and DEFAULT_SOURCE not in source.cat.categories:
         source = source.cat.add_categories([DEFAULT_SOURCE])
     return source.fillna(DEFAULT_SOURCE) if source.hasnans else source

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from forecasting.errors import InputError
-from service.intake import files
+from service.intake import csv_rows, files
 from service.intake.files import batches, open_table
 
 HEADER = "ticket_id,created_at,district,category\n"
@@ -61,7 +61,7 @@ def test_rows_of_the_wrong_width_are_told_by_their_line_and_the_others_keep_thei
 
 
 def test_a_large_file_comes_in_batches_with_running_lines(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "CSV_BLOCK", 200)
+    monkeypatch.setattr(csv_rows, "CSV_BLOCK", 200)
     monkeypatch.setattr(files, "PARQUET_ROWS", 7)
     path = folder / "a.csv"
     rows = [f"{i},2024-01-05,D,X" if i % 10 else f"{i},broken" for i in range(2, 100)]
@@ -82,13 +82,14 @@ def test_a_large_file_comes_in_batches_with_running_lines(folder: Path, monkeypa
     [
         ("a.csv", b"", "is empty"),
         ("a.csv", b"\n \n", "is empty"),
-        ("a.csv", b"\xff\xfe\x00\x01", "neither UTF-8 nor GB18030|binary"),
+        ("a.csv", "a,b".encode("utf-16"), "UTF-16"),
         ("a.csv", b"ticket_id\0,created_at\n", "binary"),
         ("a.csv", b"\x89PNG\r\n\x1a\n" + bytes(range(128, 256)), "neither UTF-8 nor GB18030|no column of it is known"),
         ("a.csv", b"a,b\n1,2\n", "no column of it is known"),
         ("a.parquet", b"PAR1 but not really", "cannot be read as Parquet"),
-        ("a.parquet", b"", "cannot be read as Parquet"),
-        ("a.xlsx", b"", "neither .csv nor .parquet"),
+        ("a.parquet", b"", "is empty"),
+        ("a.xlsx", b"", "is empty"),
+        ("a.docx", b"x", "its ending '.docx' is none of .csv, .xlsx"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_bad_input(folder: Path, name: str, content: bytes, says: str) -> None:

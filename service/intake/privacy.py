@@ -1,0 +1,138 @@
+"""What is personal, and what becomes of it: callers become keyed hashes, numbers in texts become stars, texts stay out unless wanted."""
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from forecasting.errors import InputError
+from service.intake.texts import coded, texts
+
+STARS = "***"
+TEXTS = ("title", "text", "closure_text")  # columns of free text
+KEY_FILE = "caller.key"  # in the data folder
+KEY_BYTES = 32
+HASH_DIGITS = 32  # hexadecimal: 128 bits, no two callers of a city share one
+
+# Headers of columns that are about people, whoever exports them. None of them is read, but for the hash of the caller.
+PERSONAL_HEADER = re.compile(
+    r"来电人|诉求人|反映人|投诉人|举报人|联系人|联系方式|姓名|电话|手机|号码|身份证|证件|邮箱|微信|性别|年龄|生日"
+    r"|(?:^|_)(?:e?-?mail|phone|mobile|telephone|tel|fax|gender|sex|birth\w*|ssn|caller|contact|citizen|customer|requestor|requester|complainant)"
+    r"|(?:^|_)(?:first|last|full|given|family|middle)_?name|^account_id$|^device_id$"
+)
+
+# Shapes of what tells who somebody is. Digits may have one space, dash or dot between them; a longer run of digits is a code.
+_GAP = r"[ \t\u3000.\-‐-―·]?"
+_DIGITS = rf"(?:{_GAP}\d)"
+_SHAPES = (
+    rf"(?<![0-9A-Za-z])[1-9]{_DIGITS}{{16}}{_GAP}[\dXx](?![0-9A-Za-z])",  # identity card
+    rf"(?<!\d)(?:(?:\+|00)?86{_GAP})?1{_GAP}[3-9]{_DIGITS}{{9}}(?!\d)",  # mobile, China
+    rf"(?<!\d)(?:(?:\+|00)86{_GAP})?(?:\(0\d{{2,3}}\)|0\d{{2,3}}[ .\-‐-―]){_GAP}[2-9]{_DIGITS}{{6,7}}(?!\d)",  # landline, China
+    r"(?<!\d)(?:\+?1[ .\-]?)?(?:\(\d{3}\) ?|\d{3}[ .\-])\d{3}[ .\-]\d{4}(?!\d)",  # North America
+    r"(?<!\d)\+\d{1,3}(?:[ .\-]?\d{2,4}){2,5}(?!\d)",  # any country, written with its plus
+    r"[\w.+%\-]+@[\w\-]+(?:\.[\w\-]+)+",  # e-mail
+)
+# Only in free text, where no code of an area or a category is meant.
+_IN_TEXT = (
+    r"(?<!\d)\d{3,4}[ \-]?\d{4,}(?!\d)",  # seven digits and more
+    r"(?:姓名|联系人|来电人|反映人|诉求人|投诉人)[:： ]?[一-鿿·]{2,4}",
+    r"[一-鿿]{1,3}(?=先生|女士|小姐|太太|师傅)",
+    r"\b(?:Mr|Mrs|Ms|Miss|Dr)\.? [A-Z][\w'\-]+",
+)
+_SHAPED = re.compile("|".join(_SHAPES))
+_SHAPED_IN_TEXT = re.compile("|".join((*_SHAPES, *_IN_TEXT)))
+_WIDE = str.maketrans("０１２３４５６７８９＋－（）．＠", "0123456789+-().@")
+
+
+@dataclass(frozen=True)
+class Privacy:
+    """What an installation keeps of people; by default nothing.
+
+    Attributes:
+        key: the key of the callers' hashes; without it no caller is read.
+        keep_text: free texts are kept, with stars for what is personal in them.
+    """
+
+    key: bytes | None = field(default=None, repr=False)
+    keep_text: bool = False
+
+    @property
+    def unread(self) -> frozenset[str]:
+        """Our names of the columns that are not even read."""
+        return frozenset(() if self.keep_text else TEXTS) | frozenset(() if self.key else ("caller",))
+
+    def callers(self, column: Any) -> pd.Series:
+        """An Arrow column of callers (numbers, accounts) as hashes: the same for the same number however it is written."""
+        if self.key is None:
+            raise ValueError("no key")
+        named = coded(column)
+        hashes = np.array([*(_hash(self.key, _same(label)) for label in named.cat.categories), None], dtype=object)
+        return pd.Series(hashes[named.cat.codes.to_numpy()], dtype="str")
+
+
+def caller_key(folder: Path, given: str = "") -> bytes:
+    """The key of the callers' hashes: as given or, once made, from a file of the data folder that its owner alone can read.
+
+    Raises:
+        InputError: the file cannot be written or read.
+    """
+    if given:
+        return given.encode()
+    path = folder / KEY_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        fresh = folder / f"{KEY_FILE}.{secrets.token_hex(4)}"
+        if not path.exists():
+            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_hex(KEY_BYTES))
+            try:
+                os.link(fresh, path)  # whole or not at all; the first of two processes wins
+            except FileExistsError:
+                pass
+            finally:
+                fresh.unlink()
+        return path.read_text().strip().encode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read or made ({type(error).__name__})", str(path), "set WEISU_HASH_KEY or another data folder") from None
+
+
+def mask(text: str) -> str:
+    """A short text (a code, a label, a file's name) with stars for telephone and identity numbers and addresses of e-mail."""
+    plain = text.translate(_WIDE)
+    return _SHAPED.sub(STARS, plain) if _SHAPED.search(plain) else text
+
+
+def mask_text(text: str) -> str:
+    """A free text with stars for those and for any longer number and people called by their name."""
+    return _SHAPED_IN_TEXT.sub(STARS, text.translate(_WIDE))
+
+
+def masked(named: pd.Series) -> pd.Series:
+    """A categorical column with masked labels."""
+    labels = [mask(label) for label in named.cat.categories]
+    if labels == list(named.cat.categories):
+        return named
+    unique = {label: place for place, label in enumerate(dict.fromkeys(labels))}
+    places = np.array([*(unique[label] for label in labels), -1])
+    return pd.Series(pd.Categorical.from_codes(places[named.cat.codes.to_numpy()], pd.Index(list(unique), dtype="str")))
+
+
+def masked_texts(column: Any) -> pd.Series:
+    """An Arrow column of free texts, masked."""
+    return pd.Series([None if text is None else mask_text(text) for text in texts(column).to_pylist()], dtype="str")
+
+
+def _same(caller: str) -> str:
+    digits = re.sub(r"\D", "", caller.translate(_WIDE))
+    return re.sub(r"^(?:00)?86(?=1\d{10}$)", "", digits) if len(digits) >= 7 else caller.strip().casefold()
+
+
+def _hash(key: bytes, caller: str) -> str:
+    return hmac.new(key, caller.encode(), hashlib.sha256).hexdigest()[:HASH_DIGITS]
