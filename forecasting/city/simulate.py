@@ -15,6 +15,7 @@ from forecasting.city.faults import fault_table, plan_faults
 from forecasting.city.incidents import event_drivers, incident_table, plan_incidents, with_incidents
 from forecasting.city.places import ALL_CODES, CODES, DISTRICT_CODES, area_table, category_table
 from forecasting.city.rates import expected
+from forecasting.city.streets import STREET_CODES, STREETS, month_of_streets, street_table
 from forecasting.city.tickets import Rows, join, link_repeats, month_of_rows, ticket_table
 from forecasting.city.weather import simulate_weather, weather_drivers
 from forecasting.errors import InputError
@@ -31,11 +32,11 @@ class City:
     """A simulated city. All numbers are invented; only the names of places are real.
 
     Attributes:
-        areas: `code, parent, level, zh, en, population`, the districts.
+        areas: `code, parent, level, zh, en, population`, the districts, then the streets if they are wanted.
         categories: `code, parent, level, zh, en, lead_unit, supporting_units, time_limit, safety`.
         tickets: see `ticket_table`; above scale 0.3 only of the last 60 days, although `faults` tells of all days.
-        counts: `district, category, date, hour, count` of what was counted, rows with tickets only; UNKNOWN is the district of blank ones. A file
-            delivered twice counts once.
+        counts: `district[, street], category, date, hour, count` of what was counted, rows with tickets only; UNKNOWN is the district of blank
+            ones. A file delivered twice counts once.
         drivers: `name, date, value, district, issued_at`; see `weather_drivers` and `event_drivers`.
         truth_rates: `district, category, date, rate_without_incidents, rate_with_incidents`; expected tickets before any fault but with the
             recoding; kinds of complaint that appear later have rows only for their days.
@@ -62,6 +63,7 @@ def simulate(
     start: date = date(2023, 1, 1),
     end: date = date(2025, 12, 31),
     progress: Callable[[str], None] | None = None,
+    streets: bool = False,
 ) -> City:
     """Simulates the city from one day to another.
 
@@ -70,6 +72,8 @@ def simulate(
         scale: 1 means 12,000 tickets a day in 2023; above 0 and at most 2.
         start, end: first and last day, at least 60 days.
         progress: called with one line per year.
+        streets: whether tickets and counts name streets. What a district counts is the same with and without; only the callers of repeats and the
+            exact places differ.
 
     Raises:
         InputError: an argument is out of range.
@@ -93,19 +97,22 @@ def simulate(
             progress(f"simulating {month.year}")
         these = days[part]
         hourly = month_of_counts(seed, these, means[:, :, part], weather.between(these), faults)
+        street = month_of_streets(seed, these, *_each_ticket(hourly)[:2]) if streets else None
         if month.end_time.date() >= first_row:
-            made = month_of_rows(seed, these, hourly, faults)
+            made = month_of_rows(seed, these, hourly, faults, street)
             moment = made.created.astype("datetime64[s]").astype("datetime64[D]")
             rows.append(made.where((moment >= np.datetime64(first_row)) & (moment <= np.datetime64(end))))
+        if street is not None:
+            street = street[inside[part][_each_ticket(hourly)[2]]]
         hourly[:, :, ~inside[part]] = 0
-        counted.append(_columns(hourly, int(part.argmax())))
+        counted.append(_columns(hourly, int(part.argmax()), street))
 
     seen = days[inside]
     return City(
-        areas=area_table(),
+        areas=pd.concat([area_table(), street_table()], ignore_index=True) if streets else area_table(),
         categories=category_table(),
-        tickets=ticket_table(link_repeats(join(rows)), end, [fault for fault in faults if fault.day >= first_row]),
-        counts=_count_table(counted, days),
+        tickets=ticket_table(link_repeats(join(rows)), end, [fault for fault in faults if fault.day >= first_row], streets),
+        counts=_count_table(counted, days, streets),
         drivers=pd.concat([weather_drivers(weather, seed, start, end), event_drivers(incidents, start, end)], ignore_index=True),
         truth_rates=_truth_table(rates[:, :, inside], raised[:, :, inside], seen),
         incidents=incident_table(incidents, seen, weather),
@@ -128,20 +135,32 @@ def _check(seed: int, scale: float, start: date, end: date) -> None:
         raise InputError(f"{start} to {end} cannot be simulated", "start, end", f"stay within {FIRST_YEAR} to {LAST_YEAR}")
 
 
-Columns = tuple[npt.NDArray[np.int32], ...]  # day, district, category, hour, count
+Columns = tuple[npt.NDArray[np.int32], ...]  # day, district, street, category, hour, count
 
 
-def _columns(hourly: npt.NDArray[np.int64], first_day: int) -> Columns:
-    """The cells with tickets, by day, district, category and hour, as small as they can be kept."""
+def _each_ticket(hourly: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], ...]:
+    """[tickets] district, category, day and hour of each ticket, in the order of the cells."""
+    cells = np.nonzero(hourly)
+    return tuple(np.repeat(axis, hourly[cells]) for axis in cells)
+
+
+def _columns(hourly: npt.NDArray[np.int64], first_day: int, street: npt.NDArray[np.int64] | None) -> Columns:
+    """The cells with tickets, by day, district, street, category and hour, as small as they can be kept."""
+    if street is not None:
+        place, category, day, hour = _each_ticket(hourly)
+        shape = (hourly.shape[2], len(PLACES), STREETS + 1, len(ALL_CODES), 24)
+        cells, count = np.unique(np.ravel_multi_index((day, place, street + 1, category, hour), shape), return_counts=True)
+        day, place, street, category, hour = np.unravel_index(cells, shape)
+        return tuple(axis.astype(np.int32) for axis in (day + first_day, place, street - 1, category, hour, count))
     by_day = hourly.transpose(2, 0, 1, 3)
     day, district, category, hour = np.nonzero(by_day)
     count = by_day[day, district, category, hour]
-    return tuple(axis.astype(np.int32) for axis in (day + first_day, district, category, hour, count))
+    return tuple(axis.astype(np.int32) for axis in (day + first_day, district, np.zeros_like(day), category, hour, count))
 
 
-def _count_table(parts: list[Columns], days: pd.DatetimeIndex) -> pd.DataFrame:
-    day, district, category, hour, count = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    return pd.DataFrame(
+def _count_table(parts: list[Columns], days: pd.DatetimeIndex, streets: bool) -> pd.DataFrame:
+    day, district, street, category, hour, count = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    table = pd.DataFrame(
         {
             "district": pd.Index(PLACES, dtype="str").take(district),
             "category": pd.Index(ALL_CODES, dtype="str").take(category),
@@ -150,6 +169,9 @@ def _count_table(parts: list[Columns], days: pd.DatetimeIndex) -> pd.DataFrame:
             "count": count.astype(np.int64),
         }
     )
+    if streets:
+        table.insert(1, "street", pd.Index([*STREET_CODES, ""], dtype="str").take(street))
+    return table
 
 
 def _truth_table(rates: npt.NDArray[np.float64], raised: npt.NDArray[np.float64], days: pd.DatetimeIndex) -> pd.DataFrame:

@@ -16,6 +16,8 @@ class Purpose(IntEnum):
     FAULT = 6
     COUNT = 7
     TICKET = 8
+    STREET = 9
+    FEED = 10
 
 
 def stream(seed: int, purpose: Purpose, *place: int) -> np.random.Generator:

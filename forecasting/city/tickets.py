@@ -1,6 +1,6 @@
 """From counted tickets to ticket rows: moments, callers, channels, handling; and the faults that touch single rows.
 
-A ticket's place is its district. Where streets are wanted, they enter here, beside `lat` and `lon`.
+A ticket's place is its district, or its street where streets are wanted.
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from forecasting.city.counts import PLACES, Counts
 from forecasting.city.faults import CHANNEL_SHARE, CHANNEL_SHIFT, CHANNELS, REPEAT_DAYS, REPEAT_SHARE, Fault
 from forecasting.city.places import ALL_CODES, CATEGORIES, DISTRICTS, NEW_TYPES, UNKNOWN
 from forecasting.city.streams import Purpose, stream
+from forecasting.city.streets import STREET_CODES, middles
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -30,14 +31,16 @@ DAY = 86_400  # seconds
 
 @dataclass(frozen=True)
 class Rows:
-    """Columns of tickets, all of one length: seconds since 1970 (local) of creation, reception and handling, places in `PLACES`, `ALL_CODES` and
-    `CHANNELS`, the caller's number, degrees, and what decides about repeats: a uniform draw and a lag in seconds."""
+    """Columns of tickets, all of one length: seconds since 1970 (local) of creation, reception and handling, places in `PLACES`,
+    `STREET_CODES` (-1: none), `ALL_CODES` and `CHANNELS`, the caller's number, degrees, and what decides about repeats: a uniform draw and a lag
+    in seconds."""
 
     number: Ints
     created: Ints
     received: Ints
     handled: Ints
     district: Ints
+    street: Ints
     category: Ints
     channel: Ints
     caller: npt.NDArray[np.uint64]
@@ -56,7 +59,7 @@ def join(parts: list[Rows]) -> Rows:
     return Rows(*(np.concatenate(columns) for columns in zip(*(vars(part).values() for part in parts), strict=True)))
 
 
-def month_of_rows(seed: int, days: pd.DatetimeIndex, hourly: Counts, faults: list[Fault]) -> Rows:
+def month_of_rows(seed: int, days: pd.DatetimeIndex, hourly: Counts, faults: list[Fault], street: Ints | None = None) -> Rows:
     """The ticket rows of one whole month, by creation.
 
     Args:
@@ -64,6 +67,7 @@ def month_of_rows(seed: int, days: pd.DatetimeIndex, hourly: Counts, faults: lis
         days: the days of the month.
         hourly: [PLACES, ALL_CODES, T, 24] counted tickets.
         faults: those of single days; the late days among them delay the reception.
+        street: [tickets] the street of each, in the order of the cells.
     """
     rng = stream(seed, Purpose.TICKET, days[0].year, days[0].month)
     cells = np.nonzero(hourly)
@@ -72,6 +76,7 @@ def month_of_rows(seed: int, days: pd.DatetimeIndex, hourly: Counts, faults: lis
     second = rng.integers(0, 3600, size)
     order = np.argsort(day * DAY + hour * 3600 + second, kind="stable")
     district, category, day = district[order], category[order], day[order]
+    street = np.full(size, -1) if street is None else street[order]
     midnight = days.to_numpy().astype("datetime64[s]").astype(np.int64)
     created = midnight[day] + (hour * 3600 + second)[order]
     stamp = (days.year * 10_000 + days.month * 100 + days.day).to_numpy().astype(np.int64)
@@ -89,6 +94,7 @@ def month_of_rows(seed: int, days: pd.DatetimeIndex, hourly: Counts, faults: lis
     moves = (rng.random(size) < CHANNEL_SHARE / CHANNELS["phone"]) & (channel == phone)
     channel = np.where(moves & (created >= _second(CHANNEL_SHIFT)), app, channel)
     middle = np.array([(d.lat, d.lon) for d in DISTRICTS] + [(np.nan, np.nan)])[district]
+    middle += np.concatenate([middles(), [[0, 0]]])[street]
     place = (middle + rng.normal(0, PLACE_SPREAD, (size, 2))).round(4)
     return Rows(
         number,
@@ -96,6 +102,7 @@ def month_of_rows(seed: int, days: pd.DatetimeIndex, hourly: Counts, faults: lis
         received,
         handled,
         district,
+        street,
         category,
         channel,
         rng.integers(0, 2**63, size, dtype=np.uint64),
@@ -107,11 +114,11 @@ def month_of_rows(seed: int, days: pd.DatetimeIndex, hourly: Counts, faults: lis
 
 
 def link_repeats(rows: Rows) -> Rows:
-    """Gives every repeating ticket the caller and the place of an earlier one of its district and category, at most seven days before.
+    """Gives every repeating ticket the caller and the place of an earlier one of its district (its street) and category, at most seven days before.
 
     A ticket marked as a repeat that has no such predecessor stays on its own.
     """
-    cell = rows.district * len(ALL_CODES) + rows.category
+    cell = ((rows.street + 1) * len(PLACES) + rows.district) * len(ALL_CODES) + rows.category
     span = rows.created.max() + 1 - rows.created.min() + (REPEAT_DAYS + 1) * DAY if len(cell) else 1
     since = rows.created - rows.created.min(initial=np.iinfo(np.int64).max) + (REPEAT_DAYS + 1) * DAY
     key = cell * span + since
@@ -131,17 +138,18 @@ def link_repeats(rows: Rows) -> Rows:
     return Rows(**{**vars(rows), "caller": caller, "lat": lat, "lon": lon, "repeat": kept})
 
 
-def ticket_table(rows: Rows, end: date, faults: list[Fault]) -> pd.DataFrame:
+def ticket_table(rows: Rows, end: date, faults: list[Fault], streets: bool = False) -> pd.DataFrame:
     """The tickets of all days, as they stand at the end of the last one.
 
     Args:
         rows: the tickets.
         end: the last day.
         faults: the files delivered twice among them append their day's tickets once more, received a day later.
+        streets: whether there is a column of streets.
 
     Returns:
-        `ticket_id, created_at, district, category, received_at, updated_at, status, source, channel, caller, lat, lon`; moments are local and
-        naive; a blank district is an empty text without lat and lon; `caller` is a random number in hexadecimal digits, no person's.
+        `ticket_id, created_at, district[, street], category, received_at, updated_at, status, source, channel, caller, lat, lon`; moments are
+        local and naive; a blank district is an empty text without lat and lon; `caller` is a random number in hexadecimal digits, no person's.
     """
     closed = rows.handled <= _second(end + timedelta(days=1))
     table = pd.DataFrame(
@@ -160,6 +168,8 @@ def ticket_table(rows: Rows, end: date, faults: list[Fault]) -> pd.DataFrame:
             "lon": rows.lon,
         }
     )
+    if streets:
+        table.insert(3, "street", _take([*STREET_CODES, ""], rows.street))
     parts = [table]
     for fault in faults:
         if fault.kind == "duplicate_file" and fault.day < end:

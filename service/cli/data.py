@@ -63,12 +63,13 @@ def simulate(
     scale: Annotated[float, typer.Option(help="1.0 is 12,000 tickets a day in 2023.")] = 0.1,
     start: Annotated[str, typer.Option(help="First day.")] = "2023-01-01",
     end: Annotated[str, typer.Option(help="Last day.")] = "2025-12-31",
+    streets: Annotated[bool, typer.Option("--streets", help="Spread the tickets over 343 streets.")] = False,
 ) -> None:
     """Write the files of the simulated city, and the truth about it in a folder of its own."""
     from forecasting import city
 
     with options.steps("simulating") as say:
-        made = city.simulate(seed, scale, options.day(start, "--start"), options.day(end, "--end"), say)
+        made = city.simulate(seed, scale, options.day(start, "--start"), options.day(end, "--end"), say, streets)
         say("writing")
         city.write(made, out)
     options.console.print(f"{len(made.tickets):,} tickets in {out}")
