@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from forecasting import features
 from forecasting.drivers import from_frame
 from forecasting.features import LEVEL_PRIOR, LEVEL_WINDOW, SMALL, YEAR, Features
-from forecasting.hierarchy import ALL
+from forecasting.hierarchy import ALL, Tree
 from forecasting.models.base import Known
+from forecasting.panel import from_counts
 
 DAYS = 800
 AHEAD = np.array([1, 2, 7, 8, 20, 28])
@@ -105,9 +106,8 @@ def ratio(x: float, base: float) -> float:
 def test_windows_agree_with_plain_loops(known: Known, node: tuple[str, str], origin: int) -> None:
     y = history(known, node)
     table = at(known, origin)
-    first = next((t for t, value in enumerate(y) if value == value), len(y))
     near, year = (np.nan_to_num(mean(y, list(range(origin - w + 1, origin + 1)))) for w in (LEVEL_WINDOW, YEAR))
-    seen = max(0, min(origin - first + 1, LEVEL_WINDOW))
+    seen = sum(1 for t in range(max(0, origin - LEVEL_WINDOW + 1), origin + 1) if y[t] == y[t])
     level = (near * seen + year * LEVEL_PRIOR) / (seen + LEVEL_PRIOR) + SMALL / 5
     want: dict[str, list[float]] = {"level": [np.log(level)] * len(AHEAD)}
     for window in (7, 14, 28, 91, 182, 364):
@@ -178,3 +178,13 @@ def test_levels_are_positive_and_features_never_infinite(known: Known) -> None:
         table = at(known, origin)
         assert (table.level > 0).all()
         assert not np.isinf(table.values).any()
+
+
+def test_a_year_without_data_leaves_the_level_to_what_was_known_before() -> None:
+    days = 900
+    table = pd.DataFrame({"district": "d1", "category": "HEAT", "date": pd.date_range("2022-01-01", periods=days), "count": 20.0})
+    whole = Known(from_counts(table), Tree.flat(["d1"]), Tree.flat(["HEAT"]), None, "none")
+    holes = replace(whole.panel, counts=np.where(np.arange(days) >= days - YEAR - 20, np.nan, whole.panel.counts))
+    level = [at(replace(whole, panel=panel), days - 1).level[0, 0] for panel in (whole.panel, holes)]
+    assert level[0] == pytest.approx(20, rel=0.01)
+    assert level[1] == pytest.approx(20, rel=0.01)
