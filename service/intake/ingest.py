@@ -350,12 +350,9 @@ class _Work:
 
 def recover(engine: Engine, clock: Clock) -> list[int]:
     """Tidies up after processes that died: what was staged as a whole is applied, what was not is dropped. Returns the ingests concerned."""
-    with reading(engine) as conn:
-        stale = ingests.unfinished(conn, clock.now() - STALE_AFTER)
+    with reading(engine) as conn:  # what waits has its own way of going on
+        stale = [one for one in ingests.unfinished(conn, clock.now() - STALE_AFTER) if not waiting_ingests.waits(conn, one.id)]
     for one in stale:
-        with reading(engine) as conn:
-            if waiting_ingests.waits(conn, one.id):  # it has its own way of going on
-                continue
         whole = one.status == ingests.APPLYING and one.kind == "tickets"
         if whole:
             tickets.apply(engine, one.id)
