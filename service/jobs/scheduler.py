@@ -1,4 +1,4 @@
-"""The scheduler: one process that starts the trainer every night, makes up for a missed night, and watches new data.
+"""The scheduler: one process that starts the trainer every night, makes up for a missed night, applies requests that wait, and watches new data.
 
 What is due is read from the ledger and never from the scheduler's own memory: a killed, missed or doubled run heals itself.
 """
@@ -10,6 +10,7 @@ import sys
 import threading
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import IO
@@ -18,11 +19,14 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 from sqlalchemy import Engine
 
 from forecasting.errors import InputError
+from service.intake import ingest
 from service.settings import Settings
 from service.store import counts, engine, ingests, runs
 
 RECONCILE_EVERY = timedelta(minutes=5)
 LOOK_EVERY = timedelta(seconds=5)  # how soon a new ingest is watched
+WATCH_PAUSE = 30.0  # seconds from one watch to the next: many small requests are watched together, and a core is busy a tenth of the time
+APPLY_EVERY = timedelta(seconds=1)  # how soon a large request is counted
 ATTEMPTS = 3  # a night that failed three times needs a person
 BACK_OFF = timedelta(minutes=10)  # after the first failure, doubled after the next
 TRAINING_LIMIT = timedelta(hours=2)  # after which a training is killed
@@ -73,6 +77,7 @@ def run(db: Engine, settings: Settings) -> None:
         InputError: another scheduler of this data folder is at work.
     """
     lock = _leader(settings.data_dir)
+    logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a job that is at work still when it is its turn again is no trouble
     hour, minute = settings.nightly_at.split(":")
     scheduler = BlockingScheduler(timezone=settings.zone)
     options = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
@@ -82,6 +87,8 @@ def run(db: Engine, settings: Settings) -> None:
     scheduler.add_job(work.reconcile, "cron", hour=int(hour), minute=int(minute), id="nightly", **options)
     scheduler.add_job(work.reconcile, "interval", seconds=RECONCILE_EVERY.total_seconds(), next_run_time=start, id="reconcile", **options)
     scheduler.add_job(work.look, "interval", seconds=LOOK_EVERY.total_seconds(), id="look", **options)
+    scheduler.add_job(work.apply, "interval", seconds=APPLY_EVERY.total_seconds(), id="apply", **options)
+    scheduler.add_job(work.recover, "interval", seconds=RECONCILE_EVERY.total_seconds(), next_run_time=start, id="recover", **options)
     log.info("scheduler.start", extra={"nightly_at": settings.nightly_at, "zone": settings.timezone})
     try:
         scheduler.start()
@@ -96,6 +103,7 @@ class _Work:
 
     Attributes:
         watched: the newest ingest that was watched. None at the start, for something may have come in while no scheduler ran.
+        rests_until: before this moment (monotonic) no watch begins.
         again: detection failed and is to be tried again.
     """
 
@@ -103,6 +111,7 @@ class _Work:
     settings: Settings
     children: "_Children"
     watched: int | None = None
+    rests_until: float = -inf
     again: bool = False
     training: threading.Lock = field(default_factory=threading.Lock)
 
@@ -120,6 +129,8 @@ class _Work:
 
     def look(self) -> None:
         """Starts detection if there is a new ingest; before the first training there is no forecast to compare with."""
+        if monotonic() < self.rests_until:
+            return
         with engine.reading(self.db) as conn:
             newest = ingests.newest_done(conn)
             trained = runs.newest_success(conn) is not None
@@ -128,8 +139,21 @@ class _Work:
         self.watched = newest
         if trained:
             self.again = not self.children.run("watch")
+            self.rests_until = monotonic() + WATCH_PAUSE
         else:
             self.reconcile()
+
+    def apply(self) -> None:
+        """Counts the requests that are accepted and wait."""
+        applied = ingest.apply_all_waiting(self.db, self.settings.clock)
+        if applied:
+            log.info("requests.applied", extra={"requests": applied})
+
+    def recover(self) -> None:
+        """Tidies up after ingests whose process died."""
+        recovered = ingest.recover(self.db, self.settings.clock)
+        if recovered:
+            log.warning("ingests.recovered", extra={"ingests": recovered})
 
 
 class _Children:
