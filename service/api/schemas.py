@@ -72,7 +72,11 @@ class CountRow(Model):
     area: str = Field(description="Node of the area tree; `ALL`: the whole city.", examples=["110105"])
     category: str = Field(description="Node of the category tree; `ALL`: all categories.", examples=["HEAT"])
     date: Day = Field(description="Local date.", examples=["2025-11-15"])
-    count: int = Field(description="Tickets.", examples=[128])
+    count: int = Field(description="Tickets, under the codes that they were filed under.", examples=[128])
+    excluded: bool = Field(False, description="Some or all of it lies in an excluded span: no day to compare with, and no model learns from it.")
+    recoded: float | None = Field(
+        None, description="With `recoded=true`: tickets in today's codes, by the category map; else null.", examples=[131.4]
+    )
 
 
 class CountPage(Model):
@@ -270,6 +274,11 @@ class TicketIn(BaseModel):
     source: str | None = Field(None, max_length=200, description="The system it comes from; left out: `hotline`.")
     lat: float | None = None
     lon: float | None = None
+    ticket_type: str | None = Field(None, description="A ticket of a type that is no demand (咨询) is left out.", examples=["投诉"])
+    caller: str | None = Field(None, description="Number or account of the caller: kept as a keyed hash that tells repeats, never as it is.")
+    title: str | None = Field(None, description="This and the two below are kept, masked, where the installation keeps texts; otherwise ignored.")
+    text: str | None = None
+    closure_text: str | None = None
 
 
 class CurrentForecastSet(Model):
@@ -301,6 +310,22 @@ class Ages(Model):
     forecast_set: float | None = Field(None, description="Since the current forecast set was published.")
 
 
+class Unlabelled(Model):
+    """Codes that tickets brought and no table of the city has labelled yet."""
+
+    areas: int
+    categories: int
+
+
+class ReportingDelay(Model):
+    """How much of a day's tickets is known after so many days, estimated from the last weeks that could be followed."""
+
+    known: list[float] = Field(description="Share known by the end of the day itself, of the next day, and so on; the last is 1.")
+    complete_after_days: int = Field(description="So many days later at least 90 % are known: until then a day counts as not complete.")
+    tickets: int = Field(description="From so many tickets it was estimated.")
+    slow_categories: list[str] = Field(description="Categories that take longer than the city as a whole, by code.")
+
+
 class Status(Model):
     """What is known, how fresh it is, and how the city stands. With a limited key, alerts of its own districts alone."""
 
@@ -314,6 +339,8 @@ class Status(Model):
     open_alerts: LevelCounts = Field(description="Demand alerts that nobody has acknowledged, by level.")
     acknowledged_alerts: LevelCounts = Field(description="Demand alerts that are acknowledged but not resolved, by level.")
     data_alerts: int = Field(description="DATA alerts that are not resolved; they say nothing about demand.")
+    unlabelled: Unlabelled
+    reporting_delay: ReportingDelay | None = Field(None, description="How late tickets come in; null: no ticket tells when it was received.")
     ages: Ages
 
 

@@ -9,10 +9,11 @@ import typer
 
 from forecasting.errors import InputError
 from service.cli import options
-from service.settings import load_settings
+from service.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from service.intake.ingest import Report
+    from service.intake.mapping import Mapping
 
 
 def upgrade() -> None:
@@ -24,21 +25,59 @@ def upgrade() -> None:
     options.console.print("the database is up to date")
 
 
-def ingest(files: Annotated[list[Path], typer.Argument(help="Tickets, counts, drivers, areas or categories: CSV or Parquet.")]) -> None:
+def ingest(
+    files: Annotated[
+        list[Path], typer.Argument(help="Tickets, counts, drivers, areas, categories: CSV, XLSX, Parquet, NDJSON or JSON, each also as .gz.")
+    ],
+    mapping: Annotated[Path | None, typer.Option(help="YAML or TOML file that says how to read them, where their headers do not.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how they are understood and what would be rejected, and store nothing.")] = False,
+) -> None:
     """Load files; each may be sent again, nothing is counted twice."""
+    from service.intake import mapping as mappings
+    from service.intake import privacy
     from service.intake.ingest import ingest as load
     from service.store import engine
 
     settings = load_settings()
     for path in files:
         options.existing(path, "FILE")
+    how = mappings.usual(settings)
+    if mapping is not None:
+        how = mappings.load(options.existing(mapping, "--mapping"), how)
+    if dry_run:
+        for path in files:
+            _examine(path, settings, how)
+        return
+    kept = privacy.of(settings)
     engine.upgrade(settings.store_url)
     db = engine.open_engine(settings.store_url)
     for path in files:
         with options.progress(f"loading {path.name}") as bar:
-            report = load(db, path, settings.clock, bar, settings.data_dir / "rejects")
+            report = load(db, path, settings.clock, bar, settings.data_dir / "rejects", how, kept)
         options.console.print(describe(report))
     db.dispose()
+
+
+def _examine(path: Path, settings: Settings, mapping: "Mapping") -> None:
+    """Prints how a file is understood. Raises InputError as an ingest would."""
+    from service.intake import dry_run
+    from service.intake.nodes import Nodes
+    from service.intake.privacy import Privacy
+    from service.store import areas, categories, engine
+
+    db = engine.open_engine(settings.store_url)
+    try:
+        engine.require_current(db)
+        with engine.reading(db) as conn:
+            trees = Nodes(areas.frame(conn)), Nodes(categories.frame(conn))
+    except InputError:  # none yet, or one that an ingest would bring up to date first
+        trees = Nodes.empty(), Nodes.empty()
+    finally:
+        db.dispose()
+    with options.progress(f"reading {path.name}"):
+        found = dry_run.examine(path, settings.clock, *trees, mapping, Privacy(keep_text=settings.keep_text))
+    print(dry_run.report(found))
+    found.check()
 
 
 def describe(report: "Report") -> str:
@@ -50,6 +89,8 @@ def describe(report: "Report") -> str:
         parts.append(f"from {report.first_day} to {report.last_day}")
     if report.new_areas or report.new_categories:
         parts.append(f"{len(report.new_areas)} areas and {len(report.new_categories)} categories met for the first time")
+    if report.left_out:
+        parts.append(f"{report.left_out:,} rows left out as no demand")
     if report.later:
         parts.append(f"{report.later:,} rows later than the clock left out")
     if report.rejected:

@@ -20,6 +20,7 @@ from forecasting import calendars
 from forecasting.errors import InputError
 from service.cli import options
 from service.cli.data import describe
+from service.intake import mapping, privacy
 from service.intake.ingest import Report, ingest
 from service.jobs import supervisor
 from service.settings import Settings
@@ -149,7 +150,7 @@ def _files(settings: Settings, wish: Wish, folder: Path) -> list[Path]:
 def _load(settings: Settings, db: Any, path: Path) -> Report:
 
     with options.progress(f"loading {path.name}") as bar:
-        report = ingest(db, path, settings.clock, bar, settings.data_dir / "rejects")
+        report = ingest(db, path, settings.clock, bar, settings.data_dir / "rejects", mapping.usual(settings), privacy.of(settings))
     options.console.print(describe(report))
     return report
 

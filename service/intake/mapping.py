@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 from forecasting.errors import InputError
-from service.intake.columns import MAY_BE_CONSTANT, OWN, Headers
+from service.intake.columns import MAY_BE_CONSTANT, OWN, Headers, plain
 from service.intake.privacy import PERSONAL_HEADER
-from service.settings import NOT_DEMAND
+from service.settings import NOT_DEMAND, Settings
 
 KEYS = ("columns", "constants", "time_format", "only", "leave_out", "not_demand", "sheet")
 
@@ -39,8 +39,8 @@ class Mapping:
     sheet: str = ""
 
 
-def load(path: Path, usual: Mapping | None = None) -> Mapping:
-    """Reads a mapping file; what it does not name stays as usual.
+def load(path: Path, otherwise: Mapping | None = None) -> Mapping:
+    """Reads a mapping file; what it does not name stays as it is otherwise.
 
     Raises:
         InputError: it cannot be read, or names something that is none of ours.
@@ -53,7 +53,7 @@ def load(path: Path, usual: Mapping | None = None) -> Mapping:
     constants = {name: values[0] for name, values in _lists(content.get("constants", {}), "constants", path).items()}
     for name, headers in columns.items():
         _known(name, OWN, "columns", path)
-        personal = next((header for header in headers if name != "caller" and PERSONAL_HEADER.search(header.lower())), None)
+        personal = next((header for header in headers if name != "caller" and PERSONAL_HEADER.search(plain(header))), None)
         if personal is not None:
             raise InputError(f"column '{personal}' is about a person and may only be mapped to caller", str(path), "leave it out")
     for name in constants:
@@ -71,7 +71,12 @@ def load(path: Path, usual: Mapping | None = None) -> Mapping:
         given["not_demand"] = types(_lists({"not_demand": content["not_demand"]}, "not_demand", path)["not_demand"])
     if given.get("time_format"):
         _check_format(given["time_format"], path)
-    return replace(usual or Mapping(), **given)
+    return replace(otherwise or Mapping(), **given)
+
+
+def usual(settings: Settings) -> Mapping:
+    """How files are read where no mapping file says otherwise."""
+    return Mapping(not_demand=types(settings.not_demand))
 
 
 def types(values: tuple[str, ...]) -> tuple[str, ...]:

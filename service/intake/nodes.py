@@ -28,6 +28,11 @@ class Nodes:
         only = named.drop_duplicates().drop_duplicates("label", keep=False)
         self._labels = dict(zip(only["label"], only["code"], strict=True))
 
+    @classmethod
+    def empty(cls) -> "Nodes":
+        """A tree of which nothing is stored."""
+        return cls(pd.DataFrame({name: pd.Series(dtype="str") for name in ("code", "parent", "zh", "en")}))
+
     def known(self, name: str) -> str | None:
         """The code of a node by code or label; None if there is none."""
         return name if name in self.parents else self._labels.get(name)

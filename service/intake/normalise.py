@@ -1,5 +1,6 @@
 """Rows as a file writes them, made into rows as the store keeps them. Column by column, no loop over rows."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from service.intake.texts import coded, numbers, texts
 EARLIEST = pd.Timestamp("1990-01-01", tz="UTC")  # an earlier date is a slip of the pen, and would lengthen every series by decades
 DEFAULT_SOURCE = "hotline"
 MAX_COUNT = 1_000_000  # tickets of one category in one area in one day
-NOWHERE = ("unspecified", "unknown", "n/a", "null", "none", "未知", "不详")  # what is written where no area is known
+NOWHERE = re.compile(r"(?i).*\bunspecified\b.*|unknown|n/?a|null|none|nan|-+|/|未知|不详")  # what is written where no area is known
 ROUNDED = r"^[0-9](\.[0-9]+)?[eE]\+?[0-9]+$"  # how a spreadsheet shows a long number: its last digits are lost, and many tickets become one
 
 
@@ -228,12 +229,12 @@ def _coded(places: np.ndarray, tree: Nodes, index: pd.Index) -> pd.Series:
     return pd.Series(pd.Categorical.from_codes(places.astype(np.int64), pd.Index(tree.codes, dtype="str")), index=index)
 
 
-def _labels(given: dict[str, Any], name: str, size: int, nothing: tuple[str, ...] = ()) -> pd.Series:
+def _labels(given: dict[str, Any], name: str, size: int, nothing: re.Pattern[str] | None = None) -> pd.Series:
     """A column of codes or labels as a masked categorical; missing where there is none, or one that says so."""
     if name not in given:
         return pd.Series(pd.Categorical.from_codes(np.full(size, -1), pd.Index([], dtype="str")))
     column = masked(coded(given[name]))
-    empty = [label for label in column.cat.categories if any(word in label.lower().split() for word in nothing)]
+    empty = [label for label in column.cat.categories if nothing and nothing.fullmatch(label)]
     return column.cat.remove_categories(empty) if empty else column
 
 

@@ -1,6 +1,5 @@
 """What is personal, and what becomes of it: callers become keyed hashes, numbers in texts become stars, texts stay out unless wanted."""
 
-import hashlib
 import hmac
 import os
 import re
@@ -14,12 +13,13 @@ import pandas as pd
 
 from forecasting.errors import InputError
 from service.intake.texts import coded, texts
+from service.settings import Settings
 
 STARS = "***"
 TEXTS = ("title", "text", "closure_text")  # columns of free text
 KEY_FILE = "caller.key"  # in the data folder
 KEY_BYTES = 32
-HASH_DIGITS = 32  # hexadecimal: 128 bits, no two callers of a city share one
+HASH_DIGITS = 16  # hexadecimal: 64 bits; that any two of twenty million callers share a hash has a chance of 1 in 100,000
 
 # Headers of columns that are about people, whoever exports them. None of them is read, but for the hash of the caller.
 PERSONAL_HEADER = re.compile(
@@ -75,6 +75,11 @@ class Privacy:
         named = coded(column)
         hashes = np.array([*(_hash(self.key, _same(label)) for label in named.cat.categories), None], dtype=object)
         return pd.Series(hashes[named.cat.codes.to_numpy()], dtype="str")
+
+
+def of(settings: Settings) -> Privacy:
+    """What an installation keeps of people; makes the key of the callers' hashes if there is none yet."""
+    return Privacy(caller_key(settings.data_dir, settings.hash_key.get_secret_value()), settings.keep_text)
 
 
 def caller_key(folder: Path, given: str = "") -> bytes:
@@ -135,4 +140,4 @@ def _same(caller: str) -> str:
 
 
 def _hash(key: bytes, caller: str) -> str:
-    return hmac.new(key, caller.encode(), hashlib.sha256).hexdigest()[:HASH_DIGITS]
+    return hmac.digest(key, caller.encode(), "sha256").hex()[:HASH_DIGITS]

@@ -13,7 +13,7 @@ from service.api.deps import Requires, Running, Service
 from service.api.errors import Problem, problems
 from service.api.routers.ingests import ingest_of, row_of
 from service.api.schemas import IngestDetail, TicketIn
-from service.intake import ingest
+from service.intake import ingest, mapping, privacy
 from service.intake.bodies import READERS, Form
 from service.store import ingest_reports, ingests
 from service.store.engine import reading
@@ -115,7 +115,8 @@ def _take(service: Service, caller: Caller, form: Form, body: bytes, request_key
     with reading(service.engine) as conn:
         before = _sent_before(conn, caller, request_key, sha256)
     if before is None:
-        request = ingest.Request(sha256, form.read(body), form.by_index, caller.id, request_key, caller.districts)
+        kept, how = privacy.of(service.settings), mapping.usual(service.settings)
+        request = ingest.Request(sha256, form.read(body), form.by_index, caller.id, request_key, caller.districts, kept, how)
         try:
             before = ingest.accept(service.engine, request, service.clock)
         except ingest.NoneTaken as problem:
