@@ -1,34 +1,46 @@
 """Counts by day summed over groups of areas and categories, in the database: a page of sums must not read every street first."""
 
 from collections.abc import Collection, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import ColumnElement, Connection, Integer, case, func, literal, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Integer, case, func, literal, select, union_all
 
 from service.store import bulk
-from service.store.schema import daily_counts
+from service.store.schema import count_changes, daily_counts
 
 Group = Collection[str] | None  # codes as tickets carry them; None: every code there is
 
 
-def daily(conn: Connection, areas: Sequence[Group], categories: Sequence[Group], start: date, end: date) -> pd.DataFrame:
+def daily(
+    conn: Connection, areas: Sequence[Group], categories: Sequence[Group], start: date, end: date, moment: datetime | None = None
+) -> pd.DataFrame:
     """Counts by day of every pair of a group of areas and a group of categories.
 
     Args:
         areas, categories: groups without a code in common; None can only stand alone.
         start, end: first and last day.
+        moment: as known then; None: as they stand now.
     Returns:
         `area_group, category_group` (places in the arguments), `date, count`; a sum of 0 has no row.
     """
-    c = daily_counts.c
+    c = (daily_counts if moment is None else _known(start, end, moment)).c
     query = select(_group(c.area, areas).label("area_group"), _group(c.category, categories).label("category_group"), c.day.label("date"))
     query = query.add_columns(func.sum(c.count).label("count")).where(c.day >= start, c.day <= end, c.count != 0)
     for column, groups in ((c.area, areas), (c.category, categories)):
         if None not in groups:
             query = query.where(column.in_([code for group in groups for code in group or ()]))
-    return bulk.read(conn, query.group_by("area_group", "category_group", c.day))
+    return bulk.read(conn, query.group_by("area_group", "category_group", c.day).having(func.sum(c.count) != 0))
+
+
+def _known(start: date, end: date, moment: datetime) -> FromClause:
+    """`daily_counts` of some days as they were known at a moment: what stands now, less what became known later."""
+    now, change = daily_counts.c, count_changes.c
+    today = select(now.day, now.area, now.category, now.count).where(now.day >= start, now.day <= end)
+    later = select(change.day, change.area, change.category, (-change.delta).label("count"))
+    later = later.where(change.day >= start, change.day <= end, change.received_at > moment)
+    return union_all(today, later).subquery()
 
 
 def _group(column: Any, groups: Sequence[Group]) -> ColumnElement[int]:

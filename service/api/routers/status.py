@@ -5,12 +5,14 @@ from typing import Annotated
 
 from fastapi import APIRouter
 
+from forecasting.delay import Delay
 from forecasting.detection.levels import LEVELS
+from forecasting.hierarchy import ALL
 from service.api.deps import Requires, Running, Service
 from service.api.nodes import area_tree, visible
 from service.api.routers.runs import run_of
-from service.api.schemas import Ages, CurrentForecastSet, Ingest, LevelCounts, Status
-from service.store import alerts, counts, ingests, runs
+from service.api.schemas import Ages, CurrentForecastSet, Ingest, LevelCounts, ReportingDelay, Status, Unlabelled
+from service.store import alerts, areas, categories, delays, ingests, runs
 from service.store.engine import reading
 from service.store.keys import Caller
 
@@ -26,13 +28,14 @@ def status(service: Running, caller: Annotated[Caller, Requires()]) -> Status:
     clock = service.clock
     now, business_date = clock.now(), clock.business_date()
     with reading(service.engine) as conn:
-        span = counts.span(conn)
+        complete_until = delays.complete_until(conn, clock)
+        curves = delays.read(conn)
+        unlabelled = Unlabelled(areas=areas.unlabelled(conn), categories=categories.unlabelled(conn))
         last_ingest = next(iter(ingests.list_recent(conn, 1)), None)
         last_run = runs.latest(conn)
         current = service.forecasts.current(conn)
         own = visible(area_tree(conn), caller)
         tally = alerts.tally(conn, alerts.AlertFilters(statuses=("open", "acknowledged"), visible=own))
-    complete_until = None if span is None or span[0] > business_date else min(span[1], business_date)
     running = {level for kind, level, _ in tally if kind != "DATA"}
     return Status(
         now=service.local(now),
@@ -54,6 +57,8 @@ def status(service: Running, caller: Annotated[Caller, Requires()]) -> Status:
         open_alerts=_by_level(tally, "open"),
         acknowledged_alerts=_by_level(tally, "acknowledged"),
         data_alerts=sum(number for (kind, _, _), number in tally.items() if kind == "DATA"),
+        unlabelled=unlabelled,
+        reporting_delay=_delay(curves),
         ages=Ages(
             data=None if complete_until is None else _seconds(now, clock.end_of(complete_until)),
             ingest=None if last_ingest is None else _seconds(now, last_ingest.started_at),
@@ -69,6 +74,15 @@ def _by_level(tally: dict[tuple[str, str, str], int], wanted: str) -> LevelCount
         if kind != "DATA" and status_ == wanted:
             found[level] += number
     return LevelCounts(**found)
+
+
+def _delay(curves: dict[str, Delay]) -> ReportingDelay | None:
+    city = curves.get(ALL)
+    if city is None:
+        return None
+    slow = sorted(code for code, curve in curves.items() if curve.complete_after > city.complete_after)
+    known = [round(share, 4) for share in city.known]
+    return ReportingDelay(known=known, complete_after_days=city.complete_after, tickets=city.tickets, slow_categories=slow)
 
 
 def _ingest(service: Service, ingest: ingests.Ingest) -> Ingest:

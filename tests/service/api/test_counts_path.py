@@ -9,6 +9,9 @@ import pytest
 from api_city import NOW, YESTERDAY, City, daily_cells
 from fastapi.testclient import TestClient
 
+from service.store import bulk, category_map, counts, excluded_spans, ingests
+from service.store.engine import writing
+
 TODAY = NOW.date()
 ABOVE = {"HEAT": "UTILITY", "WATER": "UTILITY"}
 DISTRICT = {"110105A": "110105", "110105B": "110105"}
@@ -44,7 +47,8 @@ def every_page(client: TestClient, path: str, **params: Any) -> list[dict[str, A
 def test_any_node_of_both_trees_is_summed(ask: TestClient, area: str, category: str) -> None:
     rows = ask.get("/v1/counts", params={"area": area, "category": category, "from": "2025-11-01"}).json()["items"]
     days = [date(2025, 11, 1) + timedelta(days=number) for number in range(8)]
-    assert rows == [{"area": area, "category": category, "date": str(day), "count": by_hand(area, category, day)} for day in days]
+    plain = {"area": area, "category": category, "excluded": False, "recoded": None}
+    assert rows == [{**plain, "date": str(day), "count": by_hand(area, category, day)} for day in days]
 
 
 def test_without_a_question_it_tells_every_district_and_leaf_of_the_last_28_finished_days(ask: TestClient) -> None:
@@ -97,15 +101,86 @@ def test_a_token_of_another_question_is_refused(ask: TestClient) -> None:
 def test_the_csv_twin_has_the_same_rows(ask: TestClient) -> None:
     answer = ask.get("/v1/counts", params={"format": "csv", "category": "HEAT"})
     table = pd.read_csv(io.StringIO(answer.text), dtype={"area": str})
-    assert table.to_dict("records") == ask.get("/v1/counts", params={"category": "HEAT"}).json()["items"]
+    rows = ask.get("/v1/counts", params={"category": "HEAT"}).json()["items"]
+    assert table.to_dict("records") == [{name: value for name, value in row.items() if name != "recoded"} for row in rows]
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
 
 
 def test_a_city_without_data_has_no_counts(bare_city: City, ask_bare: TestClient) -> None:
     assert ask_bare.get("/v1/counts").json() == {"items": [], "next": None}
-    assert ask_bare.get("/v1/counts", params={"format": "csv"}).text == "area,category,date,count\r\n"
+    assert ask_bare.get("/v1/counts", params={"format": "csv"}).text == "area,category,date,count,excluded\r\n"
 
 
 def test_the_aliases_of_area_add_up_to_one_question(ask: TestClient) -> None:
     rows = ask.get("/v1/counts", params={"district": "110108", "street": "110105A", "area": ["ALL", "UNKNOWN"], "category": "ALL"}).json()["items"]
     assert {row["area"] for row in rows} == {"110108", "110105A", "ALL", "UNKNOWN"}
+
+
+def put_breaks(city: City, recodings: list[tuple[str, str, str, float]], spans: list[tuple[str, str, str, str]]) -> None:
+    with writing(city.engine) as conn:
+        ingest = ingests.begin(conn, "category_map", "category_map.csv", NOW)
+        moves = pd.DataFrame(recodings, columns=["old", "new", "valid_from", "share"]).astype({"valid_from": "datetime64[us]"})
+        category_map.put(conn, moves, ingest)
+        days = pd.DataFrame(spans, columns=["start", "end", "area", "category"]).astype({"start": "datetime64[us]", "end": "datetime64[us]"})
+        excluded_spans.put(conn, days.assign(reason="停电"), ingest)
+
+
+def test_counts_in_todays_codes_stand_beside_those_that_were_filed(city: City, ask: TestClient) -> None:
+    put_breaks(city, [("HEAT", "NOISE", "2025-11-04", 0.25), ("HEAT", "WATER", "2025-11-06", 0.5)], [])
+
+    def told(category: str, area: str = "ALL") -> list[tuple[int, float]]:
+        question = {"area": area, "category": category, "from": "2025-11-03", "to": "2025-11-06", "recoded": "true"}
+        return [(row["count"], row["recoded"]) for row in ask.get("/v1/counts", params=question).json()["items"]]
+
+    heat = [by_hand("ALL", "HEAT", date(2025, 11, day)) for day in (3, 4, 5, 6)]
+    assert told("HEAT") == [(heat[0], heat[0] * 0.375), (heat[1], heat[1] * 0.5), (heat[2], heat[2] * 0.5), (heat[3], heat[3])]
+    assert [b - a for a, b in told("NOISE")] == [heat[0] * 0.25, 0, 0, 0]
+    assert [b - a for a, b in told("UTILITY")] == [-heat[0] * 0.25, 0, 0, 0]  # HEAT and WATER are both below it
+    assert [b - a for a, b in told("ALL")] == [0, 0, 0, 0]
+    own = [by_hand("110105A", "HEAT", date(2025, 11, day)) for day in (3, 4, 5, 6)]
+    assert [a for a, _ in told("HEAT", "110105A")] == own
+
+
+def test_days_of_an_excluded_span_are_marked_on_every_node_that_has_a_part_in_it(city: City, ask: TestClient) -> None:
+    put_breaks(city, [], [("2025-11-04", "2025-11-05", "110105", "UTILITY")])
+
+    def marked(area: str, category: str) -> list[bool]:
+        question = {"area": area, "category": category, "from": "2025-11-03", "to": "2025-11-06"}
+        return [row["excluded"] for row in ask.get("/v1/counts", params=question).json()["items"]]
+
+    inside = [False, True, True, False]
+    nodes = [("110105", "UTILITY"), ("110105A", "HEAT"), ("ALL", "ALL"), ("110105", "NOISE"), ("110108", "HEAT")]
+    assert [marked(*node) for node in nodes] == [inside, inside, inside, [False] * 4, [False] * 4]
+
+
+def test_as_of_tells_what_was_known_then(city: City, ask: TestClient) -> None:
+    question = {"area": "110108", "category": "HEAT", "from": "2025-11-05", "to": "2025-11-06"}
+    before = ask.get("/v1/counts", params=question).json()["items"]
+    with writing(city.engine) as conn:
+        ingest = ingests.begin(conn, "counts", "more.csv", NOW)
+        late = pd.DataFrame(
+            {
+                "area": "110108",
+                "category": "HEAT",
+                "day": pd.Series([pd.Timestamp("2025-11-05")], dtype=bulk.DAY),
+                "hour": pd.Series([pd.Timestamp("2025-11-04T16:00Z")], dtype=bulk.UTC_MOMENT),
+                "count": [before[0]["count"] + 7],
+                "received_at": pd.Series([NOW], dtype=bulk.UTC_MOMENT),
+            }
+        )
+        counts.set_baseline(conn, ingest, late, NOW - timedelta(hours=1))
+
+    def at(moment: str) -> list[int]:
+        return [row["count"] for row in ask.get("/v1/counts", params=question | {"as_of": moment}).json()["items"]]
+
+    assert ask.get("/v1/counts", params=question).json()["items"][0]["count"] == before[0]["count"] + 7
+    assert at(f"{YESTERDAY}") == [row["count"] for row in before]
+    assert at(NOW.isoformat()) == [before[0]["count"] + 7, before[1]["count"]]
+    assert at("2025-11-05T12:00:00+08:00") == [0]  # the 6th was not known at all
+
+
+@pytest.mark.parametrize(("as_of", "says"), [("soon", "neither a date nor a moment"), ("2020-01-01", "nothing was known")])
+def test_a_moment_that_is_none_or_before_the_data_is_an_error(ask: TestClient, as_of: str, says: str) -> None:
+    answer = ask.get("/v1/counts", params={"as_of": as_of})
+    assert answer.status_code == 422
+    assert says in answer.json()["detail"]
