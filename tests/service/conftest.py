@@ -14,13 +14,16 @@ from typing import Any, Protocol
 
 import psycopg
 import pytest
-from sqlalchemy import Engine
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, exists, select, text
 
-from service.store.engine import open_engine, upgrade
+from service.store.engine import MIGRATIONS, open_engine, upgrade
+from service.store.schema import metadata
 
 KINDS = ("sqlite", "postgresql")
 SERVER_USER = "postgres"  # PostgreSQL's server does not run as root
 START_WITHIN = 60  # seconds
+HEAD = ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
 
 @pytest.fixture(scope="session")
@@ -86,14 +89,20 @@ def _connected(server: "subprocess.Popen[bytes]", folder: Path, port: int) -> ps
 class Databases(Protocol):
     """Where fresh databases come from."""
 
-    def empty(self) -> str:
+    def bare(self) -> str:
         """The address of a database without a table."""
 
     def fresh(self) -> str:
-        """The address of a database that is up to date."""
+        """The address of a database that is up to date, and no other test's."""
 
-    def drop_all(self) -> None:
-        """Removes those made so far."""
+    def scratch(self, place: int = 0) -> Engine:
+        """As `fresh`, opened, but it may be the one that had this place (0, 1, …) before, emptied: for the examples of a property."""
+
+    def put_away(self) -> None:
+        """Takes back those given so far."""
+
+    def close(self) -> None:
+        """Ends it all."""
 
 
 class SqliteFiles:
@@ -101,75 +110,145 @@ class SqliteFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.made = folder, 0
+        self.scratches: dict[int, Engine] = {}
         upgrade(f"sqlite:///{folder / 'template'}")
 
-    def empty(self) -> str:
+    def bare(self) -> str:
         self.made += 1
         return f"sqlite:///{self.folder / f'{self.made}.db'}"
 
     def fresh(self) -> str:
-        url = self.empty()
+        url = self.bare()
         shutil.copy(self.folder / "template", url.removeprefix("sqlite:///"))
         return url
 
-    def drop_all(self) -> None:
+    def scratch(self, place: int = 0) -> Engine:
+        if place in self.scratches:
+            self.scratches[place].dispose()
+        self.scratches[place] = open_engine(self.fresh())
+        return self.scratches[place]
+
+    def close(self) -> None:
+        for engine in self.scratches.values():
+            engine.dispose()
+
+    def put_away(self) -> None:
         for path in self.folder.glob("*.db*"):
             path.unlink()
 
 
 class PostgresqlDatabases:
-    """Databases on the session's server."""
+    """Databases on the session's server. To empty one is much quicker than to make one."""
 
     def __init__(self, server: psycopg.Connection[Any]) -> None:
-        self.server, self.made, self.live = server, 0, list[str]()
-        upgrade(self._new("template0"))
-        self.template = self.live.pop()
+        self.server, self.made = server, 0
+        self.spare: list[str] = []
+        self.given: list[str] = []
+        self.given_bare: list[str] = []
+        self.template = self._create("template0")
+        self.scratches: dict[int, Engine] = {}
+        upgrade(self._address(self.template))
 
-    def empty(self) -> str:
-        return self._new("template0")
+    def bare(self) -> str:
+        self.given_bare.append(self._create("template0"))
+        return self._address(self.given_bare[-1])
 
     def fresh(self) -> str:
-        return self._new(self.template)
+        self.given.append(self.spare.pop() if self.spare else self._create(self.template))
+        return self._address(self.given[-1])
 
-    def drop_all(self) -> None:
-        while self.live:
-            self.server.execute(f"drop database {self.live.pop()} with (force)".encode())
+    def scratch(self, place: int = 0) -> Engine:
+        if place not in self.scratches:
+            self.scratches[place] = open_engine(self._address(self._create(self.template)))
+        self._empty(self.scratches[place])
+        return self.scratches[place]
 
-    def _new(self, template: str) -> str:
+    def put_away(self) -> None:
+        while self.given_bare:
+            self.server.execute(f"drop database {self.given_bare.pop()} with (force)".encode())
+        for name in self.given:
+            self.server.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
+            engine = open_engine(self._address(name))
+            self._empty(engine)
+            engine.dispose()
+        self.spare += self.given
+        self.given.clear()
+
+    def close(self) -> None:
+        for engine in self.scratches.values():
+            engine.dispose()
+
+    def _create(self, template: str) -> str:
         self.made += 1
-        self.live.append(f"weisu_{self.made}")
-        self.server.execute(f"create database {self.live[-1]} template {template}".encode())
-        return f"postgresql://weisu@/{self.live[-1]}?host={self.server.info.host}&port={self.server.info.port}"
+        name = f"weisu_{self.made}"
+        self.server.execute(f"create database {name} template {template}".encode())
+        return name
+
+    def _address(self, name: str) -> str:
+        return f"postgresql://weisu@/{name}?host={self.server.info.host}&port={self.server.info.port}"
+
+    @staticmethod
+    def _empty(engine: Engine) -> None:
+        tables = metadata.sorted_tables
+        with engine.begin() as conn:
+            filled = conn.execute(select(*(exists(select(1).select_from(table)) for table in tables))).one()
+            doing = [f"delete from {table.name}" for table, full in zip(reversed(tables), reversed(filled), strict=True) if full]
+            used = conn.execute(text("select sequencename from pg_sequences where last_value is not null")).scalars()
+            doing += [f"alter sequence {sequence} restart" for sequence in used]
+            doing += ["delete from alembic_version", f"insert into alembic_version values ('{HEAD}')"]
+            conn.exec_driver_sql("; ".join(doing))
 
 
 @pytest.fixture(scope="session", params=KINDS)
-def databases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Databases:
+def databases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
     """Fresh databases of a kind: whatever uses this, or a fixture below, runs on each kind."""
+    made: Databases
     if request.param == "sqlite":
-        return SqliteFiles(tmp_path_factory.mktemp("databases"))
-    return PostgresqlDatabases(request.getfixturevalue("postgresql"))
+        made = SqliteFiles(tmp_path_factory.mktemp("databases"))
+    else:
+        made = PostgresqlDatabases(request.getfixturevalue("postgresql"))
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")
-def new_engine(databases: Databases) -> Callable[[], Engine]:
+def opened() -> list[Engine]:
+    """The engines that a test was given; they are closed after it."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def new_engine(databases: Databases, opened: list[Engine]) -> Callable[[], Engine]:
     """Opens as many fresh, migrated databases as a test asks for."""
-    return lambda: open_engine(databases.fresh())
+
+    def make() -> Engine:
+        opened.append(open_engine(databases.fresh()))
+        return opened[-1]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def scratch_engine(databases: Databases, opened: list[Engine]) -> Callable[..., Engine]:
+    """Opens a fresh, migrated database in the place (0, 1, …) of an earlier one: for the examples of a property, which leave it open."""
+    return databases.scratch
 
 
 @pytest.fixture(autouse=True)
-def _databases_dropped(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Removes a test's databases after it."""
+def _databases_put_away(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Takes back a test's databases after it."""
     yield
     if "databases" in request.fixturenames:
-        request.getfixturevalue("databases").drop_all()
+        opened = request.getfixturevalue("opened")
+        while opened:
+            opened.pop().dispose()
+        request.getfixturevalue("databases").put_away()
 
 
 @pytest.fixture
-def engine(new_engine: Callable[[], Engine]) -> Iterator[Engine]:
+def engine(new_engine: Callable[[], Engine]) -> Engine:
     """A fresh, migrated database."""
-    engine = new_engine()
-    yield engine
-    engine.dispose()
+    return new_engine()
 
 
 @pytest.fixture

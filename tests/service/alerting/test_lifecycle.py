@@ -257,8 +257,8 @@ events = st.lists(
 
 @settings(max_examples=25, deadline=None)
 @given(sequence=st.lists(st.tuples(events, st.sampled_from((None, "acknowledged", "resolved")), st.booleans()), min_size=1, max_size=10))
-def test_whatever_comes_alerts_keep_their_rules(new_engine: Callable[[], Engine], sequence: list[tuple[list, str | None, bool]]) -> None:
-    days = Days(new_engine())
+def test_whatever_comes_alerts_keep_their_rules(scratch_engine: Callable[..., Engine], sequence: list[tuple[list, str | None, bool]]) -> None:
+    days = Days(scratch_engine())
     before: dict[str, Alert] = {}
     for n, (found, decision, silent) in enumerate(sequence):
         day = after(n)

@@ -129,8 +129,8 @@ def _stands(frame: pd.DataFrame) -> dict[Cell, int]:
     return {(r.area, r.category, (r.date - pd.Timestamp(START).tz_localize(None)).days): r.count for r in frame.itertuples(index=False)}
 
 
-def _new(new_engine: Callable[[], Engine]) -> Engine:
-    engine = new_engine()
+def _new(scratch_engine: Callable[..., Engine], place: int) -> Engine:
+    engine = scratch_engine(place)
     with writing(engine) as conn:
         areas.join(conn, {"S1": "D1", "D2": "ALL"}, START)
     return engine
@@ -170,9 +170,9 @@ def deliveries(draw: st.DrawFn) -> list[TicketFile | CountFile]:
 @settings(max_examples=30, deadline=None)
 @given(files=deliveries(), moment=st.integers(0, 260))
 def test_nothing_counts_twice_and_every_moment_is_as_a_store_that_stopped_then(
-    new_engine: Callable[[], Engine], files: list[TicketFile | CountFile], moment: int
+    scratch_engine: Callable[..., Engine], files: list[TicketFile | CountFile], moment: int
 ) -> None:
-    whole, stopped = _new(new_engine), _new(new_engine)
+    whole, stopped = _new(scratch_engine, 0), _new(scratch_engine, 1)
     for file in files:
         _deliver(whole, file)
     for file in _known(files, moment):
@@ -190,8 +190,6 @@ def test_nothing_counts_twice_and_every_moment_is_as_a_store_that_stopped_then(
             assert {tuple(row[:3]): row[3] for row in kept} == summed
     with reading(stopped) as conn:
         assert then == _stands(counts.daily(conn)) == _by_hand(_known(files, moment))
-    whole.dispose()
-    stopped.dispose()
 
 
 @pytest.mark.parametrize("tickets_first", [True, False])

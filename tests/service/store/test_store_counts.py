@@ -54,8 +54,10 @@ CELLS = st.dictionaries(
 
 @settings(max_examples=40, deadline=None)
 @given(files=st.lists(CELLS, min_size=1, max_size=3))
-def test_the_cells_a_counts_file_names_are_as_it_says_and_no_other_changes(new_engine: Callable[[], Engine], files: list[dict[Cell, int]]) -> None:
-    engine = new_engine()
+def test_the_cells_a_counts_file_names_are_as_it_says_and_no_other_changes(
+    scratch_engine: Callable[..., Engine], files: list[dict[Cell, int]]
+) -> None:
+    engine = scratch_engine()
     expected: dict[tuple[str, str, int], Counter[int]] = {}
     for rows in files:
         _set(engine, rows)
@@ -77,7 +79,6 @@ def test_the_cells_a_counts_file_names_are_as_it_says_and_no_other_changes(new_e
     assert _set(engine, files[-1]) == Totals(unchanged=len(files[-1]))
     with reading(engine) as conn:
         assert conn.execute(select(func.count()).select_from(count_changes)).scalar() == changes
-    engine.dispose()
 
 
 def test_a_first_count_is_known_from_the_end_of_its_day_and_a_correction_from_now(engine: Engine) -> None:

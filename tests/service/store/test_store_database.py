@@ -23,12 +23,21 @@ def test_migrating_from_nothing_gives_exactly_the_tables_of_the_schema(engine: E
         assert set(inspect(conn).get_table_names()) == set(metadata.tables) | {"alembic_version"}
 
 
-def test_migrating_makes_the_keys_and_the_tables_without_rowid_that_the_schema_asks_for(engine: Engine) -> None:
+def test_migrating_makes_the_keys_that_the_schema_asks_for(engine: Engine) -> None:
     with reading(engine) as conn:
         for table in metadata.tables.values():
             assert inspect(conn).get_pk_constraint(table.name)["constrained_columns"] == [column.name for column in table.primary_key]
+
+
+def test_sqlite_has_the_tables_without_rowid_that_the_schema_asks_for(folder: Path) -> None:
+    url = f"sqlite:///{folder / 'weisu.db'}"
+    upgrade(url)
+    engine = open_engine(url)
+    with reading(engine) as conn:
+        for table in metadata.tables.values():
             sql = conn.execute(text("select sql from sqlite_master where name = :name"), {"name": table.name}).scalar_one()
             assert ("WITHOUT ROWID" in sql) == (not table.dialect_options["sqlite"]["with_rowid"])
+    engine.dispose()
 
 
 def test_upgrading_makes_the_folder_and_a_second_time_changes_nothing(folder: Path) -> None:
@@ -72,10 +81,18 @@ def test_a_database_in_memory_is_refused() -> None:
         open_engine("sqlite://")
 
 
-def test_a_connection_has_the_pragmas_that_keep_data_safe(engine: Engine) -> None:
+def test_a_connection_to_sqlite_has_the_pragmas_that_keep_data_safe(folder: Path) -> None:
+    url = f"sqlite:///{folder / 'weisu.db'}"
+    upgrade(url)
+    engine = open_engine(url)
+    wanted = {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 5000, "foreign_keys": 1}
     with reading(engine) as conn:
-        values = {name: conn.exec_driver_sql(f"pragma {name}").scalar() for name in ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")}
-    assert values == {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 5000, "foreign_keys": 1}
+        assert {name: conn.exec_driver_sql(f"pragma {name}").scalar() for name in wanted} == wanted
+    with writing(engine, batch=True) as conn:
+        assert conn.exec_driver_sql("pragma synchronous").scalar() == 1
+    with writing(engine) as conn:
+        assert {name: conn.exec_driver_sql(f"pragma {name}").scalar() for name in wanted} == wanted
+    engine.dispose()
 
 
 def _begin_and_raise(engine: Engine) -> None:
@@ -129,8 +146,8 @@ def test_moments_come_back_as_they_went_in(engine: Engine) -> None:
             ingests.begin(conn, "tickets", "a.csv", moment.replace(tzinfo=None))
 
 
-def test_the_file_is_an_ordinary_sqlite_database(engine: Engine) -> None:
-    assert engine.url.database
-    with sqlite3.connect(engine.url.database) as plain:
+def test_the_file_is_an_ordinary_sqlite_database(folder: Path) -> None:
+    upgrade(f"sqlite:///{folder / 'weisu.db'}")
+    with sqlite3.connect(folder / "weisu.db") as plain:
         assert plain.execute("pragma integrity_check").fetchone() == ("ok",)
     plain.close()

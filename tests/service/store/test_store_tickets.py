@@ -182,8 +182,8 @@ ROWS = st.builds(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(files=st.lists(st.lists(ROWS, max_size=8), min_size=1, max_size=4), batch=st.integers(1, 9))
-def test_any_files_give_what_one_row_after_the_other_gives(new_engine: Callable[[], Engine], files: list[list[Ticket]], batch: int) -> None:
-    engine, model = new_engine(), Model()
+def test_any_files_give_what_one_row_after_the_other_gives(scratch_engine: Callable[..., Engine], files: list[list[Ticket]], batch: int) -> None:
+    engine, model = scratch_engine(), Model()
     for rows in files:
         assert _bring(engine, rows, batch) == model.bring(rows)
     assert _stored(engine) == model.tickets
@@ -195,7 +195,6 @@ def test_any_files_give_what_one_row_after_the_other_gives(new_engine: Callable[
             frame = counts.as_of(conn, START + timedelta(hours=hours))
             assert {(r.area, r.category, r.date.date()): r.count for r in frame.itertuples(index=False)} == model.as_of(hours)
             assert (frame["count"] > 0).all()
-    engine.dispose()
 
 
 def _city(size: int = 300) -> list[Ticket]:
