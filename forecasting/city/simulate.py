@@ -64,6 +64,7 @@ def simulate(
     end: date = date(2025, 12, 31),
     progress: Callable[[str], None] | None = None,
     streets: bool = False,
+    faults_before: date | None = None,
 ) -> City:
     """Simulates the city from one day to another.
 
@@ -74,6 +75,7 @@ def simulate(
         progress: called with one line per year.
         streets: whether tickets and counts name streets. What a district counts is the same with and without; only the callers of repeats and the
             exact places differ.
+        faults_before: the first day without faults; None: the last day. Who goes on with a city's history gives the last day of that.
 
     Raises:
         InputError: an argument is out of range.
@@ -83,7 +85,8 @@ def simulate(
     inside = np.asarray((days >= pd.Timestamp(start)) & (days <= pd.Timestamp(end)))
     weather = simulate_weather(seed, start.year - 1, end.year + 1)
     incidents = plan_incidents(seed, start.year - 1, end.year + 1)
-    faults = [fault for fault in plan_faults(seed, start.year, end.year) if start <= fault.day < end]  # what follows on the next day is seen
+    faultless = faults_before or end  # by default, what a fault leads to on its next day is still seen
+    faults = [fault for fault in plan_faults(seed, start.year, end.year) if start <= fault.day < faultless]
     rates = expected(seed, scale, days, weather)
     raised = with_incidents(rates, days, incidents, scale)
     means = raised * shocks(seed, days)

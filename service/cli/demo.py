@@ -1,4 +1,4 @@
-"""The main job from end to end: a city's tickets in, forecasts and alerts out, everything served."""
+"""The main job from end to end: a city's tickets in, forecasts and alerts out, everything served; a simulated city goes on living."""
 
 import fcntl
 import json
@@ -18,7 +18,7 @@ import httpx
 
 from forecasting import calendars
 from forecasting.errors import InputError
-from service.cli import options
+from service.cli import feed, options
 from service.cli.data import describe
 from service.intake import mapping, privacy
 from service.intake.ingest import Report, ingest
@@ -84,7 +84,10 @@ def _run(settings: Settings, wish: Wish, started: float) -> None:
             print(json.dumps(_answer(settings, key), ensure_ascii=False), flush=True)
             return
         _greet(settings, key, wish)
-        processes.watch(stopped)
+        with ExitStack() as stack:
+            if wish.data is None and last_day is not None:
+                stack.enter_context(feed.running(settings, key, wish.seed, wish.scale, last_day))
+            processes.watch(stopped)
 
 
 def _settings(settings: Settings, wish: Wish) -> Settings:
@@ -202,7 +205,7 @@ def _greet(settings: Settings, key: str, wish: Wish) -> None:
     """Addresses, the key and three commands to try, on stdout."""
     base = f"http://{settings.host}:{settings.api_port}"
     header = f"-H 'Authorization: Bearer {key}'"
-    note = "" if wish.data else "模拟数据 simulated data: the places are real, the numbers are not.\n"
+    note = "" if wish.data else "模拟数据 simulated data: the places are real, the numbers are not. Today's tickets come in as the day goes on.\n"
     sys.stdout.write(
         f"""
 {note}API      {base}/docs

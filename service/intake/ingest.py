@@ -35,7 +35,7 @@ from service.store.ingests import Totals
 BASELINE_ROWS = 200_000  # counts that one transaction writes: a second or two
 STALE_AFTER = timedelta(hours=1)  # a file of fifteen million tickets takes a few minutes
 BODY = "body"  # stands for a request where a file has its name
-LEASE = timedelta(minutes=1)  # to apply a batch of a request takes a second or two; a process that died is replaced so much later
+LEASE = timedelta(seconds=15)  # to apply a batch of a request takes a second or two; a process that died is replaced so much later
 
 Progress = Callable[[int, int | None], None]
 
