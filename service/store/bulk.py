@@ -1,15 +1,17 @@
 """Tables in bulk: a frame into a table, a query into a frame.
 
-The store's one seam for how a database takes many rows at once: SQLite through its own driver's `executemany`, others through
-SQLAlchemy's.
+The store's one seam for how a database takes and gives many rows at once: SQLite through its own driver's `executemany` and `fetchmany`,
+PostgreSQL through COPY, as CSV that Arrow writes and reads. No row passes SQLAlchemy, and in PostgreSQL none passes Python.
 """
 
-from collections.abc import Sequence
+import io
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv
 from sqlalchemy import Boolean, Connection, Date, Float, Insert, Integer, Select, Table
 from sqlalchemy import insert as insert_rows
 from sqlalchemy.dialects import postgresql, sqlite
@@ -18,12 +20,23 @@ from service.store.schema import Moment
 
 UTC_MOMENT = pd.DatetimeTZDtype("us", "UTC")  # of every column of moments
 DAY = np.dtype("datetime64[us]")  # of every column of local dates
-_FETCHED_AT_ONCE = 10_000
+_FETCHED_AT_ONCE = 10_000  # rows
+_READ_AT_ONCE = 4 << 20  # bytes of CSV
 
 
 def insert(conn: Connection, table: Table, frame: pd.DataFrame) -> None:
     """Appends a frame, whose columns are columns of the table: moments aware in UTC, dates as midnights without a zone."""
-    run_many(conn, insert_rows(table), table, frame)
+    if conn.dialect.name != "postgresql":
+        run_many(conn, insert_rows(table), table, frame)
+    elif not frame.empty:
+        names = [column.name for column in table.columns if column.name in frame.columns]
+        cells = pa.table([_cells(frame[name], table.c[name].type) for name in names], names)
+        text = pa.BufferOutputStream()
+        pa.csv.write_csv(cells, text, pa.csv.WriteOptions(include_header=False))
+        quoted = ", ".join(conn.dialect.identifier_preparer.quote(name) for name in names)
+        cursor: Any = conn.connection.cursor()
+        with cursor.copy(f"COPY {conn.dialect.identifier_preparer.quote(table.name)} ({quoted}) FROM STDIN (FORMAT csv)") as copy:
+            copy.write(text.getvalue())
 
 
 def run_many(conn: Connection, statement: Insert, table: Table, frame: pd.DataFrame) -> None:
@@ -58,26 +71,57 @@ def replace(conn: Connection, table: Table, rows: Sequence[dict[str, Any]], keep
 def read(conn: Connection, query: Select[Any]) -> pd.DataFrame:
     """Runs a query.
 
-    The driver's own values go to Arrow column by column, past SQLAlchemy's Python object for each date and row.
-
     Returns:
         Dates and moments as `DAY` and `UTC_MOMENT`, strings as `str`; what is missing is NaN or NaT.
     """
     columns = list(query.selected_columns)
-    types = [_arrow(column.type) for column in columns]
-    result = conn.execute(query)
-    parts = []
-    while rows := result.cursor.fetchmany(_FETCHED_AT_ONCE):
-        parts.append([pa.array(values).cast(kind) for values, kind in zip(zip(*rows, strict=True), types, strict=True)])
-    result.close()
-    arrays = [pa.chunked_array([part[i] for part in parts], kind) for i, kind in enumerate(types)]
-    frame: pd.DataFrame = pa.table(arrays, [str(column.key) for column in columns]).to_pandas()
+    schema = pa.schema([(str(column.key), _arrow(column.type)) for column in columns])
+    batches = _copied(conn, query, schema) if conn.dialect.name == "postgresql" else _fetched(conn, query, schema)
+    frame: pd.DataFrame = pa.Table.from_batches(batches, schema).to_pandas()
     return frame.astype({str(column.key): DAY for column in columns if isinstance(column.type, Date)})
+
+
+def _fetched(conn: Connection, query: Select[Any], schema: Any) -> Iterator[Any]:
+    """The driver's own values, past SQLAlchemy's Python object for each date and row."""
+    result = conn.execute(query)
+    while rows := result.cursor.fetchmany(_FETCHED_AT_ONCE):
+        columns = zip(zip(*rows, strict=True), schema.types, strict=True)
+        yield pa.record_batch([pa.array(values).cast(kind) for values, kind in columns], schema=schema)
+    result.close()
+
+
+def _copied(conn: Connection, query: Select[Any], schema: Any) -> Iterator[Any]:
+    # COPY takes no parameters: they are written into the statement.
+    statement = query.compile(dialect=conn.dialect, compile_kwargs={"literal_binds": True})
+    cursor: Any = conn.connection.cursor()
+    with cursor.copy(f"COPY ({statement}) TO STDOUT (FORMAT csv)", ()) as copy:
+        text = b"".join(copy)
+    if not text:
+        return
+    kinds = {name: pa.timestamp("us") if pa.types.is_timestamp(kind) else kind for name, kind in zip(schema.names, schema.types, strict=True)}
+    reader = pa.csv.open_csv(
+        io.BytesIO(text),
+        pa.csv.ReadOptions(column_names=schema.names, use_threads=False, block_size=_READ_AT_ONCE),
+        pa.csv.ParseOptions(newlines_in_values=True),
+        pa.csv.ConvertOptions(
+            column_types=kinds, null_values=[""], true_values=["t"], false_values=["f"], strings_can_be_null=True, quoted_strings_can_be_null=False
+        ),
+    )
+    for batch in reader:
+        yield pa.record_batch([column.cast(kind) for column, kind in zip(batch.columns, schema.types, strict=True)], schema=schema)
 
 
 def _arrow(kind: Any) -> Any:
     names = {Moment: pa.timestamp("us", "UTC"), Date: pa.date32(), Integer: pa.int64(), Float: pa.float64(), Boolean: pa.bool_()}
     return next((arrow for base, arrow in names.items() if isinstance(kind, base)), pa.string())
+
+
+def _cells(values: pd.Series, kind: Any) -> Any:
+    """A column as Arrow writes it for PostgreSQL: moments in UTC without a zone."""
+    if isinstance(kind, Moment):
+        values = values.astype(UTC_MOMENT).dt.tz_localize(None)
+    cells = pa.array(values, from_pandas=True)
+    return cells.cast(pa.timestamp("us") if isinstance(kind, Moment) else _arrow(kind))
 
 
 def _stored(values: pd.Series, kind: Any) -> list[Any]:

@@ -1,89 +1,27 @@
 """Databases for the tests of the service: fresh, up to date, real, of both kinds."""
 
-import os
-import pwd
 import shutil
-import signal
-import socket
-import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import psycopg
 import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, exists, select, text
 
+from service.benchmarks.server import Server, running
 from service.store.engine import MIGRATIONS, open_engine, upgrade
 from service.store.schema import metadata
 
 KINDS = ("sqlite", "postgresql")
-SERVER_USER = "postgres"  # PostgreSQL's server does not run as root
-START_WITHIN = 60  # seconds
 HEAD = ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[psycopg.Connection[Any]]:
-    """A PostgreSQL server of this session's own, without fsync, and a connection to it as its owner.
-
-    Its socket lets everybody in; over TCP it asks for the password "right".
-    """
-    binaries = _binaries()
-    folder = Path(tempfile.mkdtemp(prefix="weisu-pg-", dir="/tmp"))  # the path of a socket holds 107 bytes at most
-    (folder / "password").write_text("right")
-    owner: dict[str, Any] = {"cwd": folder}
-    if os.geteuid() == 0:
-        owner |= {"user": SERVER_USER, "group": SERVER_USER, "extra_groups": []}
-        entry = pwd.getpwnam(SERVER_USER)
-        for path in (folder, folder / "password"):
-            os.chown(path, entry.pw_uid, entry.pw_gid)
-    access = ["--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={folder / 'password'}"]
-    made = subprocess.run(
-        [binaries / "initdb", "-D", folder / "data", "-U", "weisu", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", *access],
-        capture_output=True,
-        text=True,
-        check=False,
-        **owner,
-    )
-    assert made.returncode == 0, made.stderr
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": folder, "fsync": "off", "max_connections": 100}
-    with (folder / "log").open("wb") as log:
-        command = [binaries / "postgres", "-D", folder / "data", *(f"--{name}={value}" for name, value in settings.items())]
-        server = subprocess.Popen(command, stdout=log, stderr=log, **owner)
-    try:
-        with _connected(server, folder, port) as connection:
-            yield connection
-    finally:
-        server.send_signal(signal.SIGINT)  # ends at once, and tidily
-        server.wait(60)
-        shutil.rmtree(folder)
-
-
-def _binaries() -> Path:
-    """The folder of the newest server that is installed."""
-    on_path = shutil.which("initdb")
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parents[1].name))
-    if not on_path and not found:
-        pytest.fail("these tests need PostgreSQL's server: apt-get install postgresql")
-    return Path(on_path).parent if on_path else found[-1].parent
-
-
-def _connected(server: "subprocess.Popen[bytes]", folder: Path, port: int) -> psycopg.Connection[Any]:
-    until = time.monotonic() + START_WITHIN
-    while True:
-        try:
-            return psycopg.connect(host=str(folder), port=port, user="weisu", dbname="postgres", autocommit=True)
-        except psycopg.OperationalError:
-            if server.poll() is not None or time.monotonic() > until:
-                pytest.fail(f"PostgreSQL's server did not start: {(folder / 'log').read_text()}")
-            time.sleep(0.05)
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL server of this session's own. Without one that is installed, tests fail: to skip them would be to say that they pass."""
+    with running({"fsync": "off", "max_connections": 100}) as server:
+        yield server
 
 
 class Databases(Protocol):
@@ -140,35 +78,35 @@ class SqliteFiles:
 class PostgresqlDatabases:
     """Databases on the session's server. To empty one is much quicker than to make one."""
 
-    def __init__(self, server: psycopg.Connection[Any]) -> None:
+    def __init__(self, server: Server) -> None:
         self.server, self.made = server, 0
         self.spare: list[str] = []
         self.given: list[str] = []
         self.given_bare: list[str] = []
         self.template = self._create("template0")
         self.scratches: dict[int, Engine] = {}
-        upgrade(self._address(self.template))
+        upgrade(self.server.address(self.template))
 
     def bare(self) -> str:
         self.given_bare.append(self._create("template0"))
-        return self._address(self.given_bare[-1])
+        return self.server.address(self.given_bare[-1])
 
     def fresh(self) -> str:
         self.given.append(self.spare.pop() if self.spare else self._create(self.template))
-        return self._address(self.given[-1])
+        return self.server.address(self.given[-1])
 
     def scratch(self, place: int = 0) -> Engine:
         if place not in self.scratches:
-            self.scratches[place] = open_engine(self._address(self._create(self.template)))
+            self.scratches[place] = open_engine(self.server.address(self._create(self.template)))
         self._empty(self.scratches[place])
         return self.scratches[place]
 
     def put_away(self) -> None:
         while self.given_bare:
-            self.server.execute(f"drop database {self.given_bare.pop()} with (force)".encode())
+            self.server.run(f"drop database {self.given_bare.pop()} with (force)")
         for name in self.given:
-            self.server.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
-            engine = open_engine(self._address(name))
+            self.server.run(f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'")
+            engine = open_engine(self.server.address(name))
             self._empty(engine)
             engine.dispose()
         self.spare += self.given
@@ -181,11 +119,8 @@ class PostgresqlDatabases:
     def _create(self, template: str) -> str:
         self.made += 1
         name = f"weisu_{self.made}"
-        self.server.execute(f"create database {name} template {template}".encode())
+        self.server.run(f"create database {name} template {template}")
         return name
-
-    def _address(self, name: str) -> str:
-        return f"postgresql://weisu@/{name}?host={self.server.info.host}&port={self.server.info.port}"
 
     @staticmethod
     def _empty(engine: Engine) -> None:
