@@ -51,11 +51,12 @@ def rows(stream: BinaryIO, head: Head, places: Sequence[int], where: str) -> Ite
     """
     names = [f"c{place}" for place in range(len(head.headers))]  # theirs may be blank or repeated
     broken: list[tuple[int, str]] = []
+    unclosed: list[int] = []
 
     def refuse(row: Any) -> str:
         over = f" over {row.text.count(chr(10)) + 1} lines: a quotation mark may be missing" if "\n" in row.text.strip() else ""
         if _END in row.text:
-            raise InputError(f"a quotation mark in line {row.number} or before it is not closed", where, "export the file again")
+            unclosed.append(row.number)
         broken.append((row.number, f"has {row.actual_columns} cells instead of {row.expected_columns}{over}"))
         return "skip"
 
@@ -85,7 +86,8 @@ def rows(stream: BinaryIO, head: Head, places: Sequence[int], where: str) -> Ite
         columns = {place: block.column(at) for at, place in enumerate(places)}
         yield _without_damage(Part(lines, columns, done), head) if not head.clean else Part(lines, columns, done)
     if not ended:
-        raise InputError(f"a quotation mark in line {line - 1} or before it is not closed", where, "export the file again")
+        at = unclosed[0] if unclosed else line - 1
+        raise InputError(f"a quotation mark in line {at} or before it is not closed", where, "export the file again")
 
 
 def _next(reader: Any, line: int, where: str) -> Any:
@@ -104,7 +106,7 @@ def _without_damage(part: Part, head: Head) -> Part:
         damaged |= pc.match_substring(column, encoding.NO_TEXT).to_numpy(zero_copy_only=False).astype(bool)
     if not damaged.any():
         return part
-    reason = f"a cell is no text in {head.encoding}, in which the rest of the file is written"
+    reason = f"a cell is no text in {head.encoding} as the rest of the file is"
     keep = pa.array(~damaged)
     broken = sorted([*part.broken, *((int(line), reason) for line in part.lines[damaged])])
     return Part(part.lines[~damaged], {place: column.filter(keep) for place, column in part.columns.items()}, broken)

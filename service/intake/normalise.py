@@ -65,7 +65,7 @@ def tickets(
     named = _category_columns(given, size)
     reasons = (
         (ids.isna(), "no ticket_id"),
-        (rounded, "ticket_id was rounded by a spreadsheet, its column has to be text there"),
+        (rounded, "ticket_id was rounded by a spreadsheet: its column has to be text there"),
         (created.isna(), "created_at is no moment"),
         (created < EARLIEST, f"created_at lies before {EARLIEST.year}"),
         (~_is_category(named[0]), "no category"),

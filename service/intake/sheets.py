@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
-from python_calamine import CalamineError, CalamineWorkbook, PasswordError
+from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetTypeEnum
 
 from forecasting.errors import InputError
 from service.intake.parts import ROWS_ABOVE, Head, Part, Score
@@ -28,8 +28,8 @@ def head(stream: BinaryIO, where: str, score: Score, chosen: str = "") -> Head:
     if chosen and chosen not in book.sheet_names:
         raise InputError(f"has no sheet '{chosen}'", where, f"it has {', '.join(book.sheet_names)}")
     best: list[tuple[int, str, int, tuple[str, ...]]] = []
-    for name in [chosen] if chosen else book.sheet_names:
-        top = _first_rows(book, name)
+    for name in [chosen] if chosen else [sheet.name for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]:
+        top = _first_rows(book, name, where)
         if top:
             line, headers = max(top, key=lambda row: score(row[1]))
             best.append((score(headers), name, line, headers))
@@ -75,18 +75,17 @@ def _open(stream: BinaryIO, where: str) -> CalamineWorkbook:
 
 
 def _all_rows(book: CalamineWorkbook, name: str) -> Iterator[list[Any]]:
-    """Every row from the first line of the sheet on; a reader may leave out empty ones above and columns on the left."""
-    sheet = book.get_sheet_by_name(name)
-    yield from sheet.to_python(skip_empty_area=False)
+    """Every row from the first line of the sheet on, empty ones included, one at a time: a sheet of a million rows is not held in Python."""
+    yield from book.get_sheet_by_name(name).iter_rows()
 
 
-def _first_rows(book: CalamineWorkbook, name: str) -> list[tuple[int, tuple[str, ...]]]:
-    """The first rows that are not empty, each with its line; none of a sheet that is a chart."""
+def _first_rows(book: CalamineWorkbook, name: str, where: str) -> list[tuple[int, tuple[str, ...]]]:
+    """The first rows that are not empty, each with its line."""
     try:
         rows = islice(_all_rows(book, name), 200)
         named = [(line, tuple(_cell(cell) or "" for cell in row)) for line, row in enumerate(rows, start=1)]
     except CalamineError:
-        return []
+        raise InputError(f"sheet '{name}' cannot be read", where, "save the workbook again") from None
     return [(line, headers) for line, headers in named if any(headers)][: ROWS_ABOVE + 1]
 
 
