@@ -172,7 +172,7 @@ count_changes = Table(
     Column("delta", Integer, nullable=False),
     Column("received_at", Moment, nullable=False),
     Column("ingest_id", ForeignKey("ingests.id"), nullable=False),
-    Column("part", SmallInteger, nullable=False, default=0, server_default="0"),  # see `counts.TICKETS` and the others
+    Column("part", SmallInteger, nullable=False, server_default="0"),  # see `counts.TICKETS` and the others
     Index(None, "day"),
     Index(None, "received_at"),
 )

@@ -1,0 +1,104 @@
+"""What models see: history in today's codes, excluded spans missing, tickets filed under an inner category counted once."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sqlalchemy import Engine
+
+from forecasting.errors import InputError
+from service.jobs import knowledge
+from service.settings import Settings
+from service.store import areas, bulk, categories, category_map, counts, excluded_spans, ingests
+from service.store.engine import reading, writing
+
+START, DAYS = date(2025, 1, 1), 40
+NOW = datetime(2025, 3, 1, tzinfo=UTC)
+LAST = START + timedelta(days=DAYS - 1)
+
+
+@pytest.fixture
+def city(engine: Engine) -> Engine:
+    """Forty days: 10 PROP and 2 PARK a day in D1, 4 tickets a day under the first level HOUSING itself in D2."""
+    with writing(engine) as conn:
+        areas.join(conn, {"D1": "ALL", "D2": "ALL"}, NOW)
+        categories.join(conn, {"PROP": "HOUSING", "ELEV": "HOUSING", "PARK": "TRAFFIC"}, NOW)
+        cells = [("D1", "PROP", 10), ("D1", "PARK", 2), ("D2", "HOUSING", 4)]
+        days = pd.date_range(START, periods=DAYS, tz="Asia/Shanghai")
+        frame = pd.DataFrame([(a, c, day, n) for a, c, n in cells for day in days], columns=["area", "category", "hour", "count"])
+        local = frame["hour"].dt.tz_localize(None).astype(bulk.DAY)
+        frame = frame.assign(day=local, hour=frame["hour"].dt.tz_convert("UTC").astype(bulk.UTC_MOMENT))
+        frame = frame.assign(received_at=frame["hour"] + timedelta(days=1))
+        counts.set_baseline(conn, ingests.begin(conn, "counts", "counts.csv", NOW, note=counts.WHOLE_DAYS), frame, NOW)
+    return engine
+
+
+def seen(engine: Engine, folder: Path, until: date = LAST, as_filed: bool = False) -> dict[tuple[str, str], np.ndarray]:
+    with reading(engine) as conn:
+        panel = knowledge.known(conn, Settings(data_dir=folder), until, as_filed).panel
+    return dict(zip(zip(panel.series["area"], panel.series["category"], strict=True), panel.counts, strict=True))
+
+
+def recode(engine: Engine, day: int, share: float) -> None:
+    with writing(engine) as conn:
+        when = pd.Series([pd.Timestamp(START) + timedelta(days=day)], dtype=bulk.DAY)
+        table = pd.DataFrame({"old": ["PROP"], "new": ["ELEV"], "valid_from": when, "share": [share]})
+        category_map.put(conn, table, ingests.begin(conn, "category_map", "category_map.csv", NOW))
+
+
+def test_history_is_seen_in_todays_codes_and_stays_stored_as_filed(city: Engine, folder: Path) -> None:
+    recode(city, 20, 0.3)
+    found = seen(city, folder)
+    np.testing.assert_allclose(found["D1", "ELEV"], [3.0] * 20 + [0.0] * 20)
+    np.testing.assert_allclose(found["D1", "PROP"], [7.0] * 20 + [10.0] * 20)
+    assert set(seen(city, folder, as_filed=True)) == {("D1", "PROP"), ("D1", "PARK"), ("D2", "HOUSING->*")}
+    with reading(city) as conn:
+        assert counts.daily(conn, categories=["ELEV"]).empty
+        assert counts.daily(conn, categories=["PROP"])["count"].eq(10).all()
+
+
+def test_a_recoding_to_come_is_not_seen_before_its_eve(city: Engine, folder: Path) -> None:
+    recode(city, 20, 1.0)
+    assert ("D1", "ELEV") not in seen(city, folder, START + timedelta(days=18))
+    found = seen(city, folder, START + timedelta(days=19))
+    assert ("D1", "PROP") not in found
+    np.testing.assert_allclose(found["D1", "ELEV"], [10.0] * 20)
+
+
+def test_excluded_days_are_missing_and_others_stay(city: Engine, folder: Path) -> None:
+    with writing(city) as conn:
+        days = pd.Series([pd.Timestamp(START) + timedelta(days=5)], dtype=bulk.DAY)
+        table = pd.DataFrame({"start": days, "end": days + timedelta(days=2), "area": ["D1"], "category": ["HOUSING"], "reason": ["outage"]})
+        excluded_spans.put(conn, table, ingests.begin(conn, "excluded_spans", "excluded_spans.csv", NOW))
+    found = seen(city, folder)
+    assert np.flatnonzero(np.isnan(found["D1", "PROP"])).tolist() == [5, 6, 7]
+    assert not np.isnan(found["D1", "PARK"]).any()
+    assert not np.isnan(found["D2", "HOUSING->*"]).any()
+
+
+def test_tickets_of_an_inner_category_count_once_and_have_a_name(city: Engine, folder: Path) -> None:
+    with reading(city) as conn:
+        known = knowledge.known(conn, Settings(data_dir=folder), LAST)
+        labels = knowledge.labels(conn)
+    totals = dict(zip(zip(known.hierarchy.nodes["area"], known.hierarchy.nodes["category"], strict=True), known.counts[:, 0], strict=True))
+    assert (totals["ALL", "HOUSING"], totals["ALL", "ALL"]) == (14, 16)
+    assert labels.zh["category", "HOUSING->*"] == "HOUSING(未细分)"
+    assert labels.en["category", "HOUSING->*"] == "HOUSING (no detail)"
+
+
+def test_a_category_that_moves_takes_its_history_along(city: Engine, folder: Path) -> None:
+    with writing(city) as conn:
+        node = pd.DataFrame({"code": ["PROP"], "parent": ["TRAFFIC"], "level": ["l2"], "zh": ["物业"], "en": ["Property"]})
+        categories.put(conn, node, NOW)
+    with reading(city) as conn:
+        known = knowledge.known(conn, Settings(data_dir=folder), LAST)
+    nodes = known.hierarchy.nodes
+    row = nodes.index[(nodes["area"] == "D1") & (nodes["category"] == "TRAFFIC")][0]
+    assert (known.counts[row] == 12).all()
+
+
+def test_an_empty_store_says_what_to_do(engine: Engine, folder: Path) -> None:
+    with reading(engine) as conn, pytest.raises(InputError, match="load some with `weisu ingest FILE`"):
+        knowledge.complete_until(conn, Settings(data_dir=folder, as_of="2025-03-01").clock)
