@@ -210,7 +210,7 @@ def _category_columns(given: dict[str, Any], size: int) -> list[pd.Series]:
     """The category and its first level, or the levels one by one."""
     if "category" not in given:
         return [_labels(given, name, size) for name in path_columns(given)]
-    return [_labels(given, "category", size), _labels(given, "category_l1", size)]
+    return [_labels(given, "category", size), _labels(given, "category_l1" if "category_l1" in given else "path_1", size)]
 
 
 def _is_category(column: pd.Series) -> pd.Series:
