@@ -383,7 +383,7 @@ def _tickets(work: _Work) -> Report:
 def _stage(work: _Work, ingest_id: int, batches: Iterator[Batch], districts: frozenset[str] | None = None) -> None:
     for batch in batches:
         rows = normalise.tickets(batch, work.trees.areas, work.trees.categories, work.clock, districts, work.file.mapping, work.privacy)
-        with writing(work.engine) as conn:
+        with writing(work.engine, batch=True) as conn:
             tickets.stage(conn, ingest_id, rows.kept)
         work.count(batch, rows, ingest_id)
 

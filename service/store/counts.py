@@ -59,8 +59,11 @@ def by_district(conn: Connection, end: date | None = None) -> pd.DataFrame:
 
 def span(conn: Connection) -> tuple[date, date] | None:
     """First and last day with a count; None if there is none."""
-    first, last = conn.execute(select(func.min(daily_counts.c.day), func.max(daily_counts.c.day)).where(daily_counts.c.count != 0)).one()
-    return None if first is None else (first, last)
+    c = daily_counts.c
+    days = select(c.day).where(c.count != 0).limit(1)  # the key begins with the day: no more than the ends of it are read
+    first = conn.execute(days.order_by(c.day)).scalar()
+    last = conn.execute(days.order_by(c.day.desc())).scalar()
+    return None if first is None or last is None else (first, last)
 
 
 def as_of(

@@ -1,4 +1,7 @@
-"""The tables. Moments are UTC, dates are the city's local dates, `ALL` is the code of a tree's root."""
+"""The tables. Moments are UTC, dates are the city's local dates, `ALL` is the code of a tree's root.
+
+Tables that take a row a ticket name their ingest without a foreign key: the database would look it up for every row, and no ingest is ever deleted.
+"""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -145,7 +148,7 @@ tickets = Table(
     Column("status", String),
     Column("lat", Float),
     Column("lon", Float),
-    Column("ingest_id", ForeignKey("ingests.id"), nullable=False),
+    Column("ingest_id", BigId, nullable=False),
     Column("caller", String),  # a keyed hash: tells that somebody called again, not who
     Column("title", Text),  # this and the two below: masked, and only where texts are kept
     Column("text", Text),
@@ -171,7 +174,7 @@ count_changes = Table(
     Column("hour", Moment, nullable=False),
     Column("delta", Integer, nullable=False),
     Column("received_at", Moment, nullable=False),
-    Column("ingest_id", ForeignKey("ingests.id"), nullable=False),
+    Column("ingest_id", BigId, nullable=False),
     Column("part", SmallInteger, nullable=False, server_default="0"),  # see `counts.TICKETS` and the others
     Index(None, "day"),
     Index(None, "received_at"),
