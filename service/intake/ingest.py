@@ -174,6 +174,9 @@ def apply_waiting(engine: Engine, clock: Clock, ingest_id: int) -> bool:
     def until() -> datetime:
         return datetime.now(UTC) + LEASE  # of processes, not of the city: it runs out although the city's clock may stand still
 
+    with reading(engine) as conn:
+        if waiting_ingests.first_free(conn, datetime.now(UTC)) != ingest_id:
+            return False
     with writing(engine) as conn:
         if not waiting_ingests.take(conn, ingest_id, datetime.now(UTC), until()):
             return False

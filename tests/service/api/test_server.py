@@ -87,6 +87,30 @@ def test_many_readers_at_once_get_whole_answers(city: City, address: str) -> Non
     assert all(got == rows for got, rows in answers)
 
 
+def test_many_senders_at_once_count_every_ticket_once(city: City, address: str) -> None:
+    key = {"Authorization": f"Bearer {city.key()}"}
+    answers: list[httpx.Response] = []
+
+    def send(sender: int) -> None:
+        with httpx.Client(base_url=address, headers=key, timeout=30) as client:
+            for number in range(4):  # the halves of neighbours overlap
+                rows = [
+                    {"ticket_id": f"{number}-{place}", "created_at": "2025-09-09", "district": "110108", "category": "HEAT"}
+                    for place in range(sender * 10, sender * 10 + 20)
+                ]
+                answers.append(client.post("/v1/tickets", json=rows))
+
+    threads = [threading.Thread(target=send, args=[sender]) for sender in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [answer.status_code for answer in answers] == [200] * 24
+    assert sum(answer.json()["added"] for answer in answers) == 4 * 70
+    params = {"area": "110108", "category": "HEAT", "from": "2025-09-09", "to": "2025-09-09"}
+    assert [row["count"] for row in httpx.get(f"{address}/v1/counts", params=params, headers=key).json()["items"]] == [4 * 70]
+
+
 PROGRAM = """
 import sys
 from service.api.app import create_app
