@@ -264,12 +264,14 @@ class TicketIn(BaseModel):
     created_at: str = Field(
         description="When the citizen called: ISO 8601; without an offset, local time of the city.", examples=["2025-11-09T07:12:30+08:00"]
     )
-    category: str = Field(max_length=200, description="Code, label, or path `first->second->third`.", examples=["HEAT"])
+    category: str | None = Field(
+        None, max_length=200, description="Code, label, or path `first->second->third`; needed, or `path_1`.", examples=["HEAT"]
+    )
     district: str | None = Field(None, max_length=200, description="Code or label.", examples=["110105"])
     street: str | None = Field(None, max_length=200, description="Code or label.")
     received_at: str | None = Field(None, description="When the hotline had it; left out: `created_at`.")
     updated_at: str | None = Field(None, description="Version: an older one than is known changes nothing.")
-    closed_at: str | None = None
+    closed_at: str | None = Field(None, description="When it was handled.")
     status: str | None = Field(None, max_length=200, examples=["open"])
     ticket_type: str | None = Field(None, max_length=200, description="Consultations and the like are left out (`left_out`).", examples=["投诉"])
     category_l1: str | None = Field(None, max_length=200, description="First level, where `category` names the second alone.")
