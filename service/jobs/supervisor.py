@@ -1,6 +1,7 @@
 """The supervisor: API, MLflow page and scheduler as processes of one machine, started in order and stopped cleanly."""
 
 import errno
+import json
 import logging
 import os
 import signal
@@ -11,9 +12,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 
 import httpx
+from pydantic import SecretStr
 
 from forecasting.errors import InputError
 from service.settings import Settings
@@ -142,8 +145,16 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
 
 def environment(settings: Settings) -> dict[str, str]:
     """The settings as environment variables, so that every process has the same."""
-    values = settings.model_dump()
-    return {f"WEISU_{name.upper()}": str(value.resolve() if name == "data_dir" else value) for name, value in values.items()}
+    return {f"WEISU_{name.upper()}": _as_text(value) for name, value in settings.model_dump().items()}
+
+
+def _as_text(value: object) -> str:
+    """A setting as it is read from the environment."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, tuple):
+        return json.dumps(value)
+    return str(value.resolve() if isinstance(value, Path) else value)
 
 
 def require_free(host: str, port: int, setting: str) -> None:
