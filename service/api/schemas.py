@@ -273,12 +273,10 @@ class TicketIn(BaseModel):
     updated_at: str | None = Field(None, description="Version: an older one than is known changes nothing.")
     closed_at: str | None = Field(None, description="When it was handled.")
     status: str | None = Field(None, max_length=200, examples=["open"])
-    ticket_type: str | None = Field(None, max_length=200, description="Consultations and the like are left out (`left_out`).", examples=["投诉"])
     category_l1: str | None = Field(None, max_length=200, description="First level, where `category` names the second alone.")
     path_1: str | None = Field(None, max_length=200, description="With `path_2` and `path_3`: the levels one by one, in place of `category`.")
     path_2: str | None = Field(None, max_length=200)
     path_3: str | None = Field(None, max_length=200)
-    caller: str | None = Field(None, description="Number or account; becomes a keyed hash and is never stored.")
     source: str | None = Field(None, max_length=200, description="The system it comes from; left out: `hotline`.")
     lat: float | None = None
     lon: float | None = None
