@@ -250,7 +250,7 @@ class _Work:
             yield ingest_id
             done = True
         except InputError as problem:
-            error = str(problem)
+            error = mask(str(problem))
             raise
         finally:
             if not done:

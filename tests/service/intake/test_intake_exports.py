@@ -44,7 +44,14 @@ def _parents(engine: Engine) -> dict[str, str]:
 
 @pytest.mark.parametrize("export", EXPORTS, ids=lambda export: export.name)
 def test_every_header_of_an_export_is_understood(export: Export, folder: Path) -> None:
-    values = {"created_at": "2024-01-05 10:03:00", "lat": "1", "lon": "2", "updated_at": "2024-01-06", "closed_at": "2024-01-06"}
+    values = {
+        "created_at": "2024-01-05 10:03:00",
+        "received_at": "2024-01-05",
+        "lat": "1",
+        "lon": "2",
+        "updated_at": "2024-01-06",
+        "closed_at": "2024-01-06",
+    }
     first = {ours: headers[0] for ours, headers in export.columns.items()}
     for ours, headers in export.columns.items():
         for header in headers:
