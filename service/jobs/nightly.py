@@ -69,8 +69,10 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
     calendars.validate_country(settings.country)
     clock = settings.clock
     business_date = clock.business_date()
+    with engine.reading(db) as conn:
+        curves = delays.estimate(conn, clock)
     with engine.writing(db) as conn:
-        delays.refresh(conn, clock)
+        delays.put(conn, curves, clock)
     with engine.reading(db) as conn:
         cutoff = knowledge.complete_until(conn, clock)
         known = knowledge.known(conn, settings, cutoff)

@@ -1,5 +1,6 @@
 """Reporting delay as estimated from what came in, and until when counts are complete by it."""
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 
 import pandas as pd
@@ -29,9 +30,8 @@ def estimate(conn: Connection, clock: Clock) -> dict[str, Delay]:
     return delay.estimate(pd.concat(told, ignore_index=True)) if told else {}
 
 
-def refresh(conn: Connection, clock: Clock) -> dict[str, Delay]:
-    """Estimates anew and stores the curves."""
-    curves = estimate(conn, clock)
+def put(conn: Connection, curves: Mapping[str, Delay], clock: Clock) -> None:
+    """Stores curves in the place of those of before."""
     last = clock.business_date() - timedelta(days=delay.MOST)
     span = {"first_day": last - timedelta(days=DAYS - 1), "last_day": last, "estimated_at": clock.now()}
     rows = [
@@ -42,7 +42,6 @@ def refresh(conn: Connection, clock: Clock) -> dict[str, Delay]:
     conn.execute(delete(reporting_delays))
     if rows:
         conn.execute(insert(reporting_delays), rows)
-    return curves
 
 
 def read(conn: Connection) -> dict[str, Delay]:

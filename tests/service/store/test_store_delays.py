@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sqlalchemy import Connection, Engine
 
-from forecasting.delay import MOST
+from forecasting.delay import MOST, Delay
 from forecasting.hierarchy import ALL
 from service.clock import Clock
 from service.store import bulk, counts, delays, ingests
@@ -41,6 +41,13 @@ def put(conn: Connection, day: date, lateness: dict[timedelta, int], category: s
     counts.add_up(conn, ingest, before)
 
 
+def refresh(conn: Connection) -> dict[str, Delay]:
+    """Estimates and stores the curves, as every night does."""
+    curves = delays.estimate(conn, CLOCK)
+    delays.put(conn, curves, CLOCK)
+    return curves
+
+
 def days(number: float) -> timedelta:
     return timedelta(days=number)
 
@@ -51,7 +58,7 @@ def test_a_steady_delay_is_found_and_the_days_behind_it_are_not_complete(engine:
             put(conn, FOLLOWED - timedelta(days=back), {days(0): 14, days(1): 4, days(2): 2})
         put(conn, LAST, {days(0): 14})
         assert delays.complete_until(conn, CLOCK) == LAST
-        delays.refresh(conn, CLOCK)
+        refresh(conn)
     with reading(engine) as conn:
         curves = delays.read(conn)
         assert curves[ALL].known[:4] == pytest.approx((0.7, 0.9, 1.0, 1.0))
@@ -64,7 +71,7 @@ def test_where_reception_was_not_told_nothing_is_known_and_nothing_waits(engine:
         for back in range(30):
             put(conn, FOLLOWED - timedelta(days=back), {timedelta(minutes=-30): 30})
         put(conn, LAST, {days(0): 5})
-        assert delays.refresh(conn, CLOCK) == {}
+        assert refresh(conn) == {}
         assert delays.complete_until(conn, CLOCK) == LAST
 
 
@@ -95,7 +102,7 @@ def test_a_category_that_comes_later_than_the_city_has_its_own_curve(engine: Eng
             put(conn, FOLLOWED - timedelta(days=back), {days(0): 95, days(1): 5})
             put(conn, FOLLOWED - timedelta(days=back), {days(1): 1, days(4): 10}, "SLOW")
             put(conn, FOLLOWED - timedelta(days=back), {days(0): 1}, "RARE")
-        curves = delays.refresh(conn, CLOCK)
+        curves = refresh(conn)
     assert {code: curve.complete_after for code, curve in curves.items()} == {ALL: 1, "SLOW": 4, "X": 0}
 
 
@@ -103,7 +110,7 @@ def test_a_feed_that_stopped_does_not_make_its_last_day_complete(engine: Engine)
     with writing(engine) as conn:
         for back in range(20):
             put(conn, FOLLOWED - timedelta(days=back), {days(0): 10, days(2): 10})
-        delays.refresh(conn, CLOCK)
+        refresh(conn)
         put(conn, LAST - timedelta(days=7), {days(0): 10})
         assert delays.complete_until(conn, CLOCK) == FOLLOWED + timedelta(days=5)  # a week ago, less two days of delay
         assert delays.complete_until(conn, Clock(ZONE, datetime(2024, 1, 1, tzinfo=UTC))) is None
