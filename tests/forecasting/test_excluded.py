@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting import excluded, metrics
+from forecasting import excluded, metrics, training
 from forecasting.hierarchy import ALL, Tree
 from forecasting.models.base import Known
-from forecasting.models.baselines import FourWeekMean
+from forecasting.models.baselines import FourWeekMean, SeasonalNaive
 from forecasting.panel import CountPanel, from_counts
 
 AREAS, CATEGORIES = Tree.flat(["d1", "d2"]), Tree({"U": ALL, "HEAT": "U", "WATER": "U", "NOISE": ALL})
@@ -57,3 +57,16 @@ def test_neither_training_nor_scores_see_an_excluded_day() -> None:
 def test_without_spans_the_panel_is_the_same() -> None:
     whole = panel()
     assert excluded.without(whole, spans(), AREAS, CATEGORIES) is whole
+
+
+def test_a_forecast_exists_although_every_window_of_the_backtest_is_excluded() -> None:
+    cells = pd.MultiIndex.from_product(
+        [["d1", "d2"], ["HEAT", "NOISE"], pd.date_range("2024-01-01", periods=300)], names=["district", "category", "date"]
+    )
+    whole = from_counts(cells.to_frame(index=False).assign(count=5.0))
+    found = excluded.without(whole, spans((f"{whole.days[150]:%Y-%m-%d}", f"{whole.days[-1]:%Y-%m-%d}", ALL, ALL)), AREAS, CATEGORIES)
+    known = Known(found, AREAS, CATEGORIES, None, "none")
+    members = training.backtest_members(known, (SeasonalNaive(), FourWeekMean()), 7, 3, 0)
+    made = training.assemble(members).forecast().frame
+    assert np.isfinite(made[["mean", "dispersion"]]).all(axis=None)
+    np.testing.assert_allclose(made.loc[(made["area"] == ALL) & (made["category"] == ALL), "mean"], 20.0)
