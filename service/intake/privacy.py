@@ -1,6 +1,6 @@
 """What is personal, and what becomes of it: callers become keyed hashes, numbers in texts become stars, texts stay out unless wanted."""
 
-import hmac
+import hashlib
 import os
 import re
 import secrets
@@ -48,6 +48,8 @@ _IN_TEXT = (
 )
 _SHAPED = re.compile("|".join(_SHAPES))
 _SHAPED_IN_TEXT = re.compile("|".join((*_SHAPES, *_IN_TEXT)))
+_NUMBER = re.compile(r"\+?[\d\s().\-‐-―]+")
+_WITH_COUNTRY = re.compile(r"(?:00)?86(1\d{10})")
 _WIDE = str.maketrans("０１２３４５６７８９＋－（）．＠", "0123456789+-().@")
 
 
@@ -72,8 +74,8 @@ class Privacy:
         """An Arrow column of callers (numbers, accounts) as hashes: the same for the same number however it is written."""
         if self.key is None:
             raise ValueError("no key")
-        named = coded(column)
-        hashes = np.array([*(_hash(self.key, _same(label)) for label in named.cat.categories), None], dtype=object)
+        named, key = coded(column), hashlib.sha256(self.key).digest()
+        hashes = np.array([*(_hash(key, _same(label)) for label in named.cat.categories), None], dtype=object)
         return pd.Series(hashes[named.cat.codes.to_numpy()], dtype="str")
 
 
@@ -135,9 +137,15 @@ def masked_texts(column: Any) -> pd.Series:
 
 
 def _same(caller: str) -> str:
-    digits = re.sub(r"\D", "", caller.translate(_WIDE))
-    return re.sub(r"^(?:00)?86(?=1\d{10}$)", "", digits) if len(digits) >= 7 else caller.strip().casefold()
+    """What is the same for a number however it is written; an account as it is but for capitals."""
+    plain = (caller if caller.isascii() else caller.translate(_WIDE)).strip().lower()
+    if (plain.isalnum() and not plain.isdigit()) or not _NUMBER.fullmatch(plain):
+        return plain
+    digits = re.sub(r"\D", "", plain)
+    abroad = _WITH_COUNTRY.fullmatch(digits)
+    return abroad[1] if abroad else digits
 
 
 def _hash(key: bytes, caller: str) -> str:
-    return hmac.digest(key, caller.encode(), "sha256").hex()[:HASH_DIGITS]
+    # BLAKE2 with a key is a message authentication code (RFC 7693), three times as fast as HMAC with SHA-256.
+    return hashlib.blake2b(caller.encode(), key=key, digest_size=HASH_DIGITS // 2).hexdigest()

@@ -269,6 +269,7 @@ def test_a_caller_is_the_same_however_the_number_is_written_and_another_key_tell
     assert len(set(hashes[:4])) == 1
     assert len({hashes[0], hashes[4], hashes[5]}) == 3
     assert hashes[5] == hashes[6]
+    assert len(set(Privacy(b"a").callers(pa.array(["a1234567b", "c1234567d", "1234567", "1234567@a.cn"])).tolist())) == 4
     assert pd.isna(hashes[7:]).all()
     assert not set(hashes[:6]) & set(Privacy(b"b").callers(written).tolist()[:6])
     assert all(re.fullmatch("[0-9a-f]{16}", one) for one in hashes[:7])
