@@ -147,6 +147,7 @@ class _Work:
         """Counts the requests that are accepted and wait."""
         applied = ingest.apply_all_waiting(self.db, self.settings.clock)
         if applied:
+            self.watched = None  # where the clock stands still, what was applied last need not be the newest
             log.info("requests.applied", extra={"requests": applied})
 
     def recover(self) -> None:
