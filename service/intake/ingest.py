@@ -22,6 +22,7 @@ from sqlalchemy.exc import IntegrityError
 from forecasting.errors import InputError
 from service.clock import Clock
 from service.intake import breaks, city_tables, files, normalise
+from service.intake.ahead import ahead
 from service.intake.columns import Layout, named_in
 from service.intake.files import Batch, TableFile
 from service.intake.mapping import Mapping
@@ -384,8 +385,11 @@ def _tickets(work: _Work) -> Report:
 
 
 def _stage(work: _Work, ingest_id: int, batches: Iterator[Batch], districts: frozenset[str] | None = None) -> None:
-    for batch in batches:
+    def normalised(batch: Batch) -> tuple[Batch, normalise.Rows]:
         rows = normalise.tickets(batch, work.trees.areas, work.trees.categories, work.clock, districts, work.file.mapping, work.privacy)
+        return batch, rows
+
+    for batch, rows in ahead(map(normalised, batches)):
         with writing(work.engine, batch=True) as conn:
             tickets.stage(conn, ingest_id, rows.kept)
         work.count(batch, rows, ingest_id)

@@ -5,7 +5,9 @@ PostgreSQL through COPY, as CSV that Arrow writes and reads. No row passes SQLAl
 """
 
 import io
+import re
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from service.store.schema import Moment
 
 UTC_MOMENT = pd.DatetimeTZDtype("us", "UTC")  # of every column of moments
 DAY = np.dtype("datetime64[us]")  # of every column of local dates
+_AT_ONCE = 32  # rows that one run of an INSERT brings to SQLite: a fifth quicker than one by one, more gain nothing
 _FETCHED_AT_ONCE = 10_000  # rows
 _READ_AT_ONCE = 4 << 20  # bytes of CSV
 
@@ -46,11 +49,19 @@ def run_many(conn: Connection, statement: Insert, table: Table, frame: pd.DataFr
     names = [column.name for column in table.columns if column.name in frame.columns]  # the order in which a statement is compiled
     if conn.dialect.name == "sqlite":
         text = str(statement.compile(dialect=conn.dialect, column_keys=names))
+        rows = zip(*(_stored(frame[name], table.c[name].type) for name in names), strict=True)
         cursor: Any = conn.connection.cursor()
-        cursor.executemany(text, zip(*(_stored(frame[name], table.c[name].type) for name in names), strict=True))
+        head, values, tail = re.split(r"VALUES (\([?, ]+\))", text, maxsplit=1)
+        whole, rest = divmod(len(frame), _AT_ONCE)
+        cells = chain.from_iterable(rows)
+        if whole:
+            chunks = (tuple(islice(cells, _AT_ONCE * len(names))) for _ in range(whole))
+            cursor.executemany(f"{head}VALUES {', '.join([values] * _AT_ONCE)}{tail}", chunks)
+        if rest:
+            cursor.execute(f"{head}VALUES {', '.join([values] * rest)}{tail}", tuple(cells))
     else:
-        rows = zip(*(_objects(frame[name], table.c[name].type) for name in names), strict=True)
-        conn.execute(statement, [dict(zip(names, row, strict=True)) for row in rows])
+        given = zip(*(_objects(frame[name], table.c[name].type) for name in names), strict=True)
+        conn.execute(statement, [dict(zip(names, row, strict=True)) for row in given])
 
 
 def upsert(conn: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:

@@ -36,11 +36,23 @@ ADVISORY_LOCK = 0x7765697375  # "weisu": the writers' lock in a PostgreSQL datab
 
 PRAGMAS = (
     f"PRAGMA busy_timeout={WAIT * 1000:.0f}",
+    "PRAGMA page_size=8192",  # of a new file: rows of tickets are long
     "PRAGMA journal_mode=WAL",  # readers and the one writer do not wait for each other
     "PRAGMA synchronous=FULL",  # what is committed survives a power cut
     "PRAGMA foreign_keys=ON",
     "PRAGMA cache_size=-65536",  # KiB; a batch of tickets touches more pages than the default 2 MiB holds
-    "PRAGMA wal_autocheckpoint=16384",  # pages; fewer, longer checkpoints while a large file comes in
+    "PRAGMA wal_autocheckpoint=8192",  # pages; fewer, longer checkpoints while a large file comes in
+)
+
+# A batch joins a few rows with a large table whose statistics lag behind while a file comes in: always by its index, planned each time anew.
+BATCH_PLANS = (
+    "enable_seqscan=off",
+    "enable_hashjoin=off",
+    "enable_mergejoin=off",
+    "max_parallel_workers_per_gather=0",
+    "plan_cache_mode=force_custom_plan",
+    "jit=off",
+    "synchronous_commit=off",
 )
 
 _WRITES, _BATCH = "weisu_writes", "weisu_batch"
@@ -234,6 +246,6 @@ def _begun(conn: Connection, last: bool) -> bool:
 def _begin_postgresql(conn: Connection) -> None:
     options = conn.get_execution_options()
     if options.get(_WRITES):
-        lasting = "off" if options.get(_BATCH) else "on"
-        conn.exec_driver_sql(f"SET LOCAL lock_timeout={WAIT * 1000:.0f}; SET LOCAL synchronous_commit={lasting}")
+        settings = (f"lock_timeout={WAIT * 1000:.0f}", *(BATCH_PLANS if options.get(_BATCH) else ()))
+        conn.exec_driver_sql("; ".join(f"SET LOCAL {setting}" for setting in settings))
         conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")

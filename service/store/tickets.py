@@ -3,7 +3,8 @@
 A file goes through two tables. `stage` appends its rows to `staged_tickets`; nothing else sees them. `apply` then moves them over,
 one transaction a batch:
 
-1. compare the batch with the stored tickets: which are new, which changed, which moved to another area, category, day or hour;
+1. compare the batch with the stored tickets: which are new, which changed, which moved to another area, category, day or hour (none of them,
+   if all are found to be new on inserting them);
 2. append to `count_changes`: +1 for a new ticket, -1 and +1 for one that moved;
 3. add those changes up in `daily_counts`;
 4. insert or update the tickets;
@@ -65,12 +66,12 @@ def drop_foreign(conn: Connection, ingest_id: int, areas: Collection[str]) -> li
 
 def discard(engine: Engine, ingest_id: int) -> None:
     """Empties the staging table of an ingest."""
-    while True:
+    low: int | None = 0
+    while low is not None:
         with writing(engine, batch=True) as conn:
-            low = _first_line(conn, ingest_id)
-            if low is None:
-                return
-            conn.execute(delete(staged_tickets).where(_within(ingest_id, low, BATCH_LINES)))
+            low = _first_line(conn, ingest_id, low)
+            if low is not None:
+                conn.execute(delete(staged_tickets).where(_within(ingest_id, low, BATCH_LINES)))
 
 
 def apply(engine: Engine, ingest_id: int, batch: int = BATCH_LINES, progress: Callable[[int], None] | None = None) -> Totals:
@@ -87,12 +88,15 @@ def apply(engine: Engine, ingest_id: int, batch: int = BATCH_LINES, progress: Ca
         The ingest's totals, those of earlier calls included.
     """
     _drop_repeats(engine, ingest_id)
+    low, all_new = 0, True
     while True:
         with writing(engine, batch=True) as conn:
-            low = _first_line(conn, ingest_id)
-            if low is None:
+            first = _first_line(conn, ingest_id, low)
+            if first is None:
                 return ingests.get(conn, ingest_id).totals
-            totals = _apply_batch(conn, ingest_id, _within(ingest_id, low, batch))
+            low = first
+            totals = _apply_batch(conn, ingest_id, _within(ingest_id, low, batch), as_new=all_new)
+            all_new = not (totals.changed or totals.unchanged)
         if progress:
             progress(totals.added + totals.changed + totals.unchanged)
 
@@ -102,8 +106,10 @@ def _within(ingest_id: int, low: int, lines: int) -> ColumnElement[bool]:
     return and_(s.ingest_id == ingest_id, s.line >= low, s.line < low + lines)
 
 
-def _first_line(conn: Connection, ingest_id: int) -> int | None:
-    return conn.execute(select(func.min(staged_tickets.c.line)).where(staged_tickets.c.ingest_id == ingest_id)).scalar()
+def _first_line(conn: Connection, ingest_id: int, low: int) -> int | None:
+    """The first line from `low` on that is staged; where PostgreSQL has deleted rows, it would look at each of them from the beginning."""
+    s = staged_tickets.c
+    return conn.execute(select(func.min(s.line)).where(s.ingest_id == ingest_id, s.line >= low)).scalar()
 
 
 def _drop_repeats(engine: Engine, ingest_id: int) -> None:
@@ -133,43 +139,56 @@ def _keep_last(engine: Engine, ingest_id: int, late: pd.DataFrame, repeats: list
         ingests.advance(conn, ingest_id, Totals(unchanged=len(repeats)))
 
 
-def _apply_batch(conn: Connection, ingest_id: int, within: ColumnElement[bool]) -> Totals:
+def _apply_batch(conn: Connection, ingest_id: int, within: ColumnElement[bool], as_new: bool) -> Totals:
+    """Applies the staged rows `within`; with `as_new` it tries first whether all of them are new, which is quicker if they are."""
     s, t = staged_tickets.c, tickets.c
-    same_ticket = and_(t.source == s.source, t.ticket_id == s.ticket_id)
-    every: FromClause = staged_tickets.outerjoin(tickets, same_ticket)
-    known: FromClause = staged_tickets.join(tickets, same_ticket)
-    is_new = t.ticket_id.is_(None)
-    total, new, changed, moved = conn.execute(
-        select(
-            func.count(),
-            *(func.coalesce(func.sum(case((test, 1), else_=0)), 0) for test in (is_new, and_(t.ticket_id.is_not(None), _changed()), _moved())),
-        )
-        .select_from(every)
-        .where(within)
-    ).one()
+    fresh = select(*(s[name] for name in _CELL), literal(1), s.received_at, literal(ingest_id)).where(within)
+    added = _add_all(conn, ingest_id, within) if as_new else None
+    if added is not None:
+        _count(conn, ingest_id, [fresh])
+        totals = Totals(added=added)
+    else:
+        same_ticket = and_(t.source == s.source, t.ticket_id == s.ticket_id)
+        every: FromClause = staged_tickets.outerjoin(tickets, same_ticket)
+        known: FromClause = staged_tickets.join(tickets, same_ticket)
+        is_new = t.ticket_id.is_(None)
+        tests = (is_new, and_(t.ticket_id.is_not(None), _changed()), _moved())
+        numbers = (func.coalesce(func.sum(case((test, 1), else_=0)), 0) for test in tests)
+        total, new, changed, moved = conn.execute(select(func.count(), *numbers).select_from(every).where(within)).one()
 
-    changes = []
-    if new:
-        fresh = select(*(s[name] for name in _CELL), literal(1), s.received_at, literal(ingest_id)).where(within)
-        changes.append(fresh if new == total else fresh.select_from(every).where(is_new))
-    if moved:
-        for cell, delta in ((t, -1), (s, 1)):
-            columns = (*(cell[name] for name in _CELL), literal(delta), _moved_at(), literal(ingest_id))
-            changes.append(select(*columns).select_from(known).where(within, _moved()))
+        changes = [fresh.select_from(every).where(is_new)] if new else []
+        if moved:
+            for cell, delta in ((t, -1), (s, 1)):
+                columns = (*(cell[name] for name in _CELL), literal(delta), _moved_at(), literal(ingest_id))
+                changes.append(select(*columns).select_from(known).where(within, _moved()))
+        _count(conn, ingest_id, changes)
+        if changed:
+            _update(conn, select(*_as_staged(ingest_id)).select_from(known).where(within, _changed()))
+        if new:
+            rows = select(*_as_staged(ingest_id)).select_from(every).where(within, is_new)
+            conn.execute(insert(tickets).from_select(_NAMES, rows))
+        totals = Totals(added=int(new), changed=int(changed), unchanged=int(total - new - changed))
+    conn.execute(delete(staged_tickets).where(within))
+    ingests.advance(conn, ingest_id, totals)
+    return totals
+
+
+def _count(conn: Connection, ingest_id: int, changes: list[Select[Any]]) -> None:
     before = counts.last_change(conn)
     for rows in changes:
         conn.execute(insert(count_changes).from_select([*_CELL, "delta", "received_at", "ingest_id"], rows))
     counts.add_up(conn, ingest_id, before)
 
-    if changed:
-        _update(conn, select(*_as_staged(ingest_id)).select_from(known).where(within, _changed()))
-    if new:
-        rows = select(*_as_staged(ingest_id)).where(within)
-        conn.execute(insert(tickets).from_select(_NAMES, rows if new == total else rows.select_from(every).where(is_new)))
-    conn.execute(delete(staged_tickets).where(within))
-    totals = Totals(added=int(new), changed=int(changed), unchanged=int(total - new - changed))
-    ingests.advance(conn, ingest_id, totals)
-    return totals
+
+def _add_all(conn: Connection, ingest_id: int, within: ColumnElement[bool]) -> int | None:
+    """Inserts the staged rows as new tickets and returns their number; None, and nothing is done, if one of the tickets is known."""
+    rows = select(*_as_staged(ingest_id)).where(within)
+    total = int(conn.execute(select(func.count()).select_from(staged_tickets).where(within)).scalar_one())
+    with conn.begin_nested() as attempt:
+        if conn.execute(bulk.upsert(conn, tickets).from_select(_NAMES, rows).on_conflict_do_nothing()).rowcount == total:
+            return total
+        attempt.rollback()
+    return None
 
 
 _NAMES = [*(column.name for column in tickets.columns if column.name != "ingest_id"), "ingest_id"]
