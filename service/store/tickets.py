@@ -19,6 +19,7 @@ from typing import Any
 
 import pandas as pd
 from sqlalchemy import Connection, Engine, Select, Text, and_, bindparam, case, cast, delete, func, insert, literal, or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import FromClause
@@ -182,13 +183,15 @@ def _count(conn: Connection, ingest_id: int, changes: list[Select[Any]]) -> None
 
 def _add_all(conn: Connection, ingest_id: int, within: ColumnElement[bool]) -> int | None:
     """Inserts the staged rows as new tickets and returns their number; None, and nothing is done, if one of the tickets is known."""
-    rows = select(*_as_staged(ingest_id)).where(within)
-    total = int(conn.execute(select(func.count()).select_from(staged_tickets).where(within)).scalar_one())
-    with conn.begin_nested() as attempt:
-        if conn.execute(bulk.upsert(conn, tickets).from_select(_NAMES, rows).on_conflict_do_nothing()).rowcount == total:
-            return total
+    rows = insert(tickets).from_select(_NAMES, select(*_as_staged(ingest_id)).where(within))
+    attempt = conn.begin_nested()
+    try:
+        added = conn.execute(rows, execution_options={"preserve_rowcount": True}).rowcount
+    except IntegrityError:
         attempt.rollback()
-    return None
+        return None
+    attempt.commit()
+    return added
 
 
 _NAMES = [*(column.name for column in tickets.columns if column.name != "ingest_id"), "ingest_id"]
