@@ -85,17 +85,15 @@ def mlflow() -> None:
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "PYTHONWARNINGS": "ignore",
     }
-    arguments = ["--backend-store-uri", settings.tracking_uri, "--default-artifact-root", (folder / "artifacts").resolve().as_uri()]
-    arguments += [
-        "--host",
-        settings.host,
-        "--port",
-        str(settings.mlflow_port),
-        "--workers",
-        "1",
-        "--uvicorn-opts",
-        "--log-level warning",
-        "--allowed-hosts",
-        hosts,
-    ]
+    options = {
+        "--backend-store-uri": settings.tracking_uri,
+        "--registry-store-uri": settings.tracking_uri,
+        "--default-artifact-root": (folder / "artifacts").resolve().as_uri(),
+        "--host": settings.host,
+        "--port": str(settings.mlflow_port),
+        "--workers": "1",
+        "--uvicorn-opts": "--log-level warning",
+        "--allowed-hosts": hosts,
+    }
+    arguments = [word for pair in options.items() for word in pair]
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *arguments])

@@ -19,8 +19,6 @@ from forecasting.hierarchy import ALL, Tree
 from forecasting.models.base import Known
 from forecasting.recipe import Recipe
 
-pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning:prophet.forecaster")
-
 HORIZON = 7
 
 

@@ -21,8 +21,6 @@ from forecasting.hierarchy import ALL
 from forecasting.models.base import Known, Model
 from forecasting.recipe import CHAMPION, MODELS, Recipe
 
-pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning:prophet.forecaster")
-
 SMALL: dict[str, dict[str, Any]] = {
     "boosting": {"rows": 3000, "trees": 12, "leaves": 7, "least_rows": 10, "threads": 1},
     "prophet": {"most": 2, "dense": 10_000},
