@@ -33,6 +33,11 @@ class SameWeekday:
         means = np.where(np.isnan(means), recent[:, None], means)
         return np.asarray(np.nan_to_num(means[:, np.arange(horizon) % WEEK]))
 
+    @classmethod
+    def load(cls, folder: Path) -> "SameWeekday":
+        """Reads what `save` wrote."""
+        return cls(int((folder / "weeks.txt").read_text()))
+
     def save(self, folder: Path) -> None:
         (folder / "weeks.txt").write_text(f"{self.weeks}\n")
 
@@ -47,6 +52,7 @@ def _mean_of_newest(newest_first: np.ndarray, k: int) -> np.ndarray:
 
 
 class _Baseline:
+    fitted: ClassVar[type[SameWeekday]] = SameWeekday
     least_days: ClassVar[int] = 0
     ages: ClassVar[bool] = False
     weeks: ClassVar[int]
