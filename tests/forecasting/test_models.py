@@ -236,6 +236,14 @@ def test_a_fit_gives_the_same_wherever_it_runs(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_a_saved_model_forecasts_as_before(name: str, tmp_path: Path) -> None:
+    fitted = model_of(name).fit(city("usual"), HORIZON, 0)
+    fitted.save(tmp_path)
+    loaded = type(fitted).load(tmp_path)
+    np.testing.assert_allclose(loaded.forecast(city("usual"), HORIZON), fitted.forecast(city("usual"), HORIZON), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_a_model_is_saved_as_text_the_same_each_time(name: str, tmp_path: Path) -> None:
     written = []
     for attempt in ("one", "two"):
