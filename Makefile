@@ -18,12 +18,14 @@ unexport TZ
 
 setup: $(STAMP)
 
+# Says what it does on stderr: stdout is for answers.
 $(STAMP): requirements.lock pyproject.toml
-	@./scripts/packages.sh $(APT)
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0]) if not (3, 11) <= sys.version_info < (3, 14) else None'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "setting up .venv (about a minute)" >&2
+	@./scripts/packages.sh $(APT) >&2
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0])'
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . >&2
 	@touch $@
 
 demo: setup
@@ -33,7 +35,7 @@ up: setup
 	@$(BIN)/weisu up
 
 test: setup
-	$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .
