@@ -73,7 +73,7 @@ class Processes:
                     _kill_group(child)  # what it started would hold its port
                     child.pause = 1.0 if now - child.started > CALM_SECONDS else min(child.pause * 2, LONGEST_PAUSE)
                     child.again_at = now + child.pause
-                    log.error("process.died", extra={"process": child.name, "code": child.process.returncode, "again_in": child.pause})
+                    log.error("process.died", extra={"child": child.name, "code": child.process.returncode, "again_in": child.pause})
                 elif now >= child.again_at:
                     child.process, child.started, child.again_at = self._spawn(child.command), now, None
             time.sleep(0.2)
@@ -88,7 +88,7 @@ class Processes:
             try:
                 child.process.wait(max(end - time.monotonic(), 0.1))
             except subprocess.TimeoutExpired:
-                log.warning("process.killed", extra={"process": child.name})
+                log.warning("process.killed", extra={"child": child.name})
             _kill_group(child)
             child.process.wait()
 
