@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs a command and returns its exit code; the installed `weisu` calls it."""
     try:
         set_up(load_settings().log_level)
-        code = app(arguments, standalone_mode=False)
+        code = app(arguments, prog_name="weisu", standalone_mode=False)
         sys.stdout.flush()
         if code == STOPPED:  # what Typer makes of Ctrl-C
             return _say("stopped", STOPPED)
