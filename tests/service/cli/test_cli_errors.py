@@ -1,7 +1,5 @@
 """Whatever is wrong with what a person typed: exit code 2, one line that says what, where and how to mend it, nothing half done."""
 
-import logging
-import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,8 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from processes import Bench
-
-from service.cli import main
 
 COUNTS = "district,category,date,count\nNorth,Heat,2025-01-06,3\n"
 
@@ -107,26 +103,6 @@ AS_A_PROCESS = (
 )
 
 
-@pytest.fixture
-def typed(shared: Bench, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., tuple[int, str, str]]]:
-    """Runs a command in this process, which saves the second that a new one takes to start."""
-    root = logging.getLogger()
-    handlers, level, on_stop = root.handlers[:], root.level, signal.getsignal(signal.SIGTERM)
-
-    def run(*arguments: str, **settings: object) -> tuple[int, str, str]:
-        with monkeypatch.context() as patch:
-            patch.chdir(shared.folder)
-            for name, value in shared.environment(settings).items():
-                patch.setenv(name, value)
-            code = main(list(arguments))
-        return (code, *capfd.readouterr())
-
-    yield run
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    signal.signal(signal.SIGTERM, on_stop)
-
-
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_ends_with_2_and_one_line_that_names_it(shared: Bench, typed: Callable[..., tuple[int, str, str]], case: str) -> None:
     arguments, settings, named = BAD[case]
@@ -135,7 +111,7 @@ def test_bad_input_ends_with_2_and_one_line_that_names_it(shared: Bench, typed: 
         done = shared.run(*arguments, **settings)
         code, out, err = done.returncode, done.stdout, done.stderr
     else:
-        code, out, err = typed(*arguments, **settings)
+        code, out, err = typed(shared, *arguments, **settings)
     assert code == 2, err
     assert out == ""
     assert err.startswith("weisu: ")

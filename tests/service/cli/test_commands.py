@@ -3,11 +3,14 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
 from processes import Bench
+
+Typed = Callable[..., tuple[int, str, str]]
 
 FIRST = date(2025, 1, 6)
 WEEK = np.array([1.2, 1.1, 1.0, 1.0, 1.0, 0.8, 0.7])
@@ -27,6 +30,12 @@ def said(bench: Bench, *arguments: str, **settings: object) -> str:
     done = bench.run(*arguments, **settings)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def answer(typed: Typed, bench: Bench, *arguments: str, **settings: object) -> str:
+    code, out, err = typed(bench, *arguments, **settings)
+    assert code == 0, err
+    return out
 
 
 def test_no_command_shows_the_help_and_ends_with_2(bench: Bench) -> None:
@@ -52,42 +61,42 @@ def test_a_file_sent_twice_counts_once(bench: Bench) -> None:
     assert (state["complete_until"], state["forecast_set"], state["last_run"], state["running_alerts"]) == ("2025-02-04", None, None, 0)
 
 
-def test_keys_are_made_listed_and_revoked(bench: Bench) -> None:
-    said(bench, "db", "upgrade")
-    key = said(bench, "keys", "create", "--name", "duty desk", "--scope", "alerts:write").strip()
+def test_keys_are_made_listed_and_revoked(bench: Bench, typed: Typed) -> None:
+    answer(typed, bench, "db", "upgrade")
+    key = answer(typed, bench, "keys", "create", "--name", "duty desk", "--scope", "alerts:write").strip()
     assert key.startswith("weisu_")
     assert key.count("\n") == 0
-    (line,) = said(bench, "keys", "list").splitlines()
+    (line,) = answer(typed, bench, "keys", "list").splitlines()
     key_id = key.split("_")[1]
     assert line == f"{key_id}  duty desk  alerts:write  the whole city  valid"
     assert key not in line, "a key is shown once"
-    said(bench, "keys", "revoke", key_id)
-    assert said(bench, "keys", "list").strip().endswith("revoked")
-    assert bench.run("keys", "revoke", key_id).returncode == 2
+    answer(typed, bench, "keys", "revoke", key_id)
+    assert answer(typed, bench, "keys", "list").strip().endswith("revoked")
+    assert typed(bench, "keys", "revoke", key_id)[0] == 2
 
 
-def test_a_night_by_hand(bench: Bench) -> None:
+def test_a_night_by_hand(bench: Bench, typed: Typed) -> None:
     write_counts(bench, 45)
     until = FIRST + timedelta(days=44)
     settings = {"as_of": until, "timezone": "UTC", "country": "none"}
-    said(bench, "ingest", "counts.csv", **settings)
+    answer(typed, bench, "ingest", "counts.csv", **settings)
     assert said(bench, "train", **settings) == "", "stdout is for answers"
-    again = bench.run("train", **settings)
-    assert again.returncode == 2
-    assert again.stderr.count("\n") == 1
-    assert "--force" in again.stderr
+    code, _, err = typed(bench, "train", **settings)
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "--force" in err
 
-    rows = pd.DataFrame(json.loads(said(bench, "forecast", "--area", "North", "--format", "json", **settings)))
+    rows = pd.DataFrame(json.loads(answer(typed, bench, "forecast", "--area", "North", "--format", "json", **settings)))
     assert len(rows) == 28
     assert list(rows["horizon"]) == list(range(1, 29))
     assert rows["date"].min() == f"{until + timedelta(days=1)}"
     assert (rows["q05"] <= rows["q50"]).all()
     assert (rows["q50"] <= rows["q95"]).all()
-    table = said(bench, "forecast", "--format", "csv", **settings)
+    table = answer(typed, bench, "forecast", "--format", "csv", **settings)
     assert table.splitlines()[0].startswith("area,category,date,horizon,mean")
-    assert said(bench, "forecast", **settings).splitlines()[1].split()[0] == f"{until + timedelta(days=1)}"
-    assert json.loads(said(bench, "alerts", "--format", "json", "--status", "acknowledged", **settings)) == []
-    assert json.loads(said(bench, "status", **settings))["last_run"]["status"] == "done"
+    assert answer(typed, bench, "forecast", **settings).splitlines()[1].split()[0] == f"{until + timedelta(days=1)}"
+    assert json.loads(answer(typed, bench, "alerts", "--format", "json", "--status", "acknowledged", **settings)) == []
+    assert json.loads(answer(typed, bench, "status", **settings))["last_run"]["status"] == "done"
 
     for arguments, named in (
         (("--area", "Atlantis"), "Atlantis"),
@@ -95,10 +104,10 @@ def test_a_night_by_hand(bench: Bench) -> None:
         (("--area", "South", "--category", "Noise"), "South"),
         (("--format", "xml"), "xml"),
     ):
-        done = bench.run("forecast", *arguments, **settings)
-        assert done.returncode == 2
-        assert done.stderr.count("\n") == 1
-        assert named in done.stderr
+        code, _, err = typed(bench, "forecast", *arguments, **settings)
+        assert code == 2
+        assert err.count("\n") == 1
+        assert named in err
 
 
 def test_whoever_reads_only_the_first_line_sees_no_complaint(bench: Bench) -> None:
