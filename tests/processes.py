@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-PATIENCE = 120.0  # seconds: an upper limit for a busy machine, never a pause
+PATIENCE = 300.0  # seconds: an upper limit for a busy machine, never a pause
 MARK = "WEISU_TEST_MARK"  # every descendant inherits it, whatever its session or parent
 
 

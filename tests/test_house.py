@@ -90,7 +90,7 @@ def test_every_setting_is_documented_with_its_name_and_default() -> None:
 def command_names() -> list[str]:
     """Every command and sub-command as it is typed."""
     names = []
-    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]  # Typer's own groups are not typed
+    for name, command in get_command(app).commands.items():
         inner = getattr(command, "commands", {})
         names += [f"{name} {sub}" for sub in inner] or [name]
     return names
@@ -106,7 +106,7 @@ def test_every_command_is_documented_and_explains_itself_and_its_options(name: s
     assert f"## weisu {name}\n" in (ROOT / "docs" / "commands.md").read_text("utf-8")
     command = get_command(app)
     for part in name.split():
-        command = command.commands[part]  # type: ignore[attr-defined]
+        command = command.commands[part]
     assert command.help
     for option in command.params:
         assert getattr(option, "help", None), f"{name}: {option.name}"
