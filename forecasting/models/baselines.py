@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 
 from forecasting.models.base import Known
 
 WEEK = 7
+RECENT_DAYS = 91  # of history that a baseline looks at
+USUAL_DAYS = 28
+BURST_RATIO, BURST_SPREAD = 2.5, 5.0  # a Monday after a holiday may bring twice the usual and more; beyond that and the noise it is an event
 WEEKS_BACK = 4  # four weeks: recent, and one odd day is a quarter of it
 
 
@@ -23,7 +27,7 @@ class SameWeekday:
     weeks: int
 
     def forecast(self, known: Known, horizon: int) -> np.ndarray:
-        counts = known.counts
+        counts = without_bursts(known.counts[:, -RECENT_DAYS:])
         n_days = counts.shape[1]
         means = np.full((len(counts), WEEK), np.nan)
         for k in range(WEEK):  # k + 1 days ahead has the weekday of the days 6 - k, 13 - k, … before the cutoff
@@ -40,6 +44,16 @@ class SameWeekday:
 
     def save(self, folder: Path) -> None:
         (folder / "weeks.txt").write_text(f"{self.weeks}\n")
+
+
+def without_bursts(counts: np.ndarray) -> np.ndarray:
+    """Counts [M, T] with each day limited by what the days before it make usual: a storm is not forecast again a week later.
+
+    The limit follows a change of level within two weeks, for it is a median over four. The first days of a history have no limit.
+    """
+    usual = pd.DataFrame(counts.T).rolling(USUAL_DAYS, min_periods=USUAL_DAYS // 4).median().shift(1).to_numpy().T
+    limit = BURST_RATIO * usual + BURST_SPREAD * np.sqrt(usual + 1.0)
+    return np.where(counts > limit, limit, counts)
 
 
 def _mean_of_newest(newest_first: np.ndarray, k: int) -> np.ndarray:
