@@ -137,7 +137,7 @@ def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataF
     table = pd.concat(parts, ignore_index=True)
     truth = metrics.actuals(members.known.panel)
     scores = metrics.score(table, truth)
-    bottom = table[(metrics.level_of(table) == "series") & table["model"].isin([CHAMPION, *(m.name for m in members.models if m.least_days == 0)])]
+    bottom = table[(metrics.level_of(table) == "series") & table["model"].isin([CHAMPION, *(m.name for m in members.models if m.reference)])]
     return scores, metrics.score(bottom, truth, by=("model", "district", "category"))
 
 

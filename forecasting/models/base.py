@@ -119,6 +119,8 @@ class Model(Protocol):
     """Days of history below which the model has no opinion."""
     ages: ClassVar[bool]
     """True if a fitted model forecasts from its own cutoff only and must be fitted again for a later one."""
+    reference: ClassVar[bool]
+    """True if it is there to be compared with: it has no part in a blend unless it is named."""
     fitted: ClassVar[type[Any]]
     """What it becomes when it has learnt; its `load` reads what its `save` wrote."""
 

@@ -80,6 +80,7 @@ class Boosting:
     }
     """What LightGBM takes, setting by setting; others are 0 or more."""
     name: ClassVar[str] = "boosting"
+    reference: ClassVar[bool] = False
     fitted: ClassVar[type[FittedBoosting]] = FittedBoosting
     least_days: ClassVar[int] = 140  # the level's window and three months to learn from
     ages: ClassVar[bool] = False

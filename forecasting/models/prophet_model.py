@@ -81,6 +81,7 @@ class ProphetModel:
     limits: ClassVar[dict[str, tuple[float, float]]] = {"changepoint_prior": (1e-4, 1e3), "years": (1, 100)}
     """What Prophet takes, setting by setting; others are 0 or more."""
     name: ClassVar[str] = "prophet"
+    reference: ClassVar[bool] = False
     fitted: ClassVar[type[FittedProphet]] = FittedProphet
     least_days: ClassVar[int] = 120  # a trend from less than four months runs away within four weeks
     ages: ClassVar[bool] = True
