@@ -42,8 +42,13 @@ def test_the_first_night_publishes_one_set_and_keeps_one_of_a_week_earlier_unpub
     assert (run.status, run.business_date, run.attempt) == (runs.DONE, day(DAYS), 1)
     assert (current.cutoff, current.run_id, current.mlflow_run_id) == (day(DAYS), run.id, run.mlflow_run_id)
     assert warm_up is not None
-    assert (warm_up.cutoff, warm_up.issued_at) == (day(DAYS - 7), trained.settings(day(DAYS - 7)).clock.now())
+    now = trained.settings(day(DAYS)).clock.now()
+    assert (warm_up.cutoff, warm_up.issued_at, warm_up.published_at) == (day(DAYS - 7), now, None)
+    assert (current.issued_at, current.published_at) == (now, now)
     assert warm_up.id != current.id
+    with reading(trained.engine) as conn:
+        assert forecast_sets.as_of(conn, now - timedelta(seconds=1)) is None, "nothing was published before the first night"
+        assert forecast_sets.as_of(conn, now) == current
 
 
 def test_every_node_has_every_day_and_all_sums_add_up(trained: City) -> None:
