@@ -132,7 +132,11 @@ class Labels(Model):
 
 
 class Alert(Model):
-    """An alert (诉求预警, internal: no public warning)."""
+    """An alert (诉求预警, internal: no public warning).
+
+    `observed` and `expected` depend on the kind. SPIKE: what came in on the day, and what was forecast for it. SEASONAL: the mean of the last
+    four weeks, and the mean of the coming week; so `expected` lies above `observed`.
+    """
 
     alert_id: str = Field(description="Identifies the alert for its whole life.")
     kind: Kind = Field(description="SEASONAL 季节性, SPIKE 突增, EMERGING 苗头性, FIRST_SEEN 首发, DATA 数据.")
@@ -143,7 +147,9 @@ class Alert(Model):
     districts: list[ConcernedDistrict] = Field(description="Districts concerned, greatest excess first.")
     onset: Day = Field(description="First day of the unusual; may lie ahead.")
     peak: Day | None = Field(None, description="Day with the most, expected or seen, if known.")
-    observed: float | None = Field(None, description="Tickets a day. SPIKE: what came in. SEASONAL: the mean of the last four weeks.", examples=[61])
+    observed: float | None = Field(
+        None, description="Tickets a day. SPIKE: what came in on the day. SEASONAL: the mean of the last four weeks.", examples=[61]
+    )
     expected: float = Field(
         description="Tickets a day. SPIKE: the forecast's mean. SEASONAL: the forecast's mean over the highest coming week.", examples=[22.5]
     )
@@ -255,7 +261,8 @@ class Ages(Model):
 
 
 class Status(Model):
-    """What is known, how fresh it is, and how the city stands. With a limited key, alerts of its own districts alone."""
+    """What is known, how fresh it is, and how the city stands. With a limited key, alerts on its own districts and city-wide ones
+    that concern them."""
 
     now: datetime = Field(description="The service's present moment.")
     business_date: Day = Field(description="The last finished local day.")

@@ -31,7 +31,7 @@ def status(service: Running, caller: Annotated[Caller, Requires()]) -> Status:
         last_run = runs.latest(conn)
         current = service.forecasts.current(conn)
         own = visible(area_tree(conn), caller)
-        tally = alerts.tally(conn, alerts.AlertFilters(statuses=("open", "acknowledged"), visible=own))
+        tally = alerts.tally(conn, alerts.AlertFilters(statuses=("open", "acknowledged"), visible=own, own=caller.districts or ()))
     complete_until = None if span is None or span[0] > business_date else min(span[1], business_date)
     running = {level for kind, level, _ in tally if kind != "DATA"}
     return Status(
