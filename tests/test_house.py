@@ -87,6 +87,24 @@ def test_every_setting_is_documented_with_its_name_and_default() -> None:
         assert f"| `WEISU_{name.upper()}` | {default} | {field.description} |" in page, name
 
 
+def locked(name: str) -> dict[str, set[str]]:
+    """What a lock holds: the hashes of every package with its version."""
+    found: dict[str, set[str]] = {}
+    for line in (ROOT / name).read_text("utf-8").replace("\\\n", " ").splitlines():
+        package, *hashes = line.split(" --hash=")
+        found[package.strip()] = {one.strip() for one in hashes}
+    return found
+
+
+def test_what_runs_is_what_is_tested_and_brings_no_tools() -> None:
+    runs, tested = locked("requirements.lock"), locked("requirements-dev.lock")
+    assert runs.keys() < tested.keys()
+    assert all(hashes and hashes == tested[package] for package, hashes in runs.items())
+    names = {package.split("==")[0] for package in runs}
+    assert {"fastapi", "lightgbm", "mlflow"} <= names
+    assert not names & {"hatchling", "hypothesis", "mypy", "pytest", "ruff"}
+
+
 def command_names() -> list[str]:
     """Every command and sub-command as it is typed."""
     names = []
