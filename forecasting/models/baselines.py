@@ -58,7 +58,8 @@ def without_bursts(counts: np.ndarray) -> np.ndarray:
     """
     usual = pd.DataFrame(counts.T).rolling(USUAL_DAYS, min_periods=USUAL_DAYS // 4).median().shift(1).to_numpy().T
     limit = BURST_RATIO * usual + BURST_SPREAD * np.sqrt(usual + 1.0)
-    return np.where(counts > limit, usual, counts)
+    # What is just above the limit is cut to it: taking it for usual would bias sparse series, whose usual day is zero.
+    return np.where(counts > 2 * limit, usual, np.where(counts > limit, limit, counts))
 
 
 def _mean_of_newest(newest_first: np.ndarray, k: int) -> np.ndarray:
