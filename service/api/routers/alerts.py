@@ -15,7 +15,7 @@ from service.api.bodies import limited_to
 from service.api.deps import Requires, Running, Service
 from service.api.errors import Problem, problems
 from service.api.nodes import Nodes, allowed, area_tree, category_tree, visible
-from service.api.parameters import DEFAULT_ROWS, Table, named, since
+from service.api.parameters import DEFAULT_ROWS, NoParameters, Table, named, since
 from service.api.schemas import (
     Alert,
     AlertEvent,
@@ -95,7 +95,7 @@ def list_alerts(
 
 
 @router.get("/{alert_id}", operation_id="get_alert", summary="One alert with its history", responses=problems(404))
-def get_alert(alert_id: AlertId, service: Running, caller: Annotated[Caller, Requires("alerts:read")]) -> AlertWithHistory:
+def get_alert(alert_id: AlertId, service: Running, caller: Annotated[Caller, Requires("alerts:read")], _: NoParameters) -> AlertWithHistory:
     """An alert and everything that happened to it. A key limited to districts may read one on the whole city that concerns one of its own.
 
     查询单条预警及其处置过程。
@@ -111,7 +111,7 @@ def get_alert(alert_id: AlertId, service: Running, caller: Annotated[Caller, Req
     responses=problems(404, 409, 413),
 )
 def acknowledge_alert(
-    alert_id: AlertId, service: Running, caller: Annotated[Caller, Requires("alerts:write")], change: Change = None
+    alert_id: AlertId, service: Running, caller: Annotated[Caller, Requires("alerts:write")], _: NoParameters, change: Change = None
 ) -> AlertWithHistory:
     """Says that somebody has taken the alert on; the key's name stands in the history. Repeating it changes nothing.
 
@@ -129,7 +129,7 @@ def acknowledge_alert(
     responses=problems(404, 409, 413),
 )
 def resolve_alert(
-    alert_id: AlertId, service: Running, caller: Annotated[Caller, Requires("alerts:write")], change: Change = None
+    alert_id: AlertId, service: Running, caller: Annotated[Caller, Requires("alerts:write")], _: NoParameters, change: Change = None
 ) -> AlertWithHistory:
     """Closes the alert; the key's name stands in the history. Repeating it changes nothing.
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from forecasting.detection.levels import LEVELS
 from service.api.deps import Requires, Running, Service
 from service.api.nodes import area_tree, visible
+from service.api.parameters import NoParameters
 from service.api.routers.runs import run_of
 from service.api.schemas import Ages, CurrentForecastSet, Ingest, LevelCounts, Status
 from service.store import alerts, counts, ingests, runs
@@ -18,7 +19,7 @@ router = APIRouter(tags=["operation"])
 
 
 @router.get("/status", operation_id="status", summary="How fresh everything is, and how the city stands")
-def status(service: Running, caller: Annotated[Caller, Requires()]) -> Status:
+def status(service: Running, caller: Annotated[Caller, Requires()], _: NoParameters) -> Status:
     """Until when data are complete, the last intake and run, the current forecast set, open alerts by level and the city's state.
 
     查询运行状态:数据截至日、最近训练、当前预测、各级预警数和全市状态。
