@@ -205,7 +205,7 @@ def _greet(settings: Settings, key: str, wish: Wish) -> None:
     sys.stdout.write(
         f"""
 {note}API      {base}/docs
-MLflow   http://{settings.host}:{settings.mlflow_port}
+MLflow   http://{settings.mlflow_host}:{settings.mlflow_port}
 key      {key}
 
 What must I act on now?    curl -s {header} '{base}/v1/alerts?status=open'

@@ -37,7 +37,7 @@ def up() -> None:
     engine.upgrade(settings.store_url)
     with supervisor.stop_signals() as stopped, supervisor.running(settings, stopped) as processes:
         console.print(
-            f"API     http://{settings.host}:{settings.api_port}/docs\nMLflow  http://{settings.host}:{settings.mlflow_port}\nCtrl-C stops."
+            f"API     http://{settings.host}:{settings.api_port}/docs\nMLflow  http://{settings.mlflow_host}:{settings.mlflow_port}\nCtrl-C stops."
         )
         processes.watch(stopped)
 
@@ -75,10 +75,10 @@ def mlflow() -> None:
     from service.jobs.supervisor import require_free
 
     settings = load_settings()
-    require_free(settings.host, settings.mlflow_port, "mlflow_port")
+    require_free(settings.mlflow_host, settings.mlflow_port, "mlflow_port")
     folder = settings.data_dir / "mlflow"
     folder.mkdir(parents=True, exist_ok=True)
-    hosts = ",".join(f"{name}:{settings.mlflow_port}" for name in dict.fromkeys(("localhost", "127.0.0.1", settings.host)))
+    hosts = ",".join(f"{name}:{settings.mlflow_port}" for name in dict.fromkeys(("localhost", "127.0.0.1", settings.mlflow_host)))
     os.environ |= {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -89,7 +89,7 @@ def mlflow() -> None:
         "--backend-store-uri": settings.tracking_uri,
         "--registry-store-uri": settings.tracking_uri,
         "--default-artifact-root": (folder / "artifacts").resolve().as_uri(),
-        "--host": settings.host,
+        "--host": settings.mlflow_host,
         "--port": str(settings.mlflow_port),
         "--workers": "1",
         "--uvicorn-opts": "--log-level warning",

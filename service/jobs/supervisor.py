@@ -110,13 +110,13 @@ def running(settings: Settings, stopped: Callable[[], bool]) -> Iterator[Process
         InputError: a port is in use, or a process ends or does not answer in time.
         KeyboardInterrupt: `stopped` said so.
     """
-    for port, name in ((settings.api_port, "api_port"), (settings.mlflow_port, "mlflow_port")):
-        require_free(settings.host, port, name)
+    for name, host in addresses(settings).items():
+        require_free(host, getattr(settings, name), name)
     processes = Processes(os.environ | environment(settings))
     try:
         processes.start("mlflow", ["mlflow"])
         processes.start("api", ["api"])
-        _wait(processes, f"http://{settings.host}:{settings.mlflow_port}/health", stopped)
+        _wait(processes, f"http://{settings.mlflow_host}:{settings.mlflow_port}/health", stopped)
         _wait(processes, f"http://{settings.host}:{settings.api_port}/livez", stopped)
         processes.start("scheduler", ["scheduler"])
         yield processes
@@ -146,6 +146,16 @@ def environment(settings: Settings) -> dict[str, str]:
     return {f"WEISU_{name.upper()}": str(value.resolve() if name == "data_dir" else value) for name, value in values.items()}
 
 
+def addresses(settings: Settings) -> dict[str, str]:
+    """The setting of each port that is listened on, and the address to listen on."""
+    return {"api_port": settings.host, "mlflow_port": settings.mlflow_host}
+
+
+def family(host: str) -> socket.AddressFamily:
+    """The kind of an address."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
 def require_free(host: str, port: int, setting: str) -> None:
     """Raises InputError if a port is in use."""
     if not is_free(host, port):
@@ -154,7 +164,7 @@ def require_free(host: str, port: int, setting: str) -> None:
 
 def is_free(host: str, port: int) -> bool:
     """Whether nobody listens on a port. Raises InputError if one cannot listen there for another reason."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+    with socket.socket(family(host)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -162,7 +172,7 @@ def is_free(host: str, port: int) -> bool:
             if error.errno == errno.EADDRINUSE:
                 return False
             raise InputError(
-                f"cannot listen on port {port}: {error.strerror}", host, "choose another with WEISU_HOST or the port's setting"
+                f"cannot listen on port {port}: {error.strerror}", host, "set WEISU_HOST, WEISU_MLFLOW_HOST or the port to one that it can"
             ) from None
     return True
 
