@@ -47,8 +47,9 @@ def api() -> None:
     import uvicorn
 
     from service.api.app import create_app
-    from service.jobs.supervisor import require_free
+    from service.jobs.supervisor import end_with_supervisor, require_free
 
+    end_with_supervisor()
     settings = load_settings()
     require_free(settings.host, settings.api_port, "api_port")
     uvicorn.run(create_app(settings), host=settings.host, port=settings.api_port, log_level="warning", access_log=False)
@@ -60,8 +61,10 @@ def scheduler() -> None:
 
     from forecasting import calendars
     from service.jobs import scheduler as job
+    from service.jobs.supervisor import end_with_supervisor
     from service.store import engine
 
+    end_with_supervisor()
     settings = load_settings()
     calendars.validate_country(settings.country)
     db = engine.open_engine(settings.store_url)
@@ -72,8 +75,9 @@ def scheduler() -> None:
 
 def mlflow() -> None:
     """Run the MLflow page alone, on this machine only and without telemetry."""
-    from service.jobs.supervisor import require_free
+    from service.jobs.supervisor import end_with_supervisor, require_free
 
+    end_with_supervisor()
     settings = load_settings()
     require_free(settings.mlflow_host, settings.mlflow_port, "mlflow_port")
     folder = settings.data_dir / "mlflow"

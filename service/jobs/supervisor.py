@@ -1,5 +1,6 @@
 """The supervisor: API, MLflow page and scheduler as processes of one machine, started in order and stopped cleanly."""
 
+import ctypes
 import errno
 import logging
 import os
@@ -22,6 +23,8 @@ STOP_SECONDS = 10.0  # from the polite signal to the kill
 CALM_SECONDS = 60.0  # a process that has run so long starts anew at once; one that dies sooner waits
 LONGEST_PAUSE = 60.0  # seconds between two starts of a process that keeps dying
 READY_SECONDS = 60.0
+SUPERVISOR = "WEISU_SUPERVISOR"  # tells a process the id of the supervisor that started it
+PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +115,7 @@ def running(settings: Settings, stopped: Callable[[], bool]) -> Iterator[Process
     """
     for name, host in addresses(settings).items():
         require_free(host, getattr(settings, name), name)
-    processes = Processes(os.environ | environment(settings))
+    processes = Processes(os.environ | environment(settings) | {SUPERVISOR: str(os.getpid())})
     try:
         processes.start("mlflow", ["mlflow"])
         processes.start("api", ["api"])
@@ -122,6 +125,20 @@ def running(settings: Settings, stopped: Callable[[], bool]) -> Iterator[Process
         yield processes
     finally:
         processes.stop()
+
+
+def end_with_supervisor() -> None:
+    """Lets this process be told to stop (SIGTERM) when the supervisor that started it is gone, even if that was killed.
+
+    Holds across `exec`, not for what this process starts. Without a supervisor nothing happens.
+    """
+    supervisor = os.environ.get(SUPERVISOR)
+    if supervisor is None or sys.platform != "linux":
+        return
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
+        log.warning("supervisor.not_followed", extra={"reason": os.strerror(ctypes.get_errno())})
+    if os.getppid() != int(supervisor):  # it was gone before we could ask
+        raise SystemExit(128 + signal.SIGTERM)
 
 
 @contextmanager

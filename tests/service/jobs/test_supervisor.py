@@ -13,9 +13,9 @@ from processes import Bench, free_port, until
 pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)
 
 
-def answers(port: int, path: str) -> bool:
+def answers(port: int, path: str, host: str = "127.0.0.1") -> bool:
     with suppress(httpx.TransportError):
-        return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=5, trust_env=False).status_code == 200
+        return httpx.get(f"http://{host}:{port}{path}", timeout=5, trust_env=False).status_code == 200
     return False
 
 
@@ -41,6 +41,28 @@ def test_everything_answers_comes_back_when_it_is_killed_and_is_gone_after_sigte
     assert process.wait(60) == 0
     assert bench.living() == {}
     assert "Traceback" not in bench.said
+
+
+def test_when_it_is_killed_all_that_it_started_ends_too(trained: City, bench: Bench) -> None:
+    api, mlflow = free_port(), free_port()
+    settings = {"data_dir": trained.folder, "as_of": day(DAYS), "timezone": "UTC", "country": "none", "api_port": api, "mlflow_port": mlflow}
+    process = bench.start("up", **settings, host="0.0.0.0")
+    until("it says that it is ready", lambda: process.poll() is not None or "Ctrl-C stops" in bench.said)
+    until("the scheduler runs", lambda: "scheduler.start" in bench.said)
+    assert answers(api, "/livez", "127.0.0.2")
+    assert answers(mlflow, "/health")
+    assert not answers(mlflow, "/health", "127.0.0.2"), "MLflow has no login: it does not listen where the API does"
+    assert len(bench.living()) >= 5, "the supervisor, API, scheduler, MLflow and its server"
+    process.kill()
+    process.wait()
+    until("no process is left", lambda: not bench.living(), 20)
+    assert "Traceback" not in bench.said
+
+
+@pytest.mark.parametrize("command", ["api", "mlflow", "scheduler"])
+def test_a_process_whose_supervisor_is_gone_already_ends_at_once(trained: City, bench: Bench, command: str) -> None:
+    done = bench.run(command, data_dir=trained.folder, api_port=free_port(), mlflow_port=free_port(), supervisor=2**22)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
