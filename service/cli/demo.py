@@ -7,7 +7,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -51,6 +51,12 @@ def run(settings: Settings, wish: Wish) -> None:
         InputError: the file cannot be used, a flag does not fit, or a port is in use.
     """
     started = time.monotonic()
+    chosen = settings.model_fields_set & supervisor.addresses(settings).keys()
+    for name, host in supervisor.addresses(settings).items():
+        if name in chosen:
+            supervisor.require_free(host, getattr(settings, name), name)
+        else:
+            supervisor.is_free(host, getattr(settings, name))  # raises if the address is not this machine's
     if wish.data is not None:
         options.existing(wish.data, "--data")
     settings = _settings(settings, wish)
@@ -59,10 +65,10 @@ def run(settings: Settings, wish: Wish) -> None:
     settings.clock.now()  # an unknown zone or an odd date is said before the work begins
     calendars.validate_country(settings.country)
     with _claimed(settings.data_dir):
-        _run(settings, wish, started)
+        _run(settings, wish, chosen, started)
 
 
-def _run(settings: Settings, wish: Wish, started: float) -> None:
+def _run(settings: Settings, wish: Wish, chosen: Collection[str], started: float) -> None:
     folder = settings.data_dir
     engine.upgrade(settings.store_url)
     db = engine.open_engine(settings.store_url)
@@ -77,6 +83,7 @@ def _run(settings: Settings, wish: Wish, started: float) -> None:
             key = keys.create(conn, "demo", SCOPES, None, settings.clock.now())
     finally:
         db.dispose()
+    settings = _with_ports(settings, chosen)
     with supervisor.stop_signals() as stopped, supervisor.running(settings, stopped) as processes:
         options.console.print(f"ready after {time.monotonic() - started:.0f} s")
         if wish.once:
@@ -87,7 +94,7 @@ def _run(settings: Settings, wish: Wish, started: float) -> None:
 
 
 def _settings(settings: Settings, wish: Wish) -> Settings:
-    """The demo's settings: a folder of its own, and ports that are free unless somebody has chosen them."""
+    """The demo's settings: a folder of its own, and what the flags say."""
     changes: dict[str, Any] = {"data_dir": (settings.data_dir / "demo").resolve(), "database_url": "", "mlflow_tracking_uri": ""}
     if wish.as_of:
         changes["as_of"] = wish.as_of
@@ -95,16 +102,22 @@ def _settings(settings: Settings, wish: Wish) -> Settings:
         changes["timezone"] = wish.tz
     if wish.country:
         changes["country"] = wish.country
-    for name in ("api_port", "mlflow_port"):
-        if name not in settings.model_fields_set and not supervisor.is_free(settings.host, getattr(settings, name)):
-            changes[name] = _free_port(settings.host)
     return Settings(**settings.model_dump() | changes)
 
 
-def _free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+def _with_ports(settings: Settings, chosen: Collection[str]) -> Settings:
+    """The settings with free ports in place of taken ones, but for those that somebody has chosen.
+
+    To be called right before the ports are used: between two demos, whoever comes first takes them.
+    """
+    changes: dict[str, int] = {}
+    with ExitStack() as stack:  # a port that was found stays taken until the other one is found, too
+        for name, host in supervisor.addresses(settings).items():
+            if name not in chosen and not supervisor.is_free(host, getattr(settings, name)):
+                probe = stack.enter_context(socket.socket(supervisor.family(host)))
+                probe.bind((host, 0))
+                changes[name] = probe.getsockname()[1]
+    return Settings(**settings.model_dump() | changes)
 
 
 @contextmanager
