@@ -62,8 +62,7 @@ def run(settings: Settings, wish: Wish) -> None:
     settings = _settings(settings, wish)
     if wish.data is not None and wish.data.resolve().is_relative_to(settings.data_dir):
         raise InputError("lies in the demo's folder, which begins anew", str(wish.data), "move it elsewhere")
-    settings.clock.now()  # an unknown zone or an odd date is said before the work begins
-    calendars.validate_country(settings.country)
+    _validate(settings, wish)
     with _claimed(settings.data_dir):
         _run(settings, wish, chosen, started)
 
@@ -103,6 +102,16 @@ def _settings(settings: Settings, wish: Wish) -> Settings:
     if wish.country:
         changes["country"] = wish.country
     return Settings(**settings.model_dump() | changes)
+
+
+def _validate(settings: Settings, wish: Wish) -> None:
+    """Says before the work begins what is wrong with zone, date or country. Raises InputError, naming the flag if it came from one."""
+    flags = {"WEISU_AS_OF": wish.as_of and "--as-of", "WEISU_TIMEZONE": wish.tz and "--tz"}
+    try:
+        settings.clock.now()
+        calendars.validate_country(settings.country)
+    except InputError as error:
+        raise InputError(error.what, flags.get(error.where) or error.where, error.mend) from None
 
 
 def _with_ports(settings: Settings, chosen: Collection[str]) -> Settings:
@@ -176,9 +185,8 @@ def _train(settings: Settings, db: Any) -> None:
     if len(table):
         options.console.print(table[["level", "model", "WRMSSE", "WAPE", "WQL", "cover90", "bias"]].round(3).to_string(index=False))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    options.console.print(
-        f"trained in {done.night.seconds['total']:.0f} s (peak {peak:.0f} MB); {done.watched.raised} alerts raised over {len(done.watched.days)} days"
-    )
+    alerts, days = options.number(done.watched.raised, "alert"), options.number(len(done.watched.days), "day")
+    options.console.print(f"trained in {done.night.seconds['total']:.0f} s (peak {peak:.0f} MB); {alerts} raised over {days}")
 
 
 def _answer(settings: Settings, key: str) -> dict[str, Any]:

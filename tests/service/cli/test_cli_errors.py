@@ -87,9 +87,10 @@ BAD = {
     "simulated city from no day": (("simulate", "--out", "city", "--start", "soon"), {}, "--start"),
     "simulated city without people": (("simulate", "--out", "city", "--scale", "0"), {}, "scale"),
     "demo on a missing file": (("demo", "--once", "--data", "no.csv"), {}, "no.csv"),
-    "demo in no zone": (("demo", "--once", "--data", "counts.csv", "--tz", "Mars"), {}, "Mars"),
+    "demo at an address that is not this machine's": (("demo", "--once", "--data", "counts.csv"), {"host": "192.0.2.1"}, "192.0.2.1"),
     "demo in no country": (("demo", "--once", "--data", "counts.csv", "--country", "XX"), {}, "XX"),
-    "demo as of no day": (("demo", "--once", "--data", "counts.csv", "--as-of", "now"), {}, "now"),
+    "demo as of no day": (("demo", "--once", "--data", "counts.csv", "--as-of", "2011-13-01"), {}, "weisu: --as-of: '2011-13-01' is"),
+    "demo in no time zone": (("demo", "--once", "--data", "counts.csv", "--tz", "Mars/X"), {}, "weisu: --tz: no time zone is named 'Mars/X'"),
 }
 
 
@@ -156,7 +157,7 @@ def test_wrong_rows_are_listed_and_the_others_taken(bench: Bench) -> None:
     (bench.folder / "day.csv").write_text(COUNTS + "North,Heat,2025-13-01,4\n")
     done = bench.run("ingest", "day.csv")
     assert done.returncode == 0
-    assert "1 rows rejected" in done.stderr
+    assert "1 row rejected" in done.stderr
     (rejects,) = (bench.folder / ".weisu" / "rejects").iterdir()
     assert "3" in pd.read_csv(rejects)["line"].astype(str).tolist()
 
