@@ -135,7 +135,7 @@ class Alert(Model):
     """An alert (诉求预警, internal: no public warning).
 
     `observed` and `expected` depend on the kind. SPIKE: what came in on the day, and what was forecast for it. SEASONAL: the mean of the last
-    four weeks, and the mean of the coming week; so `expected` lies above `observed`.
+    four weeks (or of the last one, if that is higher), and the mean forecast for the highest coming week: here `expected` lies above `observed`.
     """
 
     alert_id: str = Field(description="Identifies the alert for its whole life.")
@@ -148,7 +148,9 @@ class Alert(Model):
     onset: Day = Field(description="First day of the unusual; may lie ahead.")
     peak: Day | None = Field(None, description="Day with the most, expected or seen, if known.")
     observed: float | None = Field(
-        None, description="Tickets a day. SPIKE: what came in on the day. SEASONAL: the mean of the last four weeks.", examples=[61]
+        None,
+        description="Tickets a day. SPIKE: what came in on the day. SEASONAL: the mean of the last four weeks, or of the last one if that is higher.",
+        examples=[61],
     )
     expected: float = Field(
         description="Tickets a day. SPIKE: the forecast's mean. SEASONAL: the forecast's mean over the highest coming week.", examples=[22.5]
@@ -157,7 +159,7 @@ class Alert(Model):
     upper: float = Field(description="Upper end of the 90 % interval of `expected`, tickets a day.", examples=[32])
     p_value: float = Field(
         description="How improbable it is if all is usual. SPIKE: so many tickets or more under the published forecast. "
-        "SEASONAL: a coming week no higher than the last four.",
+        "SEASONAL: a coming week that is not above `observed`.",
         examples=[2.1e-6],
     )
     reason_zh: str = Field(description="Why, in one Chinese sentence.")
