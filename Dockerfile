@@ -1,12 +1,15 @@
-# One image for every process; the default command runs them all. Built from the lock, runs as a user without rights.
+# One image for every process; the default command runs them all. Built from the locks, without the tools; runs as a user without rights.
 FROM python:3.13-slim AS build
 WORKDIR /src
-COPY requirements.lock pyproject.toml README.md LICENSE ./
-RUN python -m venv /opt/weisu && /opt/weisu/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+COPY requirements.lock requirements-dev.lock ./
+# The tools that build the wheel stay in this stage.
+RUN python -m venv /opt/weisu && /opt/weisu/bin/pip install --require-hashes -r requirements.lock \
+    && python -m venv /opt/build && /opt/build/bin/pip install --require-hashes -r requirements-dev.lock
+COPY pyproject.toml README.md LICENSE ./
 COPY forecasting forecasting
 COPY experiments experiments
 COPY service service
-RUN /opt/weisu/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . && /opt/weisu/bin/pip install --no-deps /wheels/*.whl
 
 FROM python:3.13-slim
 RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/* \
@@ -14,9 +17,9 @@ RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm 
 COPY --from=build /opt/weisu /opt/weisu
 USER weisu
 WORKDIR /data
-# In a container only the outside decides who may connect; keys are needed all the same.
+# The API listens to the outside: it asks for keys. MLflow has no login and stays inside the container (WEISU_MLFLOW_HOST).
 ENV PATH=/opt/weisu/bin:$PATH WEISU_DATA_DIR=/data WEISU_HOST=0.0.0.0 PYTHONUNBUFFERED=1
-EXPOSE 8000 5000
+EXPOSE 8000
 VOLUME /data
 HEALTHCHECK CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/livez', timeout=3)"]
 CMD ["weisu", "up"]

@@ -18,12 +18,14 @@ unexport TZ
 
 setup: $(STAMP)
 
-$(STAMP): requirements.lock pyproject.toml
-	@./scripts/packages.sh $(APT)
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0]) if not (3, 11) <= sys.version_info < (3, 14) else None'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+# Says what it does on stderr: stdout is for answers.
+$(STAMP): requirements-dev.lock pyproject.toml
+	@echo "setting up .venv (about a minute)" >&2
+	@./scripts/packages.sh $(APT) >&2
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0])'
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . >&2
 	@touch $@
 
 demo: setup
@@ -33,7 +35,7 @@ up: setup
 	@$(BIN)/weisu up
 
 test: setup
-	$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .
@@ -45,10 +47,13 @@ fmt: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The lock holds names, versions and hashes for Python 3.11 to 3.13, and no address.
+# The locks hold names, versions and hashes for Python 3.11 to 3.13, and no address: one of what runs, one of that and the tools. Versions that
+# still fit stay; what runs is bound to the versions that are tested.
+COMPILE := .venv-lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
 lock:
 	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet uv
-	.venv-lock/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet -o requirements.lock
+	$(COMPILE) --group dev -o requirements-dev.lock
+	$(COMPILE) -c requirements-dev.lock -o requirements.lock
 	rm -rf .venv-lock
 
 bench: setup

@@ -13,11 +13,14 @@ import numpy as np
 import pandas as pd
 
 from forecasting import metrics, training
+from forecasting.errors import InputError
 from forecasting.forecast_set import ForecastSet, with_quantiles
 from forecasting.hierarchy import ALL
-from forecasting.models.base import Known
-from forecasting.recipe import CHAMPION, Recipe
+from forecasting.models.base import NO_OPINION, Fitted, Known, NoOpinion
+from forecasting.recipe import CHAMPION, MODELS, Recipe
 from forecasting.training import Backtested, Champion
+
+SUMS = "sha256.json"  # of every file of a saved model
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,27 @@ def save_models(night: Night, folder: Path) -> None:
     table.to_parquet(folder / "blend.parquet", index=False)
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     sums = {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
-    (folder / "sha256.json").write_text(json.dumps(sums, indent=1, sort_keys=True))
+    (folder / SUMS).write_text(json.dumps(sums, indent=1, sort_keys=True))
+
+
+def load_models(folder: Path) -> dict[str, Fitted]:
+    """Reads the members that `save_models` wrote, by name.
+
+    Raises:
+        InputError: a file is missing, or is not the one that was written.
+    """
+    try:
+        sums = json.loads((folder / SUMS).read_text())
+        changed = [name for name, digest in sums.items() if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest]
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {error}", str(folder), "take the model folder of another run") from None
+    if changed:
+        raise InputError(f"'{changed[0]}' is not the file that was written", str(folder), "take the model folder of another run")
+    found: dict[str, Fitted] = {}
+    for name, model in MODELS.items():
+        if (folder / name).is_dir():
+            found[name] = (NoOpinion if (folder / name / NO_OPINION).exists() else model.fitted).load(folder / name)
+    return found
 
 
 def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -114,7 +137,7 @@ def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataF
     table = pd.concat(parts, ignore_index=True)
     truth = metrics.actuals(members.known.panel)
     scores = metrics.score(table, truth)
-    bottom = table[(metrics.level_of(table) == "series") & table["model"].isin([CHAMPION, *(m.name for m in members.models if m.least_days == 0)])]
+    bottom = table[(metrics.level_of(table) == "series") & table["model"].isin([CHAMPION, *(m.name for m in members.models if m.reference)])]
     return scores, metrics.score(bottom, truth, by=("model", "district", "category"))
 
 

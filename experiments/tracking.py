@@ -100,7 +100,7 @@ def flat_metrics(result: Night) -> dict[str, float]:
                 out[f"{row['level']}.{name}{suffix}"] = float(row[name])
     for level, group in result.scores.groupby("level"):
         by_model = group.set_index("model")["WAPE"]
-        baselines = by_model[by_model.index.isin([m.name for m in result.recipe.members if m.least_days == 0])]
+        baselines = by_model[by_model.index.isin([m.name for m in result.recipe.members if m.reference])]
         if ALIAS in by_model and len(baselines):
             out[f"{level}.skill"] = float(1 - by_model[ALIAS] / baselines.min())
     return out

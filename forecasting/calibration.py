@@ -1,6 +1,7 @@
 """How far counts scatter around a forecast: the dispersion of every node, by week ahead, learnt from backtest residuals.
 
-Empirical Bayes: a node's log likelihood over a grid of dispersions, plus that of its group as a prior worth `PRIOR_DAYS` days.
+Empirical Bayes: the log likelihood of a node's week over a grid of dispersions, plus that of the node's other weeks, of its group's same
+week, each as a prior worth some days. A single burst is not scatter: no day counts for more than `LEAST_LIKELIHOOD`.
 """
 
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ import numpy as np
 from forecasting.distribution import log_likelihood
 
 GRID = np.geomspace(1e-4, 4.0, 32)  # from all but Poisson to a standard deviation of twice the mean; steps of 40 %
-PRIOR_DAYS = 40.0  # days of a node's own residuals that weigh as much as its group: with 84 days the node decides, and one spike does not
+NODE_DAYS = 10.0  # days of a week's residuals that the node's other weeks weigh: three windows give 21 of its own
+GROUP_DAYS = 30.0  # ... and its group's same week: a quiet node is told by its kind how it may surprise
 DEFAULT = 0.3  # dispersion where no residual is known at all: wide on purpose
-FACTORS = np.geomspace(0.5, 4.0, 22)  # a week's dispersion against the average week's
+LEAST_LIKELIHOOD = -12.0  # log probability; a day less probable than 1 in 160,000 is an event and says nothing of usual scatter
 WEEK = 7
 
 
@@ -21,19 +23,20 @@ class Dispersion:
     """Dispersion of the negative binomial.
 
     Attributes:
-        nodes: [M].
-        weeks: [G, W] factor for each group and week ahead, never falling with the week.
-        groups: [M] group of each node.
+        weeks: [M, W] for each node and week ahead, never falling with the week.
     """
 
-    nodes: np.ndarray
     weeks: np.ndarray
-    groups: np.ndarray
+
+    @property
+    def nodes(self) -> np.ndarray:
+        """[M] dispersion of each node in the first week."""
+        return self.weeks[:, 0]
 
     def at(self, horizon: int) -> np.ndarray:
         """[M, H] dispersion of each node and day ahead; beyond the last week learnt from, that week's."""
         week = np.minimum(np.arange(horizon) // WEEK, self.weeks.shape[1] - 1)
-        return np.asarray(self.nodes[:, None] * self.weeks[self.groups][:, week])
+        return self.weeks[:, week]
 
 
 def fit(means: np.ndarray, counts: np.ndarray, groups: np.ndarray) -> Dispersion:
@@ -44,27 +47,31 @@ def fit(means: np.ndarray, counts: np.ndarray, groups: np.ndarray) -> Dispersion
         counts: [M, W, H] what came; NaN where it is missing.
         groups: [M] numbers of groups of like nodes, from 0.
     """
-    n_groups = int(groups.max()) + 1 if len(groups) else 0
-    weeks = max(-(-means.shape[2] // WEEK), 1)
+    n_weeks = max(-(-means.shape[2] // WEEK), 1)
     use = np.isfinite(means) & np.isfinite(counts)
     mean, count = np.where(use, means, 1.0), np.where(use, counts, 1.0)
-    curve = np.stack([np.where(use, log_likelihood(mean, np.full_like(mean, a), count), 0.0).sum(axis=(1, 2)) for a in GRID], axis=1)
-    number = use.sum(axis=(1, 2))
-    group_curve, group_number = np.zeros((n_groups, len(GRID))), np.zeros(n_groups)
-    np.add.at(group_curve, groups, curve)
-    np.add.at(group_number, groups, number)
-    everything = curve.sum(axis=0) / max(number.sum(), 1)
-    prior = np.where(group_number[:, None] > 0, group_curve / np.maximum(group_number, 1)[:, None], everything)
-    best = GRID[np.argmax(curve + PRIOR_DAYS * prior[groups], axis=1)] if number.sum() else np.full(len(groups), DEFAULT)
-    factors = np.ones((n_groups, weeks))
-    for week in range(weeks):
-        days = slice(week * WEEK, (week + 1) * WEEK)
-        scaled = [
-            np.where(use[:, :, days], log_likelihood(mean[:, :, days], best[:, None, None] * f, count[:, :, days]), 0.0).sum(axis=(1, 2))
-            for f in FACTORS
-        ]
-        by_group = np.zeros((n_groups, len(FACTORS)))
-        np.add.at(by_group, groups, np.stack(scaled, axis=1))
-        seen = np.bincount(groups, weights=use[:, :, days].sum(axis=(1, 2)), minlength=n_groups) > 0
-        factors[:, week] = np.where(seen, FACTORS[np.argmax(by_group, axis=1)], 1.0)
-    return Dispersion(best, np.maximum.accumulate(factors, axis=1), groups)
+    curve = np.zeros((n_weeks, len(groups), len(GRID)))
+    number = np.zeros((n_weeks, len(groups)))
+    starts = np.arange(0, max(means.shape[2], 1), WEEK)
+    for g, dispersion in enumerate(GRID):
+        days = np.maximum(log_likelihood(mean, np.full_like(mean, dispersion), count), LEAST_LIKELIHOOD)
+        by_day = np.where(use, days, 0.0).sum(axis=1)
+        curve[:, :, g] = np.add.reduceat(by_day, starts, axis=1).T if by_day.shape[1] else 0.0
+    if means.shape[2]:
+        number = np.add.reduceat(use.sum(axis=1).astype(float), starts, axis=1).T
+    if not number.sum():
+        return Dispersion(np.full((len(groups), n_weeks), DEFAULT))
+    group = np.zeros((n_weeks, int(groups.max()) + 1, len(GRID)))
+    in_group = np.zeros(group.shape[:2])
+    for week in range(n_weeks):
+        np.add.at(group[week], groups, curve[week])
+        np.add.at(in_group[week], groups, number[week])
+    others, in_others = curve.sum(axis=0) - curve, number.sum(axis=0) - number
+    score = curve + NODE_DAYS * _mean(others, in_others) + GROUP_DAYS * _mean(group, in_group)[:, groups]
+    score += 1e-6 * (curve.sum(axis=(0, 1)) / number.sum())  # where nothing else is known, what is known of all
+    return Dispersion(np.maximum.accumulate(GRID[np.argmax(score, axis=2)], axis=0).T)
+
+
+def _mean(total: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """Totals [..., G] over numbers [...]; 0 where there is none."""
+    return np.asarray(np.where(number[..., None] > 0, total / np.maximum(number, 1.0)[..., None], 0.0))

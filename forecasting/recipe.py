@@ -6,11 +6,11 @@ from typing import Any
 
 from forecasting.errors import InputError
 from forecasting.models.base import Model
-from forecasting.models.baselines import FourWeekMean, SeasonalNaive
+from forecasting.models.baselines import FourWeekMean, SeasonalNaive, UsualWeeks
 from forecasting.models.boosting import Boosting
 from forecasting.models.prophet_model import ProphetModel
 
-MODELS: dict[str, type[Any]] = {model.name: model for model in (SeasonalNaive, FourWeekMean, ProphetModel, Boosting)}
+MODELS: dict[str, type[Any]] = {model.name: model for model in (SeasonalNaive, FourWeekMean, UsualWeeks, ProphetModel, Boosting)}
 """Every model, by its name. A new one is added here, and the conformance tests run over it."""
 
 CHAMPION = "champion"

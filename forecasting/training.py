@@ -155,13 +155,15 @@ def assemble(backtested: Backtested, names: Sequence[str] | None = None, shrink:
 
     Args:
         backtested: the members.
-        names: which of them; left out, all. The last baseline joins with no weight so that every node has a forecast.
+        names: which of them; left out, all that are not there to be compared with. The last baseline joins with no
+            weight so that every node has a forecast.
         shrink: see `blend.weights`.
         leave_out: a window that is not learnt from, so that it can be scored honestly.
     """
     known = backtested.known
     use = [w for w in range(len(backtested.origins)) if w != leave_out]
-    chosen = [k for k, model in enumerate(backtested.models) if names is None or model.name in names]
+    chosen = [k for k, model in enumerate(backtested.models) if (not model.reference if names is None else model.name in names)]
+    chosen = chosen or list(range(len(backtested.models)))
     recent = known.recent(RECENT)
     groups = blend.groups(known.hierarchy.nodes["level"].to_numpy(), recent)
     scale = np.sqrt(recent + SCATTER * recent**2 + 0.1)

@@ -20,5 +20,6 @@ def set_up(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Line())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a look that is skipped while one is at work is as it should be
     for name in ("service", "experiments", "forecasting"):
         logging.getLogger(name).setLevel(level)

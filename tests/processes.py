@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-PATIENCE = 120.0  # seconds: an upper limit for a busy machine, never a pause
+PATIENCE = 300.0  # seconds: an upper limit for a busy machine, never a pause
 MARK = "WEISU_TEST_MARK"  # every descendant inherits it, whatever its session or parent
 
 
@@ -26,6 +26,7 @@ class Bench:
         folder.mkdir()
         self.folder = folder
         self._mark = uuid.uuid4().hex
+        self._started: list[subprocess.Popen[bytes]] = []
 
     def environment(self, settings: Mapping[str, object] | None = None) -> dict[str, str]:
         """This process's environment without settings of its own, with the test's settings and the mark."""
@@ -43,7 +44,9 @@ class Bench:
         """Starts a command; what it says goes to `out.txt` and `err.txt`."""
         command = [sys.executable, "-m", "service.cli", *arguments]
         with (self.folder / "out.txt").open("ab") as out, (self.folder / "err.txt").open("ab") as err:
-            return subprocess.Popen(command, cwd=self.folder, env=self.environment(settings), stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+            process = subprocess.Popen(command, cwd=self.folder, env=self.environment(settings), stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        self._started.append(process)
+        return process
 
     @property
     def said(self) -> str:
@@ -69,6 +72,8 @@ class Bench:
         for pid in self.living():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        for process in self._started:
+            process.wait()
 
 
 def until(what: str, happened: Callable[[], object], seconds: float = PATIENCE) -> None:

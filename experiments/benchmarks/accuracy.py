@@ -69,7 +69,7 @@ def compare(known: Known, recipe: Recipe, cutoffs: int, workers: int, horizon: i
             seconds[model] = time.perf_counter() - started
     scores = metrics.score(pd.concat(parts, ignore_index=True), metrics.actuals(known.panel))
     scores = pd.concat([scores, metrics.mean_of_levels(scores)], ignore_index=True)
-    baselines = [m.name for m in recipe.members if m.least_days == 0]
+    baselines = [m.name for m in recipe.members if m.reference]
     best = scores[scores["model"].isin(baselines)].groupby("level")["WAPE"].min()
     scores["skill"] = 1 - scores["WAPE"] / scores["level"].map(best)
     scores["seconds"] = scores["model"].map(seconds)

@@ -47,8 +47,8 @@ def spike(
     where_zh, where_en = (_where(labels, parts, area, language) for language in ("zh", "en"))
     times_zh = f",为预期的 {ratio} 倍" if ratio else ""
     times_en = f", {ratio} times as many" if ratio else ""
-    other_zh = f";另有 {number(told)} 件已由其他预警说明" if told >= 0.5 else ""
-    other_en = f"; {number(told)} more are told by other alerts" if told >= 0.5 else ""
+    other_zh = f";其中约 {number(told)} 件已由其他预警说明" if told >= 0.5 else ""
+    other_en = f"; about {number(told)} of them are told by other alerts" if told >= 0.5 else ""
     zh = (
         f"{labels.of('area', area, 'zh')}“{labels.of('category', category, 'zh')}”{day:%Y-%m-%d} 受理 {number(observed)} 件,"
         f"预期 {number(expected)} 件(90% 区间 {number(lower)}–{number(upper)}){times_zh}{where_zh}{other_zh}。"
@@ -67,24 +67,24 @@ def seasonal(
     where_zh, where_en = (_where(labels, parts, area, language) for language in ("zh", "en"))
     zh = (
         f"{labels.of('area', area, 'zh')}“{labels.of('category', category, 'zh')}”预计自 {onset:%Y-%m-%d} 起上升,{peak:%Y-%m-%d} 前后达到峰值,"
-        f"高峰周日均 {number(coming)} 件(90% 区间 {number(lower)}–{number(upper)}),近四周日均 {number(recent)} 件{where_zh}。"
+        f"高峰周日均 {number(coming)} 件(90% 区间 {number(lower)}–{number(upper)}),近期日均 {number(recent)} 件{where_zh}。"
     )
     en = (
         f"{labels.of('category', category, 'en')} in {labels.of('area', area, 'en')} is expected to rise from {onset:%Y-%m-%d} and to peak about "
         f"{peak:%Y-%m-%d}: {number(coming)} tickets a day in the highest week (90 % interval {number(lower)} to {number(upper)}), "
-        f"{number(recent)} in the last four weeks{where_en}."
+        f"{number(recent)} a day of late{where_en}."
     )
     return zh, en
 
 
 def _where(labels: Labels, parts: Sequence[Part], area: str, language: str) -> str:
-    """The districts that carry the most, with their counts; nothing for an event of one district."""
+    """The districts farthest above what is usual there, with both counts; nothing for an event of one district."""
     if area != ALL or not parts:
         return ""
     zh = language == "zh"
-    bracket = "({})" if zh else " ({})"
-    named = [labels.of("area", p.district, language) + bracket.format(number(p.observed)) for p in parts[:SHOWN]]
+    form = "{}({} 件,平常 {})" if zh else "{} ({} where {} are usual)"
+    named = [form.format(labels.of("area", p.district, language), number(p.observed), number(p.expected)) for p in parts[:SHOWN]]
     more = len(parts) - len(named)
     if zh:
-        return ";主要在" + "、".join(named) + (f"等 {len(parts)} 个区" if more else "")
-    return "; most in " + ", ".join(named) + (f" and {more} more districts" if more > 1 else " and 1 more district" if more else "")
+        return ";超出最多的是" + "、".join(named) + (f"等 {len(parts)} 个区" if more else "")
+    return "; farthest above in " + ", ".join(named) + (f" and {more} more districts" if more > 1 else " and 1 more district" if more else "")

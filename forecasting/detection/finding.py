@@ -28,10 +28,10 @@ class Finding:
         day: the last finished day when it was found.
         onset: first day of it. SPIKE: the day. SEASONAL: the first coming day that is clearly above the usual level.
         peak: SPIKE: the day. SEASONAL: the coming day with the most tickets.
-        observed: tickets a day. SPIKE: what came, without what findings below have explained. SEASONAL: the mean of the last four weeks.
+        observed: tickets a day. SPIKE: what came. SEASONAL: the mean of the last four weeks, or of the last week if that is higher.
         expected: tickets a day. SPIKE: the forecast's mean. SEASONAL: the forecast's mean over the highest coming week.
         lower, upper: 90 % interval of what was (is) expected, tickets a day.
-        p_value: SPIKE: P(count >= observed) as forecast. SEASONAL: P(the coming week is not above the last four weeks' level).
+        p_value: SPIKE: P(count >= what came and no finding below has explained) as forecast. SEASONAL: P(the coming week is not above that).
         reason_zh, reason_en: one sentence.
     """
 

@@ -93,5 +93,5 @@ def _place_category(
             carriers.append(i)
             carried += excess[i]
         if len(carriers) >= BROAD or len(local) >= BROAD or not local:
-            return [(city, tuple(i for i in parts if concerned[i]) or tuple(carriers))]
+            return [(city, tuple(i for i in parts if concerned[i] or i in carriers))]
     return [(i, (i,)) for i in local]

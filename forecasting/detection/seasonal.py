@@ -1,4 +1,4 @@
-"""SEASONAL: the coming days, as forecast, clearly above the last four weeks."""
+"""SEASONAL: the coming days, as forecast, clearly above the last four weeks and the last one."""
 
 from datetime import date
 
@@ -23,7 +23,7 @@ def detect(
 
     Args:
         day: the last finished day; the forecast begins on the next.
-        nodes: a row per node: `area`, `category`, `recent` (mean of the last four weeks, tickets a day).
+        nodes: a row per node: `area`, `category`, `recent` (tickets a day: the higher of the means of the last four weeks and the last week).
         coming: [M, H] forecast means, H >= 7 (fewer give nothing).
         dispersion: [M, H].
         areas, categories: the trees.

@@ -45,9 +45,10 @@ def detect(
     for at in place(pairs, areas, categories, observed, mean, notable, concerned):
         i = at.node
         area, category = pairs[i]
-        parts = tuple(Part(pairs[j][0], float(at.left[j]), float(mean[j])) for j in at.districts if pairs[j][0] != ALL)
+        parts = tuple(Part(pairs[j][0], float(observed[j]), float(mean[j])) for j in at.districts if pairs[j][0] != ALL)
         lower, upper = distribution.quantiles(mean[i : i + 1], dispersion[i : i + 1], (0.05, 0.95))[0]
-        came = float(at.left[i])
+        # The evidence is what is left; what is reported is what came.
+        left, told = float(at.left[i]), float(observed[i] - at.left[i])
         p_values = distribution.tail(mean, dispersion, at.left)
         safe = bool(safety & set(categories.path(category)))
         # A district's burst that is told as a part of the city's event keeps the colour that it had alone.
@@ -55,7 +56,11 @@ def detect(
         alone = [j for j in at.districts if j != i and large[j]]
         colours = [levels.level(float(p_values[j]), float(at.left[j] / max(mean[j], 1e-9)), 1, safe) for j in alone]
         p_value = float(p_values[i])
-        colour = max([levels.level(p_value, came / max(float(mean[i]), 1e-9), len(parts), safe), *colours], key=levels.LEVELS.index)
-        zh, en = explain.spike(labels, area, category, day, came, float(observed[i]) - came, float(mean[i]), float(lower), float(upper), parts)
-        found.append(Finding(SPIKE, colour, area, category, parts, day, day, day, came, float(mean[i]), float(lower), float(upper), p_value, zh, en))
+        colour = max([levels.level(p_value, left / max(float(mean[i]), 1e-9), len(parts), safe), *colours], key=levels.LEVELS.index)
+        zh, en = explain.spike(labels, area, category, day, float(observed[i]), told, float(mean[i]), float(lower), float(upper), parts)
+        found.append(
+            Finding(
+                SPIKE, colour, area, category, parts, day, day, day, float(observed[i]), float(mean[i]), float(lower), float(upper), p_value, zh, en
+            )
+        )
     return found

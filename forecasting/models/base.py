@@ -16,6 +16,7 @@ from forecasting.drivers import Drivers
 from forecasting.hierarchy import Hierarchy, Tree
 from forecasting.panel import CountPanel
 
+NO_OPINION = "no_opinion.txt"
 HORIZON_MARGIN = 7  # days of calendar beyond the horizon: what lies just ahead of the last day shapes it too
 
 
@@ -95,7 +96,7 @@ class Fitted(Protocol):
         ...
 
     def save(self, folder: Path) -> None:
-        """Writes the model as text and tables: nothing that runs code when it is loaded."""
+        """Writes the model as text and tables, which the class method `load` reads: nothing that runs code when it is loaded."""
         ...
 
 
@@ -106,8 +107,14 @@ class NoOpinion:
     def forecast(self, known: Known, horizon: int) -> np.ndarray:
         return np.full((len(known.hierarchy.nodes), horizon), np.nan)
 
+    @classmethod
+    def load(cls, folder: Path) -> "NoOpinion":
+        """Reads what `save` wrote."""
+        (folder / NO_OPINION).read_text()
+        return cls()
+
     def save(self, folder: Path) -> None:
-        (folder / "no_opinion.txt").write_text("There was nothing to learn from.\n")
+        (folder / NO_OPINION).write_text("There was nothing to learn from.\n")
 
 
 class Model(Protocol):
@@ -118,6 +125,10 @@ class Model(Protocol):
     """Days of history below which the model has no opinion."""
     ages: ClassVar[bool]
     """True if a fitted model forecasts from its own cutoff only and must be fitted again for a later one."""
+    reference: ClassVar[bool]
+    """True if it is there to be compared with: it has no part in a blend unless it is named."""
+    fitted: ClassVar[type[Any]]
+    """What it becomes when it has learnt; its `load` reads what its `save` wrote."""
 
     def fit(self, known: Known, horizon: int, seed: int, executor: Executor | None = None) -> Fitted:
         """Learns from what is known. The same inputs and seed give the same model.

@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 
 from forecasting.models.base import Known
 
 WEEK = 7
+RECENT_DAYS = 91  # of history that a baseline looks at
+USUAL_DAYS = 28
+BURST_RATIO, BURST_SPREAD = 2.5, 5.0  # a Monday after a holiday may bring twice the usual and more; beyond that and the noise it is an event
 WEEKS_BACK = 4  # four weeks: recent, and one odd day is a quarter of it
 
 
@@ -21,9 +25,12 @@ class SameWeekday:
     """
 
     weeks: int
+    robust: bool = False
 
     def forecast(self, known: Known, horizon: int) -> np.ndarray:
-        counts = known.counts
+        counts = known.counts[:, -RECENT_DAYS:]
+        if self.robust:
+            counts = without_bursts(counts)
         n_days = counts.shape[1]
         means = np.full((len(counts), WEEK), np.nan)
         for k in range(WEEK):  # k + 1 days ahead has the weekday of the days 6 - k, 13 - k, … before the cutoff
@@ -33,8 +40,26 @@ class SameWeekday:
         means = np.where(np.isnan(means), recent[:, None], means)
         return np.asarray(np.nan_to_num(means[:, np.arange(horizon) % WEEK]))
 
+    @classmethod
+    def load(cls, folder: Path) -> "SameWeekday":
+        """Reads what `save` wrote."""
+        weeks, robust = (folder / "weeks.txt").read_text().split()
+        return cls(int(weeks), robust == "robust")
+
     def save(self, folder: Path) -> None:
-        (folder / "weeks.txt").write_text(f"{self.weeks}\n")
+        (folder / "weeks.txt").write_text(f"{self.weeks} {'robust' if self.robust else 'plain'}\n")
+
+
+def without_bursts(counts: np.ndarray) -> np.ndarray:
+    """Counts [M, T] with what is usual in the place of a burst: a storm is not forecast again a week later.
+
+    What is a burst is judged by the days before it. The limit follows a change of level within two weeks, for it is a median over
+    four. The first days of a history have no limit.
+    """
+    usual = pd.DataFrame(counts.T).rolling(USUAL_DAYS, min_periods=USUAL_DAYS // 4).median().shift(1).to_numpy().T
+    limit = BURST_RATIO * usual + BURST_SPREAD * np.sqrt(usual + 1.0)
+    # What is just above the limit is cut to it: taking it for usual would bias sparse series, whose usual day is zero.
+    return np.where(counts > 2 * limit, usual, np.where(counts > limit, limit, counts))
 
 
 def _mean_of_newest(newest_first: np.ndarray, k: int) -> np.ndarray:
@@ -47,12 +72,15 @@ def _mean_of_newest(newest_first: np.ndarray, k: int) -> np.ndarray:
 
 
 class _Baseline:
+    fitted: ClassVar[type[SameWeekday]] = SameWeekday
     least_days: ClassVar[int] = 0
     ages: ClassVar[bool] = False
+    reference: ClassVar[bool] = True
     weeks: ClassVar[int]
+    robust: ClassVar[bool] = False
 
     def fit(self, known: Known, horizon: int, seed: int, executor: Executor | None = None) -> SameWeekday:
-        return SameWeekday(self.weeks)
+        return SameWeekday(self.weeks, self.robust)
 
     def settings(self) -> dict[str, Any]:
         return {"weeks": self.weeks}
@@ -70,3 +98,12 @@ class FourWeekMean(_Baseline):
 
     name: ClassVar[str] = "four_week_mean"
     weeks: ClassVar[int] = WEEKS_BACK
+
+
+class UsualWeeks(_Baseline):
+    """The mean of the same weekday over the last four weeks with what is usual in the place of bursts: the blend's own baseline."""
+
+    name: ClassVar[str] = "usual_weeks"
+    reference: ClassVar[bool] = False
+    weeks: ClassVar[int] = WEEKS_BACK
+    robust: ClassVar[bool] = True

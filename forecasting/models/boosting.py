@@ -38,6 +38,11 @@ class FittedBoosting:
             out[:, ahead - 1] = np.exp(raw) * table.level
         return out
 
+    @classmethod
+    def load(cls, folder: Path) -> "FittedBoosting":
+        """Reads what `save` wrote."""
+        return cls(lightgbm.Booster(model_file=folder / "booster.txt"), json.loads((folder / "codes.json").read_text()))
+
     def save(self, folder: Path) -> None:
         self.booster.save_model(folder / "booster.txt")
         (folder / "codes.json").write_text(json.dumps(self.codes, ensure_ascii=False, sort_keys=True, indent=1))
@@ -75,6 +80,8 @@ class Boosting:
     }
     """What LightGBM takes, setting by setting; others are 0 or more."""
     name: ClassVar[str] = "boosting"
+    reference: ClassVar[bool] = False
+    fitted: ClassVar[type[FittedBoosting]] = FittedBoosting
     least_days: ClassVar[int] = 140  # the level's window and three months to learn from
     ages: ClassVar[bool] = False
 

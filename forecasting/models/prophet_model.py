@@ -42,10 +42,24 @@ class FittedProphet:
                 out[i] = self.means[pair][:horizon]
         return out
 
+    @classmethod
+    def load(cls, folder: Path) -> "FittedProphet":
+        """Reads what `save` wrote."""
+        lines = [json.loads(line) for line in (folder / "prophet.jsonl").read_text().splitlines()]
+        cutoff = pd.Timestamp(json.loads((folder / "cutoff.json").read_text()))
+        pairs = [(line["area"], line["category"]) for line in lines]
+        return cls(
+            cutoff,
+            {pair: np.array(line["mean"]) for pair, line in zip(pairs, lines, strict=True)},
+            {pair: json.dumps(line["model"]) for pair, line in zip(pairs, lines, strict=True)},
+        )
+
     def save(self, folder: Path) -> None:
+        (folder / "cutoff.json").write_text(json.dumps(f"{self.cutoff:%Y-%m-%d}"))
         with (folder / "prophet.jsonl").open("w") as file:
             for (area, category), text in self.models.items():
-                file.write(json.dumps({"area": area, "category": category, "model": json.loads(text)}, ensure_ascii=False) + "\n")
+                line = {"area": area, "category": category, "mean": self.means[area, category].tolist(), "model": json.loads(text)}
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 @dataclass(frozen=True)
@@ -67,6 +81,8 @@ class ProphetModel:
     limits: ClassVar[dict[str, tuple[float, float]]] = {"changepoint_prior": (1e-4, 1e3), "years": (1, 100)}
     """What Prophet takes, setting by setting; others are 0 or more."""
     name: ClassVar[str] = "prophet"
+    reference: ClassVar[bool] = False
+    fitted: ClassVar[type[FittedProphet]] = FittedProphet
     least_days: ClassVar[int] = 120  # a trend from less than four months runs away within four weeks
     ages: ClassVar[bool] = True
 

@@ -2,7 +2,8 @@
 
 For every day:
 1. A finding belongs to a running alert of its kind and category whose area is the same, above or below it; otherwise it raises one.
-2. A running alert follows its finding: newest numbers, the highest level so far, the earliest onset, the broadest area.
+2. A running alert follows its finding: newest numbers, the highest level so far, the earliest onset, the broadest area. Findings in several
+   districts of a city-wide alert are put together; its numbers are then those of the districts that it lists.
 3. A second alert that turns out to be part of the same event is resolved with a note that says so.
 4. What somebody has resolved since the day is over for this day; if it is found on a later day, it is raised anew.
 5. An alert that was not found for `USUAL_DAYS` days is resolved. A day without data is no usual day.
@@ -53,8 +54,10 @@ def apply(conn: Connection, kind: str, findings: Sequence[Finding], day: date, n
     over = [alert for alert in alerts.list_alerts(conn, filters=ended, limit=None) if alert.last_day >= day]
     seen: set[str] = set()
     raised = resolved = 0
-    # The broadest first: parts then join it. Of several parts the gravest speaks for their alert.
-    for finding in sorted(findings, key=lambda f: (len(areas.path(f.area)), -LEVELS.index(f.level), -abs(f.observed - f.expected), f.area)):
+    # The broadest first: parts then join it.
+    for finding in sorted(
+        _gathered(findings, running, areas), key=lambda f: (len(areas.path(f.area)), -LEVELS.index(f.level), -abs(f.observed - f.expected), f.area)
+    ):
         same = [a for a in running if a.category == finding.category and _related(areas, a.area, finding.area)]
         if not same:
             if any(a.category == finding.category and _related(areas, a.area, finding.area) for a in over):
@@ -82,6 +85,34 @@ def apply(conn: Connection, kind: str, findings: Sequence[Finding], day: date, n
             note = f"usual again for {usual} days" if usual else f"no data since {alert.last_day}"
             resolved += alerts.change_status(conn, alert.id, {"open", "acknowledged"}, "resolved", ACTOR, note, now)
     return Applied(raised, len(seen) - raised, resolved)
+
+
+def _gathered(findings: Sequence[Finding], running: Sequence[Alert], areas: Tree) -> list[Finding]:
+    """Findings with those inside a running alert's area put together: where a city's event goes on in some districts, it tells of all of them."""
+    left = list(findings)
+    for alert in running:
+        same = [f for f in left if f.category == alert.category and _related(areas, f.area, alert.area)]
+        inside = sorted(
+            (f for f in same if f.area != alert.area and alert.area in areas.path(f.area)), key=lambda f: (f.expected - f.observed, f.area)
+        )
+        if not inside or len(inside) < len(same):
+            continue
+        together = replace(
+            inside[0],
+            area=alert.area,
+            level=max((f.level for f in inside), key=LEVELS.index),
+            districts=tuple(part for f in inside for part in f.districts),
+            onset=min(f.onset for f in inside),
+            observed=sum(f.observed for f in inside),
+            expected=sum(f.expected for f in inside),
+            lower=sum(f.lower for f in inside),
+            upper=sum(f.upper for f in inside),
+            p_value=min(f.p_value for f in inside),
+            reason_zh="".join(f.reason_zh for f in inside),
+            reason_en=" ".join(f.reason_en for f in inside),
+        )
+        left = [f for f in left if f not in inside] + [together]
+    return left
 
 
 def _related(areas: Tree, one: str, other: str) -> bool:
@@ -128,8 +159,6 @@ def _follow(conn: Connection, alert: Alert, finding: Finding, now: datetime, for
     if finding.day < alert.last_day:
         return alert
     changes = _numbers(finding) | {"usual_days": 0, "onset": min(alert.onset, finding.onset), "forecast_set_id": forecast_set_id}
-    if len(areas.path(finding.area)) > len(areas.path(alert.area)):  # one district is still at it: the event stays where it was placed
-        changes["area"] = alert.area
     if alert.kind == SPIKE:
         came = day_scores.read(conn, changes["onset"], finding.day, [changes["area"]], [alert.category])
         if len(came):

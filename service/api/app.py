@@ -21,7 +21,8 @@ ABOUT = """Forecasts of what citizens will bring to the city's hotline, and earl
 
 预测市民热线诉求并提前预警:未诉先办。
 
-* **Keys.** Every path below `/v1` needs a key: `Authorization: Bearer weisu_…`. A key limited to districts sees these alone.
+* **Keys.** Every path below `/v1` needs a key: `Authorization: Bearer weisu_…`. A key limited to districts sees these alone,
+  and the city-wide alerts that concern one of them.
 * **Lists** are objects with `items` and `next`; pass `next` back to get the following page. It is opaque.
 * **Errors** are problem documents (RFC 9457, `application/problem+json`) that say what is wrong (`detail`), where (`where`) and how
   to mend it (`mend`).

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import date, datetime, time
 from typing import Annotated, Any, Literal
 
+from fastapi import Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from forecasting.errors import InputError
@@ -40,6 +41,10 @@ class Parameters(BaseModel):
     def _without_empty(cls, given: Any) -> Any:
         """A form sends the fields that nobody filled in, too."""
         return {name: value for name, value in given.items() if value not in ("", [""])} if isinstance(given, dict) else given
+
+
+NoParameters = Annotated[Parameters, Query()]
+"""Of an endpoint without query parameters: any that is given is a slip."""
 
 
 class Paged(Parameters):

@@ -136,7 +136,11 @@ class Labels(Model):
 
 
 class Alert(Model):
-    """An alert (诉求预警, internal: no public warning)."""
+    """An alert (诉求预警, internal: no public warning).
+
+    `observed` and `expected` depend on the kind. SPIKE: what came in on the day, and what was forecast for it. SEASONAL: the mean of the last
+    four weeks (or of the last one, if that is higher), and the mean forecast for the highest coming week: here `expected` lies above `observed`.
+    """
 
     alert_id: str = Field(description="Identifies the alert for its whole life.")
     kind: Kind = Field(description="SEASONAL 季节性, SPIKE 突增, EMERGING 苗头性, FIRST_SEEN 首发, DATA 数据.")
@@ -147,7 +151,11 @@ class Alert(Model):
     districts: list[ConcernedDistrict] = Field(description="Districts concerned, greatest excess first.")
     onset: Day = Field(description="First day of the unusual; may lie ahead.")
     peak: Day | None = Field(None, description="Day with the most, expected or seen, if known.")
-    observed: float | None = Field(None, description="Tickets a day. SPIKE: what came in. SEASONAL: the mean of the last four weeks.", examples=[61])
+    observed: float | None = Field(
+        None,
+        description="Tickets a day. SPIKE: what came in on the day. SEASONAL: the mean of the last four weeks, or of the last one if that is higher.",
+        examples=[61],
+    )
     expected: float = Field(
         description="Tickets a day. SPIKE: the forecast's mean. SEASONAL: the forecast's mean over the highest coming week.", examples=[22.5]
     )
@@ -155,7 +163,7 @@ class Alert(Model):
     upper: float = Field(description="Upper end of the 90 % interval of `expected`, tickets a day.", examples=[32])
     p_value: float = Field(
         description="How improbable it is if all is usual. SPIKE: so many tickets or more under the published forecast. "
-        "SEASONAL: a coming week no higher than the last four.",
+        "SEASONAL: a coming week that is not above `observed`.",
         examples=[2.1e-6],
     )
     reason_zh: str = Field(description="Why, in one Chinese sentence.")
@@ -333,7 +341,8 @@ class ReportingDelay(Model):
 
 
 class Status(Model):
-    """What is known, how fresh it is, and how the city stands. With a limited key, alerts of its own districts alone."""
+    """What is known, how fresh it is, and how the city stands. With a limited key, alerts on its own districts and city-wide ones
+    that concern them."""
 
     now: datetime = Field(description="The service's present moment.")
     business_date: Day = Field(description="The last finished local day.")

@@ -18,6 +18,8 @@ from service.cli import data, models, processes
 from service.logs import set_up
 from service.settings import load_settings
 
+STOPPED = 130  # as shells report a program that Ctrl-C has ended
+
 app = typer.Typer(name="weisu", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(processes.demo)
 app.command()(processes.up)
@@ -53,8 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs a command and returns its exit code; the installed `weisu` calls it."""
     try:
         set_up(load_settings().log_level)
-        code = app(arguments, standalone_mode=False)
+        code = app(arguments, prog_name="weisu", standalone_mode=False)
         sys.stdout.flush()
+        if code == STOPPED:  # what Typer makes of Ctrl-C
+            return _say("stopped", STOPPED)
         return code if isinstance(code, int) else 0
     except InputError as error:
         return _say(str(error), 2)
@@ -71,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (KeyboardInterrupt, typer.Abort):
-        return _say("stopped", 130)
+        return _say("stopped", STOPPED)
     except Exception as error:  # noqa: BLE001 - the last resort: whatever it was, the person gets one line and the engineer a file
         return _say(f"internal error: {type(error).__name__}: {_first_line(error)} (details in {_details()})", 1)
 

@@ -82,19 +82,20 @@ def _examine(path: Path, settings: Settings, mapping: "Mapping") -> None:
 
 def describe(report: "Report") -> str:
     """What a file brought, in one line."""
-    parts = [
-        f"{report.name}: {report.rows:,} rows of {report.kind}, {report.added:,} new, {report.changed:,} changed, {report.unchanged:,} known already"
-    ]
+    rows = options.number(report.rows, "row")
+    parts = [f"{report.name}: {rows} of {report.kind}, {report.added:,} new, {report.changed:,} changed, {report.unchanged:,} known already"]
     if report.first_day:
         parts.append(f"from {report.first_day} to {report.last_day}")
     if report.new_areas or report.new_categories:
-        parts.append(f"{len(report.new_areas)} areas and {len(report.new_categories)} categories met for the first time")
+        areas = options.number(len(report.new_areas), "area")
+        categories = options.number(len(report.new_categories), "category", "categories")
+        parts.append(f"{areas} and {categories} met for the first time")
     if report.left_out:
-        parts.append(f"{report.left_out:,} rows left out as no demand")
+        parts.append(f"{options.number(report.left_out, 'row')} left out as no demand")
     if report.later:
-        parts.append(f"{report.later:,} rows later than the clock left out")
+        parts.append(f"{options.number(report.later, 'row')} later than the clock left out")
     if report.rejected:
-        parts.append(f"{report.rejected:,} rows rejected" + (f", see {report.rejects_path}" if report.rejects_path else ""))
+        parts.append(f"{options.number(report.rejected, 'row')} rejected" + (f", see {report.rejects_path}" if report.rejects_path else ""))
     return "; ".join(parts)
 
 

@@ -7,7 +7,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -52,18 +52,23 @@ def run(settings: Settings, wish: Wish) -> None:
         InputError: the file cannot be used, a flag does not fit, or a port is in use.
     """
     started = time.monotonic()
+    chosen = settings.model_fields_set & supervisor.addresses(settings).keys()
+    for name, host in supervisor.addresses(settings).items():
+        if name in chosen:
+            supervisor.require_free(host, getattr(settings, name), name)
+        else:
+            supervisor.is_free(host, getattr(settings, name))  # raises if the address is not this machine's
     if wish.data is not None:
         options.existing(wish.data, "--data")
     settings = _settings(settings, wish)
     if wish.data is not None and wish.data.resolve().is_relative_to(settings.data_dir):
         raise InputError("lies in the demo's folder, which begins anew", str(wish.data), "move it elsewhere")
-    settings.clock.now()  # an unknown zone or an odd date is said before the work begins
-    calendars.validate_country(settings.country)
+    _validate(settings, wish)
     with _claimed(settings.data_dir):
-        _run(settings, wish, started)
+        _run(settings, wish, chosen, started)
 
 
-def _run(settings: Settings, wish: Wish, started: float) -> None:
+def _run(settings: Settings, wish: Wish, chosen: Collection[str], started: float) -> None:
     folder = settings.data_dir
     engine.upgrade(settings.store_url)
     db = engine.open_engine(settings.store_url)
@@ -78,6 +83,7 @@ def _run(settings: Settings, wish: Wish, started: float) -> None:
             key = keys.create(conn, "demo", SCOPES, None, settings.clock.now())
     finally:
         db.dispose()
+    settings = _with_ports(settings, chosen)
     with supervisor.stop_signals() as stopped, supervisor.running(settings, stopped) as processes:
         options.console.print(f"ready after {time.monotonic() - started:.0f} s")
         if wish.once:
@@ -91,7 +97,7 @@ def _run(settings: Settings, wish: Wish, started: float) -> None:
 
 
 def _settings(settings: Settings, wish: Wish) -> Settings:
-    """The demo's settings: a folder of its own, and ports that are free unless somebody has chosen them."""
+    """The demo's settings: a folder of its own, and what the flags say."""
     changes: dict[str, Any] = {"data_dir": (settings.data_dir / "demo").resolve(), "database_url": "", "mlflow_tracking_uri": ""}
     if wish.as_of:
         changes["as_of"] = wish.as_of
@@ -99,16 +105,32 @@ def _settings(settings: Settings, wish: Wish) -> Settings:
         changes["timezone"] = wish.tz
     if wish.country:
         changes["country"] = wish.country
-    for name in ("api_port", "mlflow_port"):
-        if name not in settings.model_fields_set and not supervisor.is_free(settings.host, getattr(settings, name)):
-            changes[name] = _free_port(settings.host)
     return Settings(**settings.model_dump() | changes)
 
 
-def _free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+def _validate(settings: Settings, wish: Wish) -> None:
+    """Says before the work begins what is wrong with zone, date or country. Raises InputError, naming the flag if it came from one."""
+    flags = {"WEISU_AS_OF": wish.as_of and "--as-of", "WEISU_TIMEZONE": wish.tz and "--tz"}
+    try:
+        settings.clock.now()
+        calendars.validate_country(settings.country)
+    except InputError as error:
+        raise InputError(error.what, flags.get(error.where) or error.where, error.mend) from None
+
+
+def _with_ports(settings: Settings, chosen: Collection[str]) -> Settings:
+    """The settings with free ports in place of taken ones, but for those that somebody has chosen.
+
+    To be called right before the ports are used: between two demos, whoever comes first takes them.
+    """
+    changes: dict[str, int] = {}
+    with ExitStack() as stack:  # a port that was found stays taken until the other one is found, too
+        for name, host in supervisor.addresses(settings).items():
+            if name not in chosen and not supervisor.is_free(host, getattr(settings, name)):
+                probe = stack.enter_context(socket.socket(supervisor.family(host)))
+                probe.bind((host, 0))
+                changes[name] = probe.getsockname()[1]
+    return Settings(**settings.model_dump() | changes)
 
 
 @contextmanager
@@ -167,9 +189,8 @@ def _train(settings: Settings, db: Any) -> None:
     if len(table):
         options.console.print(table[["level", "model", "WRMSSE", "WAPE", "WQL", "cover90", "bias"]].round(3).to_string(index=False))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    options.console.print(
-        f"trained in {done.night.seconds['total']:.0f} s (peak {peak:.0f} MB); {done.watched.raised} alerts raised over {len(done.watched.days)} days"
-    )
+    alerts, days = options.number(done.watched.raised, "alert"), options.number(len(done.watched.days), "day")
+    options.console.print(f"trained in {done.night.seconds['total']:.0f} s (peak {peak:.0f} MB); {alerts} raised over {days}")
 
 
 def _answer(settings: Settings, key: str) -> dict[str, Any]:
@@ -209,7 +230,7 @@ def _greet(settings: Settings, key: str, wish: Wish) -> None:
     sys.stdout.write(
         f"""
 {note}API      {base}/docs
-MLflow   http://{settings.host}:{settings.mlflow_port}
+MLflow   http://{settings.mlflow_host}:{settings.mlflow_port}
 key      {key}
 
 What must I act on now?    curl -s {header} '{base}/v1/alerts?status=open'

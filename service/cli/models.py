@@ -43,7 +43,8 @@ def watch() -> None:
     db = engine.open_engine(settings.store_url)
     engine.require_current(db)
     done = job.run(db, settings)
-    options.console.print(f"{len(done.days)} days watched: {done.raised} alerts raised, {done.followed} followed, {done.resolved} resolved")
+    days, alerts = options.number(len(done.days), "day"), options.number(done.raised, "alert")
+    options.console.print(f"{days} watched: {alerts} raised, {done.followed} followed, {done.resolved} resolved")
 
 
 def forecast(

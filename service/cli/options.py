@@ -29,6 +29,11 @@ def existing(path: Path, flag: str) -> Path:
     return path
 
 
+def number(count: int, one: str, many: str = "") -> str:
+    """A number with its noun: `1 row`, `2,500 rows`; `many` where the plural has more than an s."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def _bar() -> dict[str, Any]:
     """Bars are for people: a log gets lines, and a failure leaves its one line alone."""
     return {"console": console, "disable": not console.is_terminal, "transient": True}

@@ -37,7 +37,7 @@ def up() -> None:
     engine.upgrade(settings.store_url)
     with supervisor.stop_signals() as stopped, supervisor.running(settings, stopped) as processes:
         console.print(
-            f"API     http://{settings.host}:{settings.api_port}/docs\nMLflow  http://{settings.host}:{settings.mlflow_port}\nCtrl-C stops."
+            f"API     http://{settings.host}:{settings.api_port}/docs\nMLflow  http://{settings.mlflow_host}:{settings.mlflow_port}\nCtrl-C stops."
         )
         processes.watch(stopped)
 
@@ -47,8 +47,9 @@ def api() -> None:
     import uvicorn
 
     from service.api.app import create_app
-    from service.jobs.supervisor import require_free
+    from service.jobs.supervisor import end_with_supervisor, require_free
 
+    end_with_supervisor()
     settings = load_settings()
     require_free(settings.host, settings.api_port, "api_port")
     uvicorn.run(create_app(settings), host=settings.host, port=settings.api_port, log_level="warning", access_log=False)
@@ -60,8 +61,10 @@ def scheduler() -> None:
 
     from forecasting import calendars
     from service.jobs import scheduler as job
+    from service.jobs.supervisor import end_with_supervisor
     from service.store import engine
 
+    end_with_supervisor()
     settings = load_settings()
     calendars.validate_country(settings.country)
     db = engine.open_engine(settings.store_url)
@@ -72,30 +75,29 @@ def scheduler() -> None:
 
 def mlflow() -> None:
     """Run the MLflow page alone, on this machine only and without telemetry."""
-    from service.jobs.supervisor import require_free
+    from service.jobs.supervisor import end_with_supervisor, require_free
 
+    end_with_supervisor()
     settings = load_settings()
-    require_free(settings.host, settings.mlflow_port, "mlflow_port")
+    require_free(settings.mlflow_host, settings.mlflow_port, "mlflow_port")
     folder = settings.data_dir / "mlflow"
     folder.mkdir(parents=True, exist_ok=True)
-    hosts = ",".join(f"{name}:{settings.mlflow_port}" for name in dict.fromkeys(("localhost", "127.0.0.1", settings.host)))
+    hosts = ",".join(f"{name}:{settings.mlflow_port}" for name in dict.fromkeys(("localhost", "127.0.0.1", settings.mlflow_host)))
     os.environ |= {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "PYTHONWARNINGS": "ignore",
     }
-    arguments = ["--backend-store-uri", settings.tracking_uri, "--default-artifact-root", (folder / "artifacts").resolve().as_uri()]
-    arguments += [
-        "--host",
-        settings.host,
-        "--port",
-        str(settings.mlflow_port),
-        "--workers",
-        "1",
-        "--uvicorn-opts",
-        "--log-level warning",
-        "--allowed-hosts",
-        hosts,
-    ]
+    options = {
+        "--backend-store-uri": settings.tracking_uri,
+        "--registry-store-uri": settings.tracking_uri,
+        "--default-artifact-root": (folder / "artifacts").resolve().as_uri(),
+        "--host": settings.mlflow_host,
+        "--port": str(settings.mlflow_port),
+        "--workers": "1",
+        "--uvicorn-opts": "--log-level warning",
+        "--allowed-hosts": hosts,
+    }
+    arguments = [word for pair in options.items() for word in pair]
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *arguments])

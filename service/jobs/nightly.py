@@ -90,7 +90,7 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
                     say(f"first night: training as of {warm_up} to judge the last {WARM_UP} days")
                     earlier = night.train(known.at(warm_up), recipe, settings.horizon, executor=pool, progress=progress)
                     with engine.writing(db) as conn:
-                        forecast_sets.add(conn, **_row(earlier, run_id, None, warm_up), issued_at=clock.end_of(warm_up))
+                        forecast_sets.add(conn, **_row(earlier, run_id, None, warm_up), issued_at=clock.now())
                 say(f"training on all days until {cutoff}")
                 result = night.train(known, recipe, settings.horizon, executor=pool, progress=progress)
             say("recording the run in MLflow")

@@ -1,5 +1,6 @@
 """The supervisor: API, MLflow page and scheduler as processes of one machine, started in order and stopped cleanly."""
 
+import ctypes
 import errno
 import json
 import logging
@@ -25,6 +26,8 @@ STOP_SECONDS = 10.0  # from the polite signal to the kill
 CALM_SECONDS = 60.0  # a process that has run so long starts anew at once; one that dies sooner waits
 LONGEST_PAUSE = 60.0  # seconds between two starts of a process that keeps dying
 READY_SECONDS = 60.0
+SUPERVISOR = "WEISU_SUPERVISOR"  # tells a process the id of the supervisor that started it
+PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 log = logging.getLogger(__name__)
 
@@ -113,18 +116,32 @@ def running(settings: Settings, stopped: Callable[[], bool]) -> Iterator[Process
         InputError: a port is in use, or a process ends or does not answer in time.
         KeyboardInterrupt: `stopped` said so.
     """
-    for port, name in ((settings.api_port, "api_port"), (settings.mlflow_port, "mlflow_port")):
-        require_free(settings.host, port, name)
-    processes = Processes(os.environ | environment(settings))
+    for name, host in addresses(settings).items():
+        require_free(host, getattr(settings, name), name)
+    processes = Processes(os.environ | environment(settings) | {SUPERVISOR: str(os.getpid())})
     try:
         processes.start("mlflow", ["mlflow"])
         processes.start("api", ["api"])
-        _wait(processes, f"http://{settings.host}:{settings.mlflow_port}/health", stopped)
+        _wait(processes, f"http://{settings.mlflow_host}:{settings.mlflow_port}/health", stopped)
         _wait(processes, f"http://{settings.host}:{settings.api_port}/livez", stopped)
         processes.start("scheduler", ["scheduler"])
         yield processes
     finally:
         processes.stop()
+
+
+def end_with_supervisor() -> None:
+    """Lets this process be told to stop (SIGTERM) when the supervisor that started it is gone, even if that was killed.
+
+    Holds across `exec`, not for what this process starts. Without a supervisor nothing happens.
+    """
+    supervisor = os.environ.get(SUPERVISOR)
+    if supervisor is None or sys.platform != "linux":
+        return
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
+        log.warning("supervisor.not_followed", extra={"reason": os.strerror(ctypes.get_errno())})
+    if os.getppid() != int(supervisor):  # it was gone before we could ask
+        raise SystemExit(128 + signal.SIGTERM)
 
 
 @contextmanager
@@ -157,6 +174,16 @@ def _as_text(value: object) -> str:
     return str(value.resolve() if isinstance(value, Path) else value)
 
 
+def addresses(settings: Settings) -> dict[str, str]:
+    """The setting of each port that is listened on, and the address to listen on."""
+    return {"api_port": settings.host, "mlflow_port": settings.mlflow_host}
+
+
+def family(host: str) -> socket.AddressFamily:
+    """The kind of an address."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
 def require_free(host: str, port: int, setting: str) -> None:
     """Raises InputError if a port is in use."""
     if not is_free(host, port):
@@ -165,7 +192,7 @@ def require_free(host: str, port: int, setting: str) -> None:
 
 def is_free(host: str, port: int) -> bool:
     """Whether nobody listens on a port. Raises InputError if one cannot listen there for another reason."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+    with socket.socket(family(host)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -173,7 +200,7 @@ def is_free(host: str, port: int) -> bool:
             if error.errno == errno.EADDRINUSE:
                 return False
             raise InputError(
-                f"cannot listen on port {port}: {error.strerror}", host, "choose another with WEISU_HOST or the port's setting"
+                f"cannot listen on port {port}: {error.strerror}", host, "set WEISU_HOST, WEISU_MLFLOW_HOST or the port to one that it can"
             ) from None
     return True
 

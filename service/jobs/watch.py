@@ -113,13 +113,20 @@ def _scores(nodes: pd.DataFrame) -> pd.DataFrame:
 def _coming(known: Known, forecast: pd.DataFrame, horizon: int) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     """Nodes with their recent level, and the forecast's means and dispersions [M, H]."""
     nodes = known.hierarchy.nodes[["area", "category"]]
-    window = known.counts[:, -RECENT:]
-    there = ~np.isnan(window)
-    recent = np.where(there, window, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+    # The higher of the two: a rise that the last week has already seen is not on its way.
+    recent = np.maximum(_mean_of_last(known.counts, RECENT), _mean_of_last(known.counts, seasonal.WEEK))
     ordered = forecast.sort_values(["area", "category", "horizon"])
     first = ordered[ordered["horizon"] == 1]
     place = pd.MultiIndex.from_frame(nodes).get_indexer(pd.MultiIndex.from_frame(first[["area", "category"]]))
-    inside = (place >= 0) & there.any(axis=1)[place]  # with nothing to compare with, nothing is a rise
+    known_of_late = ~np.isnan(known.counts[:, -RECENT:]).all(axis=1)
+    inside = (place >= 0) & known_of_late[place]  # with nothing to compare with, nothing is a rise
     frame = first.loc[inside, ["area", "category"]].assign(recent=recent[place[inside]]).reset_index(drop=True)
     means, dispersion = (ordered[c].to_numpy(float).reshape(-1, horizon)[inside] for c in ("mean", "dispersion"))
     return frame, means, dispersion
+
+
+def _mean_of_last(counts: np.ndarray, days: int) -> np.ndarray:
+    """[M] mean of the known ones of the last days; 0 where none is."""
+    window = counts[:, -days:]
+    there = ~np.isnan(window)
+    return np.asarray(np.where(there, window, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1))

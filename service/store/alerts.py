@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Any, TypedDict
 
-from sqlalchemy import Connection, Row, Text, and_, cast, func, or_, select
+from sqlalchemy import Connection, Row, Text, and_, cast, false, func, or_, select
 from sqlalchemy import insert as insert_rows
 from sqlalchemy import update as update_rows
 
@@ -14,6 +14,7 @@ from service.store.schema import alert_events, alerts
 
 KINDS = ("SEASONAL", "SPIKE", "EMERGING", "FIRST_SEEN", "DATA")
 STATUSES = ("open", "acknowledged", "resolved")
+CITY = "ALL"  # the area of an alert on the whole city
 
 
 class ConcernedDistrict(TypedDict):
@@ -81,6 +82,7 @@ class AlertFilters:
         areas: codes of the nodes on which the alert may stand.
         concerning: (with `areas`) district codes; an alert elsewhere counts too if it lists one of them as concerned.
         visible: codes of the nodes that the caller may see at all.
+        own: (with `visible`) the caller's district codes; an alert on the whole city counts too if it lists one of them as concerned.
         since: only those raised or changed at or after this moment.
     """
 
@@ -91,6 +93,7 @@ class AlertFilters:
     concerning: Collection[str] = ()
     categories: Collection[str] | None = None
     visible: Collection[str] | None = None
+    own: Collection[str] = ()
     since: datetime | None = None
 
 
@@ -201,7 +204,8 @@ def _conditions(filters: AlertFilters) -> list[Any]:
     if filters.categories is not None:
         found.append(alerts.c.category.in_(filters.categories))
     if filters.visible is not None:
-        found.append(alerts.c.area.in_(filters.visible))
+        concerned = and_(alerts.c.area == CITY, or_(false(), *(_concerns(code) for code in filters.own)))
+        found.append(or_(alerts.c.area.in_(filters.visible), concerned))
     if filters.since is not None:
         found.append(alerts.c.changed_at >= filters.since)
     return found

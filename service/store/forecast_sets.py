@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from hashlib import sha256
 
-from sqlalchemy import Connection, Select, insert, select
+from sqlalchemy import Connection, Select, insert, select, update
 
 from forecasting.errors import InputError
 from service.store import bulk
@@ -15,7 +15,11 @@ _THE_ROW = 1
 
 @dataclass(frozen=True)
 class ForecastSet:
-    """A forecast set: its blob (Parquet) and what is known about it."""
+    """A forecast set: its blob (Parquet) and what is known about it.
+
+    Attributes:
+        published_at: the moment at which the pointer first named it; None: it never did.
+    """
 
     id: int
     run_id: int
@@ -23,6 +27,7 @@ class ForecastSet:
     cutoff: date
     horizon: int
     issued_at: datetime
+    published_at: datetime | None
     rows: int
     sha256: str
     blob: bytes
@@ -45,7 +50,9 @@ def publish(
 
 
 def point(conn: Connection, set_id: int, now: datetime) -> None:
-    """Moves the pointer to a set that is there already."""
+    """Moves the pointer to a set that is there already, and notes when that happened first."""
+    c = forecast_sets.c
+    conn.execute(update(forecast_sets).where(c.id == set_id, c.published_at.is_(None)).values(published_at=now))
     bulk.replace(conn, published, [{"id": _THE_ROW, "forecast_set_id": set_id, "moved_at": now}])
 
 
@@ -67,15 +74,16 @@ def get(conn: Connection, set_id: int) -> ForecastSet:
 
 
 def latest_before(conn: Connection, day: date) -> ForecastSet | None:
-    """The newest set that knew nothing of a day: its cutoff lies before it."""
+    """The newest set, published or not, that knew nothing of a day: its cutoff lies before it. Of equal cutoffs, a published one first."""
     c = forecast_sets.c
-    return _first(conn, select(forecast_sets).where(c.cutoff < day).order_by(c.cutoff.desc(), c.issued_at.desc(), c.id.desc()))
+    order = (c.cutoff.desc(), c.published_at.is_(None), c.issued_at.desc(), c.id.desc())
+    return _first(conn, select(forecast_sets).where(c.cutoff < day).order_by(*order))
 
 
 def as_of(conn: Connection, moment: datetime) -> ForecastSet | None:
-    """The newest set issued by a moment."""
+    """The set published last by a moment."""
     c = forecast_sets.c
-    return _first(conn, select(forecast_sets).where(c.issued_at <= moment).order_by(c.issued_at.desc(), c.id.desc()))
+    return _first(conn, select(forecast_sets).where(c.published_at <= moment).order_by(c.published_at.desc(), c.id.desc()))
 
 
 def _first(conn: Connection, query: Select[tuple[object, ...]]) -> ForecastSet | None:

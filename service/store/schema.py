@@ -269,6 +269,7 @@ forecast_sets = Table(
     Column("cutoff", Date, nullable=False),
     Column("horizon", Integer, nullable=False),
     Column("issued_at", Moment, nullable=False),
+    Column("published_at", Moment),  # None: never published
     Column("rows", Integer, nullable=False),
     Column("sha256", String, nullable=False),
     Column("blob", LargeBinary, nullable=False),

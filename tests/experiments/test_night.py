@@ -15,11 +15,10 @@ from experiments import night
 from experiments.night import Night
 from forecasting import panel, recipe, training
 from forecasting.drivers import from_frame
+from forecasting.errors import InputError
 from forecasting.hierarchy import ALL, Tree
 from forecasting.models.base import Known
 from forecasting.recipe import Recipe
-
-pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning:prophet.forecaster")
 
 HORIZON = 7
 
@@ -111,7 +110,27 @@ def test_models_are_kept_as_text_and_tables_with_their_sums(result: Night, tmp_p
     assert all(hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest for name, digest in sums.items())
     assert {Path(name).suffix for name in written} <= {".parquet", ".txt", ".json", ".jsonl"}
     blend = pd.read_parquet(folder / "blend.parquet")
-    np.testing.assert_allclose(blend[[m.name for m in result.recipe.members]].sum(axis=1), 1)
+    np.testing.assert_allclose(blend[[m.name for m in result.recipe.members if m.name in blend]].sum(axis=1), 1)
+
+
+def test_a_saved_model_forecasts_as_before(result: Night, tmp_path: Path) -> None:
+    night.save_models(result, tmp_path / "model")
+    loaded = night.load_models(tmp_path / "model")
+    trained = result.champion.backtested
+    assert set(loaded) == {model.name for model, fitted in zip(trained.models, trained.fitted, strict=True) if fitted is not None}
+    for model, fitted in zip(trained.models, trained.fitted, strict=True):
+        if fitted is not None:
+            np.testing.assert_allclose(loaded[model.name].forecast(trained.known, HORIZON), fitted.forecast(trained.known, HORIZON), rtol=1e-12)
+
+
+def test_a_changed_model_file_is_refused(result: Night, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    night.save_models(result, folder)
+    (folder / "boosting" / "booster.txt").write_text("another one")
+    with pytest.raises(InputError, match=r"booster\.txt' is not the file that was written"):
+        night.load_models(folder)
+    with pytest.raises(InputError, match="cannot be read"):
+        night.load_models(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("days", [1, 8, 20, 60])

@@ -13,8 +13,6 @@ from experiments import rolling
 from experiments.rolling import Request
 from forecasting.errors import InputError
 
-pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning:prophet.forecaster")
-
 COLUMNS = ["district", "category", "cutoff", "date", "horizon", "model", "mean", "q05", "q10", "q25", "q50", "q75", "q90", "q95"]
 DAYS = 170
 CUTOFFS = ("2024-07-20", "2024-08-06")

@@ -21,8 +21,6 @@ from forecasting.hierarchy import ALL
 from forecasting.models.base import Known, Model
 from forecasting.recipe import CHAMPION, MODELS, Recipe
 
-pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning:prophet.forecaster")
-
 SMALL: dict[str, dict[str, Any]] = {
     "boosting": {"rows": 3000, "trees": 12, "leaves": 7, "least_rows": 10, "threads": 1},
     "prophet": {"most": 2, "dense": 10_000},
@@ -205,7 +203,7 @@ def test_a_model_that_does_not_age_serves_later_days_and_series_it_has_not_seen(
 def test_a_model_that_does_not_age_takes_the_newest_day_into_account(name: str) -> None:
     known = city("usual")
     counts = known.panel.counts.copy()
-    counts[:, -1] = counts[:, -1] * 5 + 10
+    counts[:, -1] = counts[:, -1] + 1
     fitted = model_of(name).fit(known.at(day(DAYS - 30)), HORIZON, 0)
     before, after = (fitted.forecast(k, HORIZON) for k in (known, replace(known, panel=replace(known.panel, counts=counts))))
     assert (before != after).any(axis=1).all()
@@ -238,6 +236,14 @@ def test_a_fit_gives_the_same_wherever_it_runs(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_a_saved_model_forecasts_as_before(name: str, tmp_path: Path) -> None:
+    fitted = model_of(name).fit(city("usual"), HORIZON, 0)
+    fitted.save(tmp_path)
+    loaded = type(fitted).load(tmp_path)
+    np.testing.assert_allclose(loaded.forecast(city("usual"), HORIZON), fitted.forecast(city("usual"), HORIZON), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_a_model_is_saved_as_text_the_same_each_time(name: str, tmp_path: Path) -> None:
     written = []
     for attempt in ("one", "two"):
@@ -252,6 +258,28 @@ def test_a_model_is_saved_as_text_the_same_each_time(name: str, tmp_path: Path) 
 @pytest.mark.parametrize("name", MODELS)
 def test_settings_are_flat_plain_values(name: str) -> None:
     assert all(isinstance(value, int | float | str) for value in model_of(name).settings().values())
+
+
+def test_a_burst_is_not_forecast_again_by_the_blend_s_own_baseline_and_a_new_level_is_learnt() -> None:
+    known = city("60 days")
+    counts = known.panel.counts.copy()
+    counts[:, -3] += 400  # a storm
+    stormy = replace(known, panel=replace(known.panel, counts=counts))
+    calm = model_of("usual_weeks").fit(known, 28, 0).forecast(known, 28)
+    after = model_of("usual_weeks").fit(stormy, 28, 0).forecast(stormy, 28)
+    assert (np.abs(after - calm) <= 0.5 * calm + 3 * known.counts.shape[0]).all()
+    counts = known.panel.counts.copy()
+    counts[:, -35:] += 400  # a level that stays
+    shifted = replace(known, panel=replace(known.panel, counts=counts))
+    got = model_of("usual_weeks").fit(shifted, 7, 0).forecast(shifted, 7)
+    assert (got[: known.hierarchy.n_series] > 200).all()
+
+
+def test_what_is_there_to_be_compared_with_has_no_part_in_the_blend() -> None:
+    made = of("seasonal_naive", "four_week_mean", "usual_weeks", "boosting")
+    members = training.backtest_members(city("usual"), made.members, HORIZON, 2, 0)
+    champion = training.assemble(members)
+    assert [members.models[k].name for k in champion.chosen] == ["usual_weeks", "boosting"]
 
 
 def test_the_seasonal_naive_forecast_is_last_week_and_the_four_week_mean_its_mean() -> None:

@@ -15,7 +15,7 @@ from service.api.bodies import limited_to
 from service.api.deps import Requires, Running, Service
 from service.api.errors import Problem, problems
 from service.api.nodes import Nodes, allowed, area_tree, category_tree, visible
-from service.api.parameters import DEFAULT_ROWS, Table, named, since
+from service.api.parameters import DEFAULT_ROWS, NoParameters, Table, named, since
 from service.api.schemas import (
     Alert,
     AlertEvent,
@@ -60,9 +60,12 @@ class AlertParameters(Table):
 def list_alerts(
     request: Request, asked: Annotated[AlertParameters, Query()], service: Running, caller: Annotated[Caller, Requires("alerts:read")]
 ) -> AlertPage | StreamingResponse:
-    """Alerts, the one raised last first; with a limited key, those on its own districts and streets.
+    """Alerts, the one raised last first.
 
-    查询预警:可按状态、类型、最低级别、区、类别和时间筛选。
+    With a key limited to districts: those on its own districts and streets, and those on the whole city that concern one of its districts;
+    of the districts concerned it sees its own.
+
+    查询预警:可按状态、类型、最低级别、区、类别和时间筛选。限区密钥可见本区预警及涉及本区的全市预警。
     """
     place = pages.place(request, asked.next, pages.moment, pages.text)
     with reading(service.engine) as conn:
@@ -77,6 +80,7 @@ def list_alerts(
             concerning=districts,
             categories=view.categories.under(named(view.categories, asked.category, "category")) if asked.category else None,
             visible=view.own,
+            own=caller.districts or (),
             since=since(asked.since, service.clock) if asked.since else None,
         )
         limit = asked.limit or (None if asked.format == "csv" else DEFAULT_ROWS)
@@ -91,8 +95,8 @@ def list_alerts(
 
 
 @router.get("/{alert_id}", operation_id="get_alert", summary="One alert with its history", responses=problems(404))
-def get_alert(alert_id: AlertId, service: Running, caller: Annotated[Caller, Requires("alerts:read")]) -> AlertWithHistory:
-    """An alert and everything that happened to it.
+def get_alert(alert_id: AlertId, service: Running, caller: Annotated[Caller, Requires("alerts:read")], _: NoParameters) -> AlertWithHistory:
+    """An alert and everything that happened to it. A key limited to districts may read one on the whole city that concerns one of its own.
 
     查询单条预警及其处置过程。
     """
@@ -107,11 +111,13 @@ def get_alert(alert_id: AlertId, service: Running, caller: Annotated[Caller, Req
     responses=problems(404, 409, 413),
 )
 def acknowledge_alert(
-    alert_id: AlertId, service: Running, caller: Annotated[Caller, Requires("alerts:write")], change: Change = None
+    alert_id: AlertId, service: Running, caller: Annotated[Caller, Requires("alerts:write")], _: NoParameters, change: Change = None
 ) -> AlertWithHistory:
     """Says that somebody has taken the alert on; the key's name stands in the history. Repeating it changes nothing.
 
-    签收预警:已签收的原样返回,已办结的返回 409。
+    With a key limited to districts, only alerts on these: one on the whole city answers 403.
+
+    签收预警:已签收的原样返回,已办结的返回 409;限区密钥不能签收全市预警。
     """
     return _change(service, caller, alert_id, {"open"}, "acknowledged", change)
 
@@ -123,11 +129,13 @@ def acknowledge_alert(
     responses=problems(404, 409, 413),
 )
 def resolve_alert(
-    alert_id: AlertId, service: Running, caller: Annotated[Caller, Requires("alerts:write")], change: Change = None
+    alert_id: AlertId, service: Running, caller: Annotated[Caller, Requires("alerts:write")], _: NoParameters, change: Change = None
 ) -> AlertWithHistory:
     """Closes the alert; the key's name stands in the history. Repeating it changes nothing.
 
-    办结预警:已办结的原样返回。
+    With a key limited to districts, only alerts on these: one on the whole city answers 403.
+
+    办结预警:已办结的原样返回;限区密钥不能办结全市预警。
     """
     return _change(service, caller, alert_id, {"open", "acknowledged"}, "resolved", change)
 
@@ -135,6 +143,7 @@ def resolve_alert(
 def _change(service: Service, caller: Caller, alert_id: str, expected: set[str], to: str, change: StatusChange | None) -> AlertWithHistory:
     with writing(service.engine) as conn:
         before = _with_history(service, conn, caller, alert_id)
+        allowed(area_tree(conn), caller, [before.area], "alert_id")  # who may see a city-wide alert need not be the one to close it
         note = change.note if change else None
         if before.status == to:
             return before
@@ -148,7 +157,8 @@ def _with_history(service: Service, conn: Connection, caller: Caller, alert_id: 
     if alert is None:
         raise Problem(404, f"there is no alert '{alert_id}'", where="alert_id", mend="see /v1/alerts")
     view = _View.read(service, conn, caller)
-    allowed(view.areas, caller, [alert.area], "alert_id")
+    if not view.concerns(alert):
+        allowed(view.areas, caller, [alert.area], "alert_id")
     events = [
         AlertEvent.model_validate(
             {
@@ -175,6 +185,10 @@ class _View:
     def read(cls, service: Service, conn: Connection, caller: Caller) -> "_View":
         areas = area_tree(conn)
         return cls(service, areas, category_tree(conn), visible(areas, caller))
+
+    def concerns(self, alert: store.Alert) -> bool:
+        """Whether an alert stands on the whole city and concerns a district of the caller."""
+        return alert.area == store.CITY and any(self.own is None or one["code"] in self.own for one in alert.districts)
 
     def alert(self, alert: store.Alert) -> Alert:
         local = self.service.local

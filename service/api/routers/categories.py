@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from service.api.deps import Requires, Running
 from service.api.nodes import ALL, category_tree
+from service.api.parameters import NoParameters
 from service.api.schemas import Category, CategoryList
 from service.store.engine import reading
 from service.store.keys import Caller
@@ -14,7 +15,7 @@ router = APIRouter(tags=["areas and categories"])
 
 
 @router.get("/categories", operation_id="list_categories", summary="Categories")
-def list_categories(service: Running, caller: Annotated[Caller, Requires("forecasts:read")]) -> CategoryList:
+def list_categories(service: Running, caller: Annotated[Caller, Requires("forecasts:read")], _: NoParameters) -> CategoryList:
     """Every category with its labels, its place in the tree and the units in charge.
 
     列出问题分类树及牵头、协办单位。

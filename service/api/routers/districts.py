@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from service.api.deps import Requires, Running
 from service.api.nodes import area_tree, visible
+from service.api.parameters import NoParameters
 from service.api.schemas import District, DistrictList, Street
 from service.store.engine import reading
 from service.store.keys import Caller
@@ -14,7 +15,7 @@ router = APIRouter(tags=["areas and categories"])
 
 
 @router.get("/districts", operation_id="list_districts", summary="Districts and their streets")
-def list_districts(service: Running, caller: Annotated[Caller, Requires("forecasts:read")]) -> DistrictList:
+def list_districts(service: Running, caller: Annotated[Caller, Requires("forecasts:read")], _: NoParameters) -> DistrictList:
     """Every district with its labels and streets; with a limited key, its own.
 
     列出各区及其街乡镇。

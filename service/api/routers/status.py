@@ -10,6 +10,7 @@ from forecasting.detection.levels import LEVELS
 from forecasting.hierarchy import ALL
 from service.api.deps import Requires, Running, Service
 from service.api.nodes import area_tree, visible
+from service.api.parameters import NoParameters
 from service.api.routers.runs import run_of
 from service.api.schemas import Ages, CurrentForecastSet, Ingest, LevelCounts, ReportingDelay, Status, Unlabelled
 from service.store import alerts, areas, categories, delays, ingests, runs
@@ -20,7 +21,7 @@ router = APIRouter(tags=["operation"])
 
 
 @router.get("/status", operation_id="status", summary="How fresh everything is, and how the city stands")
-def status(service: Running, caller: Annotated[Caller, Requires()]) -> Status:
+def status(service: Running, caller: Annotated[Caller, Requires()], _: NoParameters) -> Status:
     """Until when data are complete, the last intake and run, the current forecast set, open alerts by level and the city's state.
 
     查询运行状态:数据截至日、最近训练、当前预测、各级预警数和全市状态。
@@ -35,7 +36,7 @@ def status(service: Running, caller: Annotated[Caller, Requires()]) -> Status:
         last_run = runs.latest(conn)
         current = service.forecasts.current(conn)
         own = visible(area_tree(conn), caller)
-        tally = alerts.tally(conn, alerts.AlertFilters(statuses=("open", "acknowledged"), visible=own))
+        tally = alerts.tally(conn, alerts.AlertFilters(statuses=("open", "acknowledged"), visible=own, own=caller.districts or ()))
     running = {level for kind, level, _ in tally if kind != "DATA"}
     return Status(
         now=service.local(now),

@@ -163,9 +163,9 @@ def test_the_reason_of_a_city_event_names_the_districts_that_carry_the_most() ->
     change = {(d, "HEAT"): 40.0 + 10 * i for i, d in enumerate(DISTRICTS)}
     (one,) = found(day(bottom(20, change), bottom(20)))
     assert "全市" in one.reason_zh
-    assert "d6(90)、d5(80)、d4(70)等 6 个区" in one.reason_zh
+    assert "d6(90 件,平常 20)、d5(80 件,平常 20)、d4(70 件,平常 20)等 6 个区" in one.reason_zh
     assert "the whole city" in one.reason_en
-    assert "d6 (90), d5 (80), d4 (70) and 3 more districts" in one.reason_en
+    assert "d6 (90 where 20 are usual), d5 (80 where 20 are usual), d4 (70 where 20 are usual) and 3 more districts" in one.reason_en
 
 
 def test_what_other_findings_tell_is_taken_off_and_said() -> None:
@@ -173,10 +173,10 @@ def test_what_other_findings_tell_is_taken_off_and_said() -> None:
     findings = found(day(bottom(20, change), bottom(20), 0.001), budget=0.25)
     assert where(findings) == [("d2", "HEAT"), ("d2", ALL)]
     total = findings[1]
-    assert total.observed == 20 + 3 * 28.5
+    assert total.observed == 120 + 3 * 28.5
     assert total.expected == 80
-    assert "100 件已由其他预警说明" in total.reason_zh
-    assert "100 more are told by other alerts" in total.reason_en
+    assert "其中约 100 件已由其他预警说明" in total.reason_zh
+    assert "about 100 of them are told by other alerts" in total.reason_en
 
 
 @pytest.mark.parametrize(("x", "text"), [(0, "0"), (0.04, "0"), (0.26, "0.3"), (3, "3"), (9.94, "9.9"), (9.96, "10"), (1234.6, "1,235")])

@@ -108,6 +108,45 @@ def test_of_the_districts_concerned_a_limited_key_sees_its_own(city: City, ask_a
     assert [one["district"] for one in client.get("/v1/alerts/a").json()["districts"]] == ["110105"]
 
 
+def city_wide(city: City, alert_id: str, *codes: str, **changes: Any) -> None:
+    concerned = [{"code": code, "observed": 9.0, "expected": 1.0} for code in codes]
+    city.alert(alert_id, area="ALL", districts=concerned, reason_en="Heating in the whole city", **changes)
+
+
+def test_a_limited_key_sees_the_city_wide_alerts_that_concern_its_districts(city: City, ask_as: Ask) -> None:
+    city_wide(city, "mine", "110108", "110105", level="orange")
+    city_wide(city, "taken", "110105", level="yellow", status="acknowledged")
+    city_wide(city, "others", "110108", "1101055", level="red")
+    city_wide(city, "nobody's")
+    city.alert("foreign", level="red", districts=[{"code": "110105", "observed": 1.0, "expected": 1.0}])
+    city.alert("own", area="110105A", level="blue")
+    client = ask_as("alerts:read", districts=["110105"])
+    seen = {alert["alert_id"]: alert for alert in client.get("/v1/alerts").json()["items"]}
+    assert seen.keys() == {"mine", "taken", "own"}
+    assert [one["district"] for one in seen["mine"]["districts"]] == ["110105"]
+    assert seen["mine"]["reason_en"] == "Heating in the whole city"
+    assert {a["alert_id"] for a in client.get("/v1/alerts", params={"district": "110105"}).json()["items"]} == seen.keys()
+    whole = client.get("/v1/alerts/mine").json()
+    assert [one["district"] for one in whole["districts"]] == ["110105"]
+    assert whole["history"]
+    for hidden in ("others", "nobody's", "foreign"):
+        assert is_problem(client.get(f"/v1/alerts/{hidden}"), 403), hidden
+    status = client.get("/v1/status").json()
+    assert status["city_state"] == "orange"
+    assert status["open_alerts"] == {"blue": 1, "yellow": 0, "orange": 1, "red": 0}
+    assert status["acknowledged_alerts"] == {"blue": 0, "yellow": 1, "orange": 0, "red": 0}
+
+
+@pytest.mark.parametrize("action", ["ack", "resolve"])
+def test_a_city_wide_alert_is_not_a_limited_key_s_to_change(city: City, ask_as: Ask, action: str) -> None:
+    city_wide(city, "a", "110105")
+    client = ask_as("alerts:write", districts=["110105"])
+    before = client.get("/v1/alerts/a").json()
+    assert is_problem(client.post(f"/v1/alerts/a/{action}"), 403)
+    assert client.get("/v1/alerts/a").json() == before
+    assert ask_as("alerts:write").post(f"/v1/alerts/a/{action}").status_code == 200
+
+
 def test_a_limited_key_acts_on_its_own_district(city: City, ask_as: Ask) -> None:
     city.alert("a", area="110105B")
     assert ask_as("alerts:write", districts=["110105"]).post("/v1/alerts/a/ack").status_code == 200

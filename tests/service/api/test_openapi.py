@@ -89,5 +89,14 @@ def test_the_numbers_of_a_forecast_have_their_unit(document: dict[str, Any]) -> 
     assert all("tickets" in row[name]["description"] for name in row if name.startswith(("q", "mean")))
 
 
+def test_the_evidence_of_an_alert_is_explained_for_each_kind(document: dict[str, Any]) -> None:
+    alert = document["components"]["schemas"]["Alert"]
+    for name in ("observed", "expected", "p_value"):
+        assert re.search("SPIKE: .* SEASONAL: ", alert["properties"][name]["description"]), name
+    assert "last four weeks" in alert["properties"]["observed"]["description"]
+    assert "coming week" in alert["properties"]["expected"]["description"]
+    assert "`expected` lies above `observed`" in alert["description"].replace("\n", " ")
+
+
 def test_the_documentation_page_is_there(client: TestClient) -> None:
     assert "swagger" in client.get("/docs").text.lower()

@@ -72,6 +72,18 @@ def test_a_wrong_parameter_is_named_with_what_is_wrong(ask: TestClient, params: 
     assert told in document["detail"]
 
 
+def test_every_path_below_v1_refuses_a_parameter_that_it_does_not_have(city: City, ask: TestClient) -> None:
+    city.alert("a")
+    paths = ask.get("/openapi.json").json()["paths"]
+    asked = [(method, path.replace("{alert_id}", "a")) for path, item in paths.items() for method in item if path.startswith("/v1/")]
+    assert len(asked) >= 10
+    for method, path in asked:
+        document = problem(ask.request(method, path, params={"distrct": "110108"}), 422)
+        assert document["where"] == "distrct"
+        assert "no parameter 'distrct'" in document["detail"]
+    assert ask.get("/v1/alerts/a").json()["status"] == "open"
+
+
 def test_several_wrong_parameters_are_all_named(ask: TestClient) -> None:
     document = problem(ask.get("/v1/counts", params={"from": "x", "limit": "-1"}), 422)
     assert set(document["where"].split(", ")) == {"from", "limit"}

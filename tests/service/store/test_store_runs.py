@@ -170,6 +170,44 @@ def test_a_day_is_judged_by_the_newest_set_that_knew_nothing_of_it(engine: Engin
         assert [known(NOW + timedelta(hours=hours)) for hours in (-1, 0, 24, 100)] == [None, *sets]
 
 
+def _add(engine: Engine, run: int, cutoff: date, issued_at: datetime) -> int:
+    with writing(engine) as conn:
+        return forecast_sets.add(conn, run_id=run, mlflow_run_id=None, cutoff=cutoff, horizon=28, issued_at=issued_at, rows=1, blob=b"unpublished")
+
+
+def test_what_was_never_published_judges_days_and_was_never_current(engine: Engine) -> None:
+    run = _start(engine)
+    warm_up = _add(engine, run, DAY - timedelta(days=7), NOW)
+    first = _publish(engine, run, DAY, issued_at=NOW)
+    _add(engine, run, DAY, NOW + timedelta(days=1))
+    with reading(engine) as conn:
+        judges = [forecast_sets.latest_before(conn, DAY + timedelta(days=n)) for n in (-7, -6, 0, 1)]
+        known = [forecast_sets.as_of(conn, NOW + timedelta(hours=hours)) for hours in (-1, 0, 48)]
+    assert [found and found.id for found in judges] == [None, warm_up, warm_up, first], "the published one of equal cutoffs"
+    assert [found and found.id for found in known] == [None, first, first]
+
+
+def test_of_equal_cutoffs_the_set_published_last_judges(engine: Engine) -> None:
+    run = _start(engine)
+    _publish(engine, run, DAY, issued_at=NOW)
+    again = _publish(engine, run, DAY, issued_at=NOW + timedelta(hours=1))
+    with reading(engine) as conn:
+        found = forecast_sets.latest_before(conn, DAY + timedelta(days=1))
+    assert found is not None
+    assert found.id == again
+
+
+def test_pointing_back_keeps_the_moment_of_the_first_publication(engine: Engine) -> None:
+    run = _start(engine)
+    first, late = _publish(engine, run, DAY), _add(engine, run, DAY, NOW)
+    with writing(engine) as conn:
+        assert forecast_sets.get(conn, late).published_at is None
+        forecast_sets.point(conn, late, NOW + timedelta(hours=1))
+        forecast_sets.point(conn, first, NOW + timedelta(hours=2))
+        moments = [forecast_sets.get(conn, number).published_at for number in (first, late)]
+    assert moments == [NOW, NOW + timedelta(hours=1)]
+
+
 def test_a_reader_never_sees_half_a_publication(engine: Engine) -> None:
     run = _start(engine)
     seen: set[int] = set()

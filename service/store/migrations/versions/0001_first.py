@@ -145,6 +145,7 @@ def upgrade() -> None:
         sa.Column("cutoff", sa.Date(), nullable=False),
         sa.Column("horizon", sa.Integer(), nullable=False),
         sa.Column("issued_at", moment, nullable=False),
+        sa.Column("published_at", moment, nullable=True),
         sa.Column("rows", sa.Integer(), nullable=False),
         sa.Column("sha256", sa.String(), nullable=False),
         sa.Column("blob", sa.LargeBinary(), nullable=False),

@@ -1,0 +1,252 @@
+"""The night's work: trains, records, publishes in one step, detects; whatever fails, the old forecasts stay."""
+
+import hashlib
+import json
+import os
+import signal
+import time
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlparse
+
+import numpy as np
+import pandas as pd
+import pytest
+from job_city import CATEGORIES, DAYS, DISTRICTS, OLD_WAYS_OF_MLFLOW, City, counts, day, planted
+from mlflow import MlflowClient
+from processes import Bench, free_port, until
+from sqlalchemy import Connection
+
+from experiments import tracking
+from forecasting.errors import InputError
+from forecasting.forecast_set import ForecastSet
+from forecasting.hierarchy import ALL
+from service.jobs import nightly
+from service.store import alerts, forecast_sets, runs
+from service.store.engine import reading, writing
+
+pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)
+
+
+def published(conn: Connection) -> forecast_sets.ForecastSet:
+    pointer = forecast_sets.pointer(conn)
+    assert pointer is not None
+    return forecast_sets.get(conn, pointer)
+
+
+def test_the_first_night_publishes_one_set_and_keeps_one_of_a_week_earlier_unpublished(trained: City) -> None:
+    with reading(trained.engine) as conn:
+        current, run = published(conn), runs.latest(conn)
+        warm_up = forecast_sets.latest_before(conn, day(DAYS))
+    assert run is not None
+    assert (run.status, run.business_date, run.attempt) == (runs.DONE, day(DAYS), 1)
+    assert (current.cutoff, current.run_id, current.mlflow_run_id) == (day(DAYS), run.id, run.mlflow_run_id)
+    assert warm_up is not None
+    now = trained.settings(day(DAYS)).clock.now()
+    assert (warm_up.cutoff, warm_up.issued_at, warm_up.published_at) == (day(DAYS - 7), now, None)
+    assert (current.issued_at, current.published_at) == (now, now)
+    assert warm_up.id != current.id
+    with reading(trained.engine) as conn:
+        assert forecast_sets.as_of(conn, now - timedelta(seconds=1)) is None, "nothing was published before the first night"
+        assert forecast_sets.as_of(conn, now) == current
+
+
+def test_every_node_has_every_day_and_all_sums_add_up(trained: City) -> None:
+    with reading(trained.engine) as conn:
+        frame = ForecastSet.from_parquet(published(conn).blob).frame
+    assert len(frame) == (len(DISTRICTS) + 1) * (len(CATEGORIES) + 1) * 28
+    assert frame["date"].min() == pd.Timestamp(day(DAYS + 1))
+    assert np.isfinite(frame[["mean", "dispersion"]]).all(axis=None)
+    assert (frame["mean"] >= 0).all()
+    table = frame.pivot_table(index=["horizon", "area"], columns="category", values="mean")
+    np.testing.assert_allclose(table[list(CATEGORIES)].sum(axis=1), table[ALL], atol=1e-6)
+    table = frame.pivot_table(index=["horizon", "category"], columns="area", values="mean")
+    np.testing.assert_allclose(table[list(DISTRICTS)].sum(axis=1), table[ALL], atol=1e-6)
+
+
+def test_a_night_that_is_done_is_not_done_again_unless_it_is_forced(trained: City) -> None:
+    settings = trained.settings(day(DAYS))
+    with pytest.raises(InputError, match=rf"{day(DAYS)} is done.*--force"):
+        nightly.run(trained.engine, settings)
+    with reading(trained.engine) as conn:
+        before = published(conn)
+    done = nightly.run(trained.engine, settings, force=True)
+    with reading(trained.engine) as conn:
+        after = published(conn)
+        run = runs.latest(conn)
+    assert after.id == done.forecast_set_id > before.id
+    assert after.blob == before.blob, "the same data give the same forecasts"
+    assert run is not None
+    assert (run.attempt, run.status) == (2, runs.DONE)
+
+
+def test_a_night_at_which_another_training_works_is_left_to_it(trained: City) -> None:
+    settings = trained.settings(day(DAYS + 1))
+    with writing(trained.engine) as conn:
+        runs.start(conn, day(DAYS + 1), "elsewhere:1", settings.clock.now(), nightly.LEASE)
+    with pytest.raises(InputError, match="elsewhere:1 is at work"):
+        nightly.run(trained.engine, settings)
+
+
+def test_an_attempt_that_was_taken_over_does_not_publish(trained: City) -> None:
+    settings = trained.settings(day(DAYS + 1))
+
+    def take_over(step: str) -> None:
+        if step == "publishing":
+            with writing(trained.engine) as conn:
+                runs.start(conn, day(DAYS + 1), "elsewhere:1", settings.clock.now(), nightly.LEASE, force=True)
+
+    with reading(trained.engine) as conn:
+        before = published(conn).id
+    with pytest.raises(runs.LeaseLost):
+        nightly.run(trained.engine, settings, progress=take_over)
+    with reading(trained.engine) as conn:
+        assert published(conn).id == before
+        run = runs.latest(conn)
+    assert run is not None
+    assert (run.owner, run.status) == ("elsewhere:1", runs.RUNNING)
+
+
+def test_a_failure_is_in_the_ledger_and_the_next_attempt_succeeds(trained: City) -> None:
+    settings = trained.settings(day(DAYS + 1))
+
+    def fail(step: str) -> None:
+        raise RuntimeError(f"no more memory while {step}")
+
+    with pytest.raises(RuntimeError, match="no more memory"):
+        nightly.run(trained.engine, settings, progress=fail)
+    with reading(trained.engine) as conn:
+        run = runs.latest(conn)
+        assert published(conn).cutoff == day(DAYS)
+    assert run is not None
+    assert run.status == runs.FAILED
+    assert run.error is not None
+    assert run.error.startswith("RuntimeError: no more memory while training on all days")
+    assert nightly.run(trained.engine, settings).run_id == run.id + 1
+
+
+def test_an_empty_store_and_a_short_history_are_said_and_leave_no_run(bare: City) -> None:
+    with pytest.raises(InputError, match=r"holds no tickets of a finished day.*weisu ingest"):
+        nightly.run(bare.engine, bare.settings(day(DAYS)))
+    bare.bring(counts(27))
+    with pytest.raises(InputError, match="only 27 days of counts"):
+        nightly.run(bare.engine, bare.settings(day(27)))
+    with reading(bare.engine) as conn:
+        assert runs.latest(conn) is None
+
+
+def test_four_weeks_of_history_are_enough(bare: City) -> None:
+    bare.bring(counts(28))
+    assert nightly.run(bare.engine, bare.settings(day(28))).cutoff == day(28)
+
+
+def test_an_unknown_country_is_said_before_anything_begins(trained: City) -> None:
+    with pytest.raises(InputError, match="XX"):
+        nightly.run(trained.engine, trained.settings(day(DAYS + 1), country="XX"))
+    with reading(trained.engine) as conn:
+        assert runs.latest(conn, day(DAYS + 1)) is None
+
+
+def test_tickets_of_a_running_day_are_not_learnt_from(bare: City) -> None:
+    bare.bring(planted(counts(41), {("North", "Heat", day(41)): 9000}))
+    assert nightly.run(bare.engine, bare.settings(f"{day(41)}T16:00")).cutoff == day(40)
+
+
+def test_tickets_filed_under_an_inner_category_do_not_stop_the_night(bare: City) -> None:
+    rows = [("Noise", "ALL", "l1", "噪声", "Noise"), ("Traffic", "Noise", "l2", "交通", "Traffic"), ("Building", "Noise", "l2", "施工", "Building")]
+    bare.bring(pd.DataFrame(rows, columns=["code", "parent", "level", "zh", "en"]), "categories")
+    table = counts(40)
+    table.loc[table["category"] == "Water", "category"] = "Traffic"
+    table.loc[table["category"] == "Heat", "category"] = "Building"
+    bare.bring(table)
+    nightly.run(bare.engine, bare.settings(day(40)))
+    with reading(bare.engine) as conn:
+        frame = ForecastSet.from_parquet(published(conn).blob).frame
+    means = frame[(frame["horizon"] == 1) & (frame["area"] == "North")].set_index("category")["mean"]
+    assert means["Traffic"] + means["Building"] < means["Noise"]
+    assert means["Noise"] == pytest.approx(means[ALL])
+
+
+def test_a_run_in_mlflow_has_everything_that_a_person_compares(trained: City) -> None:
+    with reading(trained.engine) as conn:
+        run_id = published(conn).mlflow_run_id
+    assert run_id is not None
+    client = MlflowClient(tracking_uri=trained.settings(day(DAYS)).tracking_uri)
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["members"].startswith("seasonal_naive")
+    assert (run.data.params["days"], run.data.params["series"], run.data.params["horizon"]) == (str(DAYS), "9", "28")
+    assert run.data.tags["business_date"] == run.data.tags["known_until"] == str(day(DAYS))
+    assert len(run.data.tags["fingerprint"]) == 64
+    for level in ("city", "district", "category", "series"):
+        assert {f"{level}.WAPE", f"{level}.cover80", f"{level}.WAPE.four_week_mean", f"{level}.skill"} <= set(run.data.metrics)
+    assert 0 < run.data.metrics["city.WAPE"] < 1
+    version = client.get_model_version_by_alias(tracking.MODEL, tracking.ALIAS)
+    assert version.run_id == run_id
+    assert {a.path for a in client.list_artifacts(run_id)} == {"model", "scores.csv", "series_scores.parquet"}
+
+
+def model_files(folder: Path) -> dict[str, bytes]:
+    """The model's files, after their checksums have been compared."""
+    sums = json.loads((folder / "sha256.json").read_text())
+    files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != "sha256.json"}
+    assert sums == {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    return files
+
+
+def test_mlflow_out_of_reach_does_not_stop_the_night(trained: City) -> None:
+    settings = trained.settings(day(DAYS + 1), mlflow_tracking_uri=f"http://127.0.0.1:{free_port()}")
+    trained.bring(counts(DAYS + 1, first=DAYS + 1), "more")
+    started = time.monotonic()
+    done = nightly.run(trained.engine, settings)
+    assert time.monotonic() - started < 15
+    assert done.mlflow_run_id is None
+    with reading(trained.engine) as conn:
+        assert published(conn).cutoff == day(DAYS + 1)
+
+
+def test_a_database_of_mlflow_that_is_none_does_not_stop_the_night(trained: City) -> None:
+    broken = trained.folder / "mlflow" / "broken.db"
+    broken.write_bytes(b"this is no database" * 100)
+    settings = trained.settings(day(DAYS + 1), mlflow_tracking_uri=f"sqlite:///{broken}")
+    assert nightly.run(trained.engine, settings).mlflow_run_id is None
+
+
+def test_a_burst_of_the_first_week_is_an_alert_after_the_first_night(bare: City) -> None:
+    bare.bring(planted(counts(DAYS), {("South", "Noise", day(DAYS)): 60}))
+    watched = nightly.run(bare.engine, bare.settings(day(DAYS))).watched
+    assert watched.days == tuple(day(DAYS - k) for k in range(6, -1, -1))
+    with reading(bare.engine) as conn:
+        (alert,) = [a for a in alerts.running(conn) if a.kind == "SPIKE" and a.last_day == day(DAYS)]
+    assert (alert.area, alert.category) == ("South", "Noise")
+
+
+def test_a_killed_training_leaves_the_old_forecasts_and_no_process_and_is_made_up_for(trained: City, bench: Bench) -> None:
+    days = 180  # long enough for all members of the recipe, which fit in worker processes
+    trained.bring(counts(days, first=DAYS + 1), "more")
+    settings = trained.settings(day(days))
+    process = bench.start("train", data_dir=trained.folder, as_of=day(days), timezone="UTC", country="none")
+    until("worker processes", lambda: process.poll() is not None or any("spawn_main" in command for command in bench.living().values()))
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    until("the workers end as well", lambda: not bench.living())
+    with reading(trained.engine) as conn:
+        run = runs.latest(conn)
+        assert published(conn).cutoff == day(DAYS)
+    assert run is not None
+    assert (run.status, run.business_date) == (runs.RUNNING, day(days))
+
+    with pytest.raises(InputError, match="is at work"):
+        nightly.run(trained.engine, settings)
+    later = trained.settings((settings.clock.now() + nightly.LEASE + timedelta(seconds=1)).isoformat())
+    done = nightly.run(trained.engine, later)
+    with reading(trained.engine) as conn:
+        assert (published(conn).id, published(conn).cutoff) == (done.forecast_set_id, day(days))
+        (killed,) = [r for r in runs.list_runs(conn) if r.id == run.id]
+    assert (killed.status, killed.error) == (runs.FAILED, "the lease ran out")
+
+    artifacts = MlflowClient(tracking_uri=later.tracking_uri).get_run(done.mlflow_run_id).info.artifact_uri
+    files = model_files(Path(urlparse(artifacts).path) / "model")
+    assert {name.split("/")[0] for name in files} >= {"boosting", "prophet", "blend.parquet"}
+    assert not [name for name, content in files.items() if content.startswith((b"\x80", b"PK"))], "a pickle runs code when it is loaded"
+    assert {Path(name).suffix for name in files} <= {".txt", ".json", ".parquet", ".jsonl"}
