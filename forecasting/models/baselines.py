@@ -11,7 +11,7 @@ import pandas as pd
 from forecasting.models.base import Known
 
 WEEK = 7
-RECENT_DAYS = 91  # of history that a baseline looks at
+RECENT_DAYS = 91  # days with counts on which bursts are looked for: four weeks, and what makes them usual
 USUAL_DAYS = 28
 BURST_RATIO, BURST_SPREAD = 2.5, 5.0  # a Monday after a holiday may bring twice the usual and more; beyond that and the noise it is an event
 WEEKS_BACK = 4  # four weeks: recent, and one odd day is a quarter of it
@@ -28,9 +28,9 @@ class SameWeekday:
     robust: bool = False
 
     def forecast(self, known: Known, horizon: int) -> np.ndarray:
-        counts = known.counts[:, -RECENT_DAYS:]
+        counts = known.counts
         if self.robust:
-            counts = without_bursts(counts)
+            counts = without_bursts(counts[:, _start(counts) :])
         n_days = counts.shape[1]
         means = np.full((len(counts), WEEK), np.nan)
         for k in range(WEEK):  # k + 1 days ahead has the weekday of the days 6 - k, 13 - k, … before the cutoff
@@ -48,6 +48,12 @@ class SameWeekday:
 
     def save(self, folder: Path) -> None:
         (folder / "weeks.txt").write_text(f"{self.weeks} {'robust' if self.robust else 'plain'}\n")
+
+
+def _start(counts: np.ndarray) -> int:
+    """Position from which on there are `RECENT_DAYS` days with a count; 0 if there are fewer."""
+    days = np.flatnonzero(~np.isnan(counts).all(axis=0))
+    return int(days[-RECENT_DAYS]) if len(days) >= RECENT_DAYS else 0
 
 
 def without_bursts(counts: np.ndarray) -> np.ndarray:
