@@ -4,7 +4,6 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from sqlalchemy import Connection, Engine
 from forecasting.detection.levels import LEVELS
 from service.store import alerts, forecast_sets, runs
 from service.store.alerts import Alert, AlertFilters
-from service.store.engine import open_engine, reading, upgrade, writing
+from service.store.engine import reading, writing
 
 NOW = datetime(2025, 11, 9, 7, 30, tzinfo=UTC)
 
@@ -49,15 +48,11 @@ def an_alert(alert_id: str, **changes: Any) -> Alert:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    url = f"sqlite:///{tmp_path / 'weisu.db'}"
-    upgrade(url)
-    engine = open_engine(url)
+def engine(engine: Engine) -> Engine:
     with writing(engine) as conn:
         run = runs.start(conn, date(2025, 11, 8), "test", NOW, timedelta(hours=1))
         forecast_sets.publish(conn, run_id=run, mlflow_run_id=None, cutoff=date(2025, 11, 8), horizon=1, issued_at=NOW, rows=0, blob=b"")
-    yield engine
-    engine.dispose()
+    return engine
 
 
 @pytest.fixture

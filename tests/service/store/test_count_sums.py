@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from service.store import bulk, count_sums
-from service.store.engine import open_engine, upgrade, writing
+from service.store.engine import writing
 from service.store.schema import daily_counts
 
 NOW = datetime(2025, 11, 9, tzinfo=UTC)
@@ -26,14 +25,10 @@ def cells() -> pd.DataFrame:
 
 
 @pytest.fixture
-def conn(tmp_path: Path) -> Iterator[Connection]:
-    url = f"sqlite:///{tmp_path / 'weisu.db'}"
-    upgrade(url)
-    engine = open_engine(url)
+def conn(engine: Engine) -> Iterator[Connection]:
     with writing(engine) as conn:
         bulk.insert(conn, daily_counts, cells())
         yield conn
-    engine.dispose()
 
 
 @pytest.mark.parametrize("areas", [[["a"], ["b", "c"]], [["d"]], [None], [["a", "b", "c", "d"]], [["a"], ["nowhere"], ["c"]]])

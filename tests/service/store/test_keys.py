@@ -3,28 +3,23 @@
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Engine, select
 
 from forecasting.errors import InputError
 from service.store import areas, keys
-from service.store.engine import open_engine, upgrade, writing
+from service.store.engine import writing
 from service.store.schema import api_keys
 
 NOW = datetime(2025, 11, 9, 7, 30, tzinfo=UTC)
 
 
 @pytest.fixture
-def conn(tmp_path: Path) -> Iterator[Connection]:
-    url = f"sqlite:///{tmp_path / 'weisu.db'}"
-    upgrade(url)
-    engine = open_engine(url)
+def conn(engine: Engine) -> Iterator[Connection]:
     with writing(engine) as conn:
         areas.join(conn, {"110105": "ALL", "110108": "ALL", "110105A": "110105"}, NOW)
         yield conn
-    engine.dispose()
 
 
 def test_a_key_names_its_caller(conn: Connection) -> None:
