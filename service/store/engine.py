@@ -68,8 +68,8 @@ def open_engine(url: str) -> Engine:
     return _engine(url, "rw")
 
 
-def upgrade(url: str) -> None:
-    """Brings the tables up to date; an SQLite database (and its folder) is created if there is none.
+def upgrade(url: str, revision: str = "head") -> None:
+    """Brings the tables up to date, or to an earlier revision; an SQLite database (and its folder) is created if there is none.
 
     Raises:
         InputError: the address is not one of a database, the folder cannot be written, or the database cannot be reached.
@@ -87,7 +87,7 @@ def upgrade(url: str) -> None:
         with writing(engine) as conn:
             config = _alembic()
             config.attributes["connection"] = conn
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
     finally:
         engine.dispose()
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, event, func, select
 
 import service
 from service.store import bulk, counts, ingests, tickets
@@ -180,12 +181,37 @@ ROWS = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(files=st.lists(st.lists(ROWS, max_size=8), min_size=1, max_size=4), batch=st.integers(1, 9))
-def test_any_files_give_what_one_row_after_the_other_gives(scratch_engine: Callable[..., Engine], files: list[list[Ticket]], batch: int) -> None:
+class Stop(Exception):
+    """Ends an apply, as a lost connection would."""
+
+
+def _bring_with_a_stop(engine: Engine, rows: list[Ticket], batch: int, statements: int) -> Totals:
+    """Brings rows in, stops before a statement of the apply, and goes on afterwards."""
+    ingest = _stage(engine, rows)
+    left = [statements]
+
+    def count_down(*_: object) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise Stop
+
+    event.listen(engine, "before_cursor_execute", count_down)
+    try:
+        with suppress(Stop):
+            return tickets.apply(engine, ingest, batch)
+    finally:
+        event.remove(engine, "before_cursor_execute", count_down)
+    return tickets.apply(engine, ingest, batch)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(files=st.lists(st.tuples(st.lists(ROWS, max_size=8), st.integers(1, 60)), min_size=1, max_size=4), batch=st.integers(1, 9))
+def test_any_files_and_any_stops_give_what_one_row_after_the_other_gives(
+    scratch_engine: Callable[..., Engine], files: list[tuple[list[Ticket], int]], batch: int
+) -> None:
     engine, model = scratch_engine(), Model()
-    for rows in files:
-        assert _bring(engine, rows, batch) == model.bring(rows)
+    for rows, statements in files:
+        assert _bring_with_a_stop(engine, rows, batch, statements) == model.bring(rows)
     assert _stored(engine) == model.tickets
     kept, summed, counted = _counts(engine)
     assert kept == summed == counted
@@ -255,9 +281,6 @@ def test_what_is_staged_is_not_counted_and_can_be_discarded(engine: Engine) -> N
 
 def test_an_apply_that_stops_half_way_can_be_run_again_and_ends_as_if_once(engine: Engine, new_engine: Callable[[], Engine]) -> None:
     rows = [*_city(), *(replace(row, area="D9", updated=200) for row in _city(40))]
-
-    class Stop(Exception):
-        pass
 
     calls: list[int] = []
 

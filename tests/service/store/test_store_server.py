@@ -1,0 +1,183 @@
+"""What goes wrong on the way to a database, and what is said of it."""
+
+import socket
+from datetime import UTC, datetime
+
+import pandas as pd
+import pytest
+from databases import Databases
+from sqlalchemy import Connection, Engine, inspect, select, text
+
+from forecasting.errors import InputError
+from service.benchmarks.server import Server
+from service.cli import main
+from service.store import bulk, counts, ingests
+from service.store.engine import open_engine, reading, require_current, upgrade, writing
+from service.store.schema import daily_counts, tickets
+
+NOW = datetime(2025, 1, 2, tzinfo=UTC)
+
+
+def _says(url: str) -> str:
+    """The one line that both `upgrade` and `require_current` say."""
+    lines = set()
+    with pytest.raises(InputError) as caught:
+        upgrade(url)
+    lines.add(str(caught.value))
+    engine = open_engine(url)
+    with pytest.raises(InputError) as caught:
+        require_current(engine)
+    engine.dispose()
+    lines.add(str(caught.value))
+    assert len(lines) == 1
+    line = lines.pop()
+    assert "\n" not in line
+    assert "secret" not in line
+    return line
+
+
+def test_a_server_that_does_not_answer_is_said_in_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
+        line = _says(f"postgresql://me:secret@127.0.0.1:{taken.getsockname()[1]}/weisu")
+    assert "Connection refused" in line
+    assert line.endswith("start the server, or correct WEISU_DATABASE_URL")
+
+
+def test_a_wrong_password_is_said_in_one_line_without_it(postgresql: Server) -> None:
+    line = _says(f"postgresql://weisu:secret@127.0.0.1:{postgresql.port}/postgres")
+    assert "password authentication failed" in line
+    assert line.endswith("correct user and password in WEISU_DATABASE_URL")
+
+
+def test_a_database_that_is_not_there_is_said_with_the_way_to_make_it(postgresql: Server) -> None:
+    line = _says(f"postgresql://weisu:right@127.0.0.1:{postgresql.port}/nowhere?application_name=secret")
+    assert line.endswith('database "nowhere" does not exist); create it: createdb nowhere')
+
+
+def test_the_command_line_says_it_and_ends_as_with_other_bad_input(
+    postgresql: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WEISU_DATABASE_URL", f"postgresql://weisu:secret@127.0.0.1:{postgresql.port}/postgres")
+    for command in (["db", "upgrade"], ["status"]):
+        assert main(command) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert "secret" not in said
+
+
+@pytest.mark.parametrize("url", ["mysql://me:secret@host/weisu", "nonsense secret", "postgresql://me:secret@host:port/weisu", "postgresql"])
+def test_an_address_of_something_else_is_bad_input(url: str) -> None:
+    with pytest.raises(InputError, match="write it like sqlite") as caught:
+        open_engine(url)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2"])
+def test_any_usual_way_to_write_postgresql_is_understood(kind: str, postgresql: Server) -> None:
+    engine = open_engine(postgresql.address("postgres").replace("postgresql", kind))
+    with reading(engine) as conn:
+        assert conn.execute(text("select 1")).scalar() == 1
+        assert conn.dialect.driver == "psycopg"
+    engine.dispose()
+
+
+def test_a_file_that_is_no_database_is_said_in_one_line(tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("folder") / "weisu.db"
+    path.write_text("this is a letter and no database at all" * 100)
+    assert "file is not a database" in _says(f"sqlite:///{path}")
+
+
+def test_a_server_that_was_restarted_is_found_again(postgresql: Server) -> None:
+    engine = open_engine(postgresql.address("postgres"))
+    for _ in range(2):
+        with reading(engine) as conn:
+            assert conn.execute(text("select 1")).scalar() == 1
+        postgresql.run("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and backend_type = 'client backend'")
+    engine.dispose()
+
+
+def test_texts_are_in_the_order_of_their_code_points(engine: Engine) -> None:
+    codes = ["a", "B", "Z", "é", "海淀", "10", "9", "_", "b"]
+    day = pd.Timestamp("2025-01-01").as_unit("us")
+    with writing(engine) as conn:
+        bulk.insert(conn, daily_counts, pd.DataFrame({"day": day, "area": codes, "category": "X", "count": 1}))
+        assert counts.daily(conn)["area"].tolist() == sorted(codes)
+        if conn.dialect.name == "postgresql":  # every text of the schema, whatever the collation of the database
+            query = "select table_name, column_name from information_schema.columns where table_schema = 'public' and data_type in ({})"
+            query = query.format("'text', 'character varying'") + " and collation_name is distinct from 'C' and table_name <> 'alembic_version'"
+            assert conn.execute(text(query)).all() == []
+
+
+def test_any_text_goes_in_comes_back_and_is_found(engine: Engine) -> None:
+    texts = ["50%", "a'b", 'say "yes"', "逗,号", "two\nlines", "\\N", "\\.", "back\\slash", ":name", "%s", "%(x)s", " ", "{}"]
+    day = pd.Timestamp("2025-01-01").as_unit("us")
+    with writing(engine) as conn:
+        frame = pd.DataFrame({"day": day, "area": texts, "category": pd.Categorical(texts), "count": range(1, len(texts) + 1)})
+        bulk.insert(conn, daily_counts, frame)
+        for number, one in enumerate(texts, 1):
+            found = counts.daily(conn, areas=[one, "none"], categories=[one])
+            assert found[["area", "category", "count"]].to_numpy().tolist() == [[one, one, number]]
+
+
+def test_what_is_missing_goes_in_and_comes_back_as_missing(engine: Engine) -> None:
+    moments = pd.Series(pd.to_datetime(["2025-01-01T01:02:03.456789Z"] * 2)).astype(bulk.UTC_MOMENT)
+    frame = pd.DataFrame(
+        {
+            "source": "hotline",
+            "ticket_id": ["a", "b"],
+            "area": "D",
+            "category": "X",
+            "created_at": moments,
+            "day": pd.Timestamp("2025-01-01").as_unit("us"),
+            "hour": moments,
+            "received_at": moments,
+            "updated_at": moments.mask([True, False]),
+            "status": pd.Series(["", None], dtype="str"),
+            "lat": [None, 1.5],
+            "ingest_id": 1,
+        }
+    )
+    with writing(engine) as conn:
+        bulk.insert(conn, tickets, frame)
+        rows = bulk.read(conn, select(*(tickets.c[name] for name in frame.columns)).order_by(tickets.c.ticket_id))
+        plain = conn.execute(select(tickets.c.updated_at, tickets.c.status, tickets.c.lat).order_by(tickets.c.ticket_id)).all()
+    pd.testing.assert_frame_equal(rows, frame.assign(lat=frame["lat"].astype("float64")), check_dtype=False)
+    moment = datetime(2025, 1, 1, 1, 2, 3, 456789, tzinfo=UTC)
+    assert [tuple(row) for row in plain] == [(None, "", None), (moment, None, 1.5)]
+
+
+def _put(conn: Connection, table: str, **values: object) -> None:
+    """A row as the database stores it, whatever tables the program has today."""
+    conn.execute(text(f"insert into {table} ({', '.join(values)}) values ({', '.join(f':{name}' for name in values)})"), values)
+
+
+def test_the_tables_of_the_first_release_come_up_to_date_with_their_data(databases: Databases) -> None:
+    url = databases.bare()
+    upgrade(url, "0001")
+    engine = open_engine(url)
+    sqlite = engine.dialect.name == "sqlite"
+    moment = 1735689600000000 if sqlite else "2025-01-01 00:00:00"
+    ticket = {"area": "D", "category": "X", "day": "2025-01-01", "hour": moment, "received_at": moment, "ingest_id": 7}
+    counted = dict.fromkeys(("rows", "added"), 2) | dict.fromkeys(("changed", "unchanged", "rejected", "later"), 0)
+    with engine.begin() as conn:
+        _put(conn, "ingests", id=7, kind="tickets", name="a.csv", started_at=moment, finished_at=moment, status="done", **counted)
+        for number in (1, 2):
+            _put(conn, "tickets", source="hotline", ticket_id=f"t{number}", created_at=moment, **ticket)
+            _put(conn, "count_changes", delta=1, **ticket)
+        _put(conn, "daily_counts", day="2025-01-01", area="D", category="X", count=2)
+        _put(conn, "areas", code="D", parent="ALL", level="district", zh="区", en="D", first_seen=moment)
+    with pytest.raises(InputError, match="run `weisu db upgrade`"):
+        require_current(engine)
+    upgrade(url)
+    require_current(engine)
+    with reading(engine) as conn:
+        assert counts.daily(conn)["count"].tolist() == [2]
+        assert counts.as_of(conn, NOW)["count"].tolist() == [2]
+        assert counts.hourly(conn, datetime(2025, 1, 1, tzinfo=UTC).date(), NOW.date())["count"].tolist() == [2]
+        assert ingests.list_recent(conn)[0].added == 2
+        assert {column["name"] for column in inspect(conn).get_columns("tickets")} >= {"caller", "ticket_id"}
+        assert conn.execute(text("select count(*) from tickets where ticket_id in ('t1', 't2') and ingest_id = 7")).scalar() == 2
+    with writing(engine) as conn:  # numbers go on where they were
+        assert ingests.begin(conn, "tickets", "b.csv", NOW) > (7 if sqlite else 0)
+    engine.dispose()
