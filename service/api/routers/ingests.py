@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from forecasting.errors import InputError
 from service.api.deps import Requires, Running, Service
 from service.api.errors import Problem, problems
+from service.api.parameters import NoParameters
 from service.api.schemas import IngestDetail, RejectedRow
 from service.store import ingest_reports, ingests
 from service.store.engine import reading
@@ -21,7 +22,7 @@ IngestId = Annotated[int, Path(ge=1, lt=2**63, description="`id` of the ingest."
 
 
 @router.get("/ingests/{ingest_id}", operation_id="get_ingest", summary="What became of an intake", responses=problems(404))
-def get_ingest(ingest_id: IngestId, service: Running, caller: Annotated[Caller, Requires("tickets:write")]) -> IngestDetail:
+def get_ingest(ingest_id: IngestId, service: Running, caller: Annotated[Caller, Requires("tickets:write")], _: NoParameters) -> IngestDetail:
     """An intake of data, from a file or a request; with a key limited to districts, its own requests alone.
 
     查询一次数据接入的结果:新增、变更、未变、退回及原因。

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from forecasting.errors import InputError
 from service.api.deps import Requires, Running, Service
 from service.api.errors import Problem, problems
+from service.api.parameters import NoParameters
 from service.api.routers.ingests import ingest_of, row_of
 from service.api.schemas import IngestDetail, TicketIn
 from service.intake import ingest, mapping, privacy
@@ -51,6 +52,7 @@ async def send_tickets(
     response: Response,
     service: Running,
     caller: Annotated[Caller, Requires("tickets:write")],
+    _: NoParameters,
     idempotency_key: Annotated[
         str | None,
         Header(
