@@ -34,7 +34,9 @@ demo: setup
 up: setup
 	@$(BIN)/weisu up
 
+# The store is tested on a real PostgreSQL as well; its server is needed here only.
 test: setup
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || ./scripts/packages.sh postgresql >&2
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: setup
