@@ -13,7 +13,7 @@ CITY := $(if $(DATA),--data '$(DATA)') $(if $(AS_OF),--as-of '$(AS_OF)') $(if $(
 # A zone for the city is no zone for this machine's own programs.
 unexport TZ
 
-.PHONY: setup demo up test check fmt lock bench clean
+.PHONY: setup demo up postgresql test check fmt lock bench bench-intake clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -34,9 +34,11 @@ demo: setup
 up: setup
 	@$(BIN)/weisu up
 
-# The store is tested on a real PostgreSQL as well; its server is needed here only.
-test: setup
+# The store is tested, and measured, on a real PostgreSQL as well; its server is needed there only.
+postgresql: setup
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || ./scripts/packages.sh postgresql >&2
+
+test: postgresql
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: setup
@@ -60,6 +62,9 @@ lock:
 
 bench: setup
 	$(BIN)/python -m experiments.benchmarks.accuracy $(ARGS)
+
+bench-intake: postgresql
+	@$(BIN)/python -m service.benchmarks.intake $(ARGS)
 
 clean:
 	rm -rf .venv .weisu
