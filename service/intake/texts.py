@@ -15,8 +15,16 @@ def texts(column: Any) -> Any:
         column = pc.if_else(pc.is_finite(column), column, None)
         if pc.all(pc.equal(pc.floor(column), column)).as_py() is not False:
             column = column.cast(pa.int64(), safe=False)
-    trimmed = pc.utf8_trim_whitespace(column.cast(pa.string()))
+    trimmed = pc.utf8_trim_whitespace(_without_nul(column.cast(pa.string())))
     return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
+
+
+def _without_nul(column: Any) -> Any:
+    """PostgreSQL keeps no text with a zero byte. To look for one is much quicker than to replace it."""
+    data = column.buffers()[2] if isinstance(column, pa.Array) else None
+    if data is not None and b"\0" not in data.to_pybytes():
+        return column
+    return pc.replace_substring(column, "\0", "")
 
 
 def numbers(column: Any) -> pd.Series:

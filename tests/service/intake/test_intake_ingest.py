@@ -397,3 +397,10 @@ def test_a_file_whose_ingest_was_killed_can_be_brought_in_again(
         assert conn.execute(same).one() == other.execute(same).one() == (100_000, 100_000)
     survivor.dispose()
     once.dispose()
+
+
+def test_zero_bytes_in_a_file_of_tables_are_left_out(engine: Engine, folder: Path) -> None:
+    frame = pd.DataFrame({"ticket_id": ["a\0", "b"], "created_at": "2024-01-05", "district": ["D\0", "E"], "category": ["X", "\0"]})
+    frame.to_parquet(folder / "a.parquet")
+    assert _numbers(ingest(engine, folder / "a.parquet", CLOCK)) == {"rows": 2, "added": 1, "rejected": 1}
+    assert _daily(engine) == [("D", "X", "2024-01-05", 1)]
