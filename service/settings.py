@@ -24,7 +24,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="WEISU_", toml_file=TOML, extra="forbid")
 
     data_dir: Path = Field(Path(".weisu"), description="Everything that the service writes lies below this folder.")
-    database_url: str = Field("", description="SQLAlchemy address of the database; empty: SQLite in the data folder.")
+    database_url: str = Field(
+        "",
+        description="Address of the database, sqlite:////path/weisu.db or postgresql://user:password@host/weisu; empty: SQLite in the data folder.",
+    )
     timezone: str = Field("Asia/Shanghai", description="The city's time zone; all dates are local dates of it.")
     country: str = Field("CN", description="Country of the holiday calendar (ISO 3166), or none.")
     as_of: str = Field("", description="Freezes the clock: a date (its end) or a moment. For demos, tests and replays.")
