@@ -17,7 +17,8 @@ from service.store import counts, ingests
 from service.store.engine import reading, writing
 
 ROOT = Path(service.__file__).parents[1]
-ROWS = 150_000
+ROWS = 300_000  # applied in one piece they would hold the writer for three seconds and more
+LONGEST = 2.0  # seconds; the benchmark of the intake measures the one second that is promised, this test finds a lock for the whole file
 NOW = datetime(2024, 2, 1, tzinfo=UTC)
 
 BRING = """
@@ -34,9 +35,9 @@ print(ingest(open_engine(url), Path(path), Clock(zone, parse_as_of("2024-02-01",
 """
 
 
-def test_neither_a_writer_nor_a_reader_waits_a_second_for_a_large_file(engine: Engine, tmp_path: Path) -> None:
+def test_neither_a_writer_nor_a_reader_waits_for_a_large_file(engine: Engine, tmp_path: Path) -> None:
     numbers = np.arange(ROWS)
-    frame = pd.DataFrame({"ticket_id": numbers, "created_at": pd.Timestamp("2023-01-01") + pd.to_timedelta(numbers * 200, unit="s")})
+    frame = pd.DataFrame({"ticket_id": numbers, "created_at": pd.Timestamp("2023-01-01") + pd.to_timedelta(numbers * 100, unit="s")})
     districts, topics = np.array([f"D{i}" for i in range(16)]), np.array([f"X{i}" for i in range(28)])
     frame.assign(district=districts[numbers % 16], category=topics[numbers % 27]).to_parquet(tmp_path / "a.parquet")
     with writing(engine) as conn:
@@ -57,8 +58,8 @@ def test_neither_a_writer_nor_a_reader_waits_a_second_for_a_large_file(engine: E
         time.sleep(0.01)
     out, _ = process.communicate()
     assert (process.returncode, out.strip()) == (0, str(ROWS))
-    assert max(waits["write"]) < 1
-    assert max(waits["read"]) < 1
+    assert max(waits["write"]) < LONGEST
+    assert max(waits["read"]) < LONGEST
     with reading(engine) as conn:
         assert ingests.get(conn, mine).added == len(waits["write"])
         assert int(counts.daily(conn)["count"].sum()) == ROWS
