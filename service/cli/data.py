@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 
 def upgrade() -> None:
-    """Create the database or bring its tables up to date."""
+    """Create the database or bring its tables up to date; make the key of the callers' hashes if there is none."""
+    from service.intake import privacy
     from service.store import engine
 
     settings = load_settings()
     engine.upgrade(settings.store_url)
+    privacy.of(settings)
     options.console.print("the database is up to date")
 
 

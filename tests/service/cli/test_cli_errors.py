@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -164,8 +165,9 @@ def test_wrong_rows_are_listed_and_the_others_taken(bench: Bench) -> None:
 
 def test_a_fault_of_ours_ends_with_1_and_one_line_and_a_file_for_the_engineer(bench: Bench) -> None:
     folder = bench.folder / ".weisu"
-    folder.mkdir()
-    (folder / "weisu.db").write_bytes(b"this is no database" * 100)
+    assert bench.run("db", "upgrade").returncode == 0
+    with closing(sqlite3.connect(folder / "weisu.db")) as database:
+        database.execute("DROP TABLE runs")
     done = bench.run("status")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
