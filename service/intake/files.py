@@ -26,6 +26,7 @@ from service.intake.privacy import Privacy
 FORMATS = {".csv": "CSV", ".xlsx": "XLSX", ".parquet": "Parquet", ".ndjson": "JSON", ".jsonl": "JSON", ".json": "JSON"}  # by ending
 ZIPPED = ".gz"
 PARQUET_ROWS = 65_536  # of a batch
+_PARQUET_READ = 1 << 18  # bytes of a column that are read at a time
 _BEGINNINGS = {b"PAR1": "Parquet", b"PK\x03\x04": "XLSX", b"\xd0\xcf\x11\xe0": "XLSX"}
 _GZIP = b"\x1f\x8b"
 _ANYWHERE = ("XLSX", "Parquet")  # formats that are not read from the beginning to the end
@@ -262,7 +263,7 @@ def _is_plain(kind: Any) -> bool:
 
 def _parquet_rows(stream: BinaryIO, headers: Sequence[str], places: Sequence[int]) -> Iterator[Part]:
     start = 1
-    parquet = pa.parquet.ParquetFile(stream)
+    parquet = pa.parquet.ParquetFile(stream, pre_buffer=False, buffer_size=_PARQUET_READ)  # else it holds whole row groups, whatever their size
     for rows in parquet.iter_batches(PARQUET_ROWS, columns=[headers[place] for place in places]):
         columns = {place: rows.column(headers[place]) for place in places}
         for column in columns.values():

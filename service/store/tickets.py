@@ -117,7 +117,7 @@ def _drop_repeats(engine: Engine, ingest_id: int) -> None:
     """Leaves one row of each key: the latest version, received when the first of them was."""
     s = staged_tickets.c
     lines = func.aggregate_strings(cast(s.line, Text), ",")  # of each key with several, in one pass
-    repeated = select(lines).where(s.ingest_id == ingest_id).group_by(s.source, s.ticket_id).having(func.count() > 1)
+    repeated = select(lines).where(s.ingest_id == ingest_id).group_by(s.ticket_id, s.source).having(func.count() > 1)
     with reading(engine) as conn:
         for keys in conn.execute(repeated.execution_options(yield_per=REPEATED_KEYS)).scalars().partitions():
             of_key = pd.DataFrame({"line": [list(map(int, key.split(","))) for key in keys]}).explode("line").rename_axis("key").reset_index()
