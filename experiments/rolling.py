@@ -15,6 +15,7 @@ from forecasting.drivers import from_frame
 from forecasting.errors import InputError
 from forecasting.hierarchy import ALL, Tree
 from forecasting.models.base import Known
+from forecasting.panel import CountPanel
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,32 @@ def run(request: Request, out: Path, progress: Callable[[int], None] | None = No
     Raises:
         InputError: bad files, flags or recipe.
     """
-    if (request.counts is None) == (request.tickets is None):
-        raise InputError("give one of --counts and --tickets", "backtest", "a file of counts or one of tickets")
     nearest = next(path for path in (out, *out.parents) if path.exists())
     if not nearest.is_dir():
         raise InputError(f"{nearest} is a file", "--out", "give a folder")
+    forecasts, whole = forecast(request, progress)
+    # To a model a silent day is missing; in the file, and so in the scores, a pair that a day does not name is 0.
+    named = replace(whole, counts=np.nan_to_num(whole.counts))
+    scores = metrics.score(forecasts, metrics.actuals(named))
+    if len(scores):
+        scores = pd.concat([scores, metrics.mean_of_levels(scores)], ignore_index=True)
+    out.mkdir(parents=True, exist_ok=True)
+    forecasts[list(backtest.COLUMNS)].to_parquet(out / "forecasts.parquet", index=False)
+    if len(scores):
+        scores.to_parquet(out / "scores.parquet", index=False)
+    else:
+        (out / "scores.parquet").unlink(missing_ok=True)  # those of an earlier run would pass for this one's
+    return scores
+
+
+def forecast(request: Request, progress: Callable[[int], None] | None = None) -> tuple[pd.DataFrame, CountPanel]:
+    """The forecasts of all cutoffs, as `forecasting.backtest.run` gives them, and the whole panel.
+
+    Raises:
+        InputError: bad files, flags or recipe.
+    """
+    if (request.counts is None) == (request.tickets is None):
+        raise InputError("give one of --counts and --tickets", "backtest", "a file of counts or one of tickets")
     recipe = recipes.load(request.config)
     table = files.counts(request.counts) if request.counts else files.tickets(request.tickets, request.zone)  # type: ignore[arg-type]
     for column in ("district", "category"):
@@ -70,16 +92,4 @@ def run(request: Request, out: Path, progress: Callable[[int], None] | None = No
         return replace(known, panel=panel.from_counts(by_then, cutoff)).at(cutoff)
 
     with ProcessPoolExecutor(request.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        forecasts = backtest.run(known_at, recipe, task, pool, progress)
-    # To a model a silent day is missing; in the file, and so in the scores, a pair that a day does not name is 0.
-    named = replace(whole, counts=np.nan_to_num(whole.counts))
-    scores = metrics.score(forecasts, metrics.actuals(named))
-    if len(scores):
-        scores = pd.concat([scores, metrics.mean_of_levels(scores)], ignore_index=True)
-    out.mkdir(parents=True, exist_ok=True)
-    forecasts.to_parquet(out / "forecasts.parquet", index=False)
-    if len(scores):
-        scores.to_parquet(out / "scores.parquet", index=False)
-    else:
-        (out / "scores.parquet").unlink(missing_ok=True)  # those of an earlier run would pass for this one's
-    return scores
+        return backtest.run(known_at, recipe, task, pool, progress), whole

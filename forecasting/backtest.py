@@ -78,7 +78,7 @@ def run(
         progress: called with the number of cutoffs done.
 
     Returns:
-        long frame of `COLUMNS`, a row per model, cutoff, node and day; `ALL` stands where something is summed.
+        long frame of `COLUMNS` and `dispersion` (see `distribution`), a row per model, cutoff, node and day; `ALL` stands where something is summed.
 
     Raises:
         InputError: a model of the task is not in the recipe.
@@ -95,7 +95,7 @@ def run(
         for name in task.models:
             champion = training.assemble(members, None if name == CHAMPION else (name,), recipe.shrink)
             frame = with_quantiles(champion.forecast().frame)
-            parts.append(frame.rename(columns={"area": "district"}).assign(cutoff=cutoff, model=name)[list(COLUMNS)])
+            parts.append(frame.rename(columns={"area": "district"}).assign(cutoff=cutoff, model=name)[[*COLUMNS, "dispersion"]])
         if progress:
             progress(done)
     return pd.concat(parts, ignore_index=True)

@@ -16,6 +16,8 @@ WEIGHT_DAYS = 180  # days whose volume says how much a node counts: recent, and 
 SEASON = 7  # days of the naive forecast that gives the scale
 
 KEYS = ["district", "category"]
+SUMS = ("rows", "count", "mean", "absolute", "loss", "in80", "in90", "weight", "rmsse", "mase")
+"""Rows; sums of counts, means, absolute errors, quantile losses; rows inside the 80 and 90 % interval; sums of weights, and of weighted errors."""
 
 
 def level_of(frame: pd.DataFrame) -> np.ndarray:
@@ -62,9 +64,22 @@ def score(forecasts: pd.DataFrame, truth: pd.DataFrame, by: tuple[str, ...] = ("
     Returns:
         a row per group: rows, WRMSSE, WAPE, WQL, MASE, cover80, cover90, bias; empty if no forecast has an actual.
     """
+    added = sums(forecasts, truth, by)
+    return ratios(added).reset_index()
+
+
+def sums(forecasts: pd.DataFrame, truth: pd.DataFrame, by: tuple[str, ...] = ("model", "level")) -> pd.DataFrame:
+    """What scores are ratios of; sums of several groups (cutoffs, say) may be added up before `ratios` is taken.
+
+    Args:
+        forecasts, truth, by: see `score`. Scales and weights are those before the first cutoff of all `forecasts`.
+
+    Returns:
+        frame of `SUMS`, a row per group, indexed by `by`.
+    """
     f = forecasts.merge(truth, on=[*KEYS, "date"], how="inner", validate="m:1")
     if f.empty:
-        return pd.DataFrame(columns=[*by, "rows", "WRMSSE", "WAPE", "WQL", "MASE", "cover80", "cover90", "bias"])
+        return pd.DataFrame(columns=list(SUMS), index=pd.MultiIndex.from_arrays([[]] * len(by), names=by), dtype=float)
     f["level"] = level_of(f)
     base = scales(truth, forecasts["cutoff"].min())
     f = f.join(base, on=KEYS)
@@ -72,6 +87,7 @@ def score(forecasts: pd.DataFrame, truth: pd.DataFrame, by: tuple[str, ...] = ("
     quantile = f[list(QUANTILE_NAMES)].to_numpy()
     miss = f["count"].to_numpy()[:, None] - quantile
     f = f.assign(
+        rows=1,
         squared=error**2,
         absolute=error.abs(),
         loss=2 * np.maximum(miss * np.array(LEVELS), -miss * (1 - np.array(LEVELS))).mean(axis=1),
@@ -79,31 +95,35 @@ def score(forecasts: pd.DataFrame, truth: pd.DataFrame, by: tuple[str, ...] = ("
         in90=f["count"].between(f["q05"], f["q95"]),
     )
     keys = list(by)
-    totals = f.assign(row=1).groupby(keys, sort=True)[["row", "count", "mean", "absolute", "loss", "in80", "in90"]].sum()
+    totals = f.groupby(keys, sort=True)[["rows", "count", "mean", "absolute", "loss", "in80", "in90"]].sum()
     window = f.groupby([*dict.fromkeys([*keys, *KEYS, "cutoff"])], sort=True)
     each = window.agg({"squared": "mean", "absolute": "mean", "scale": "first", "step": "first", "weight": "first"})
     each = each[each["scale"].notna() & each["step"].notna() & (each["weight"] > 0)]
     weighted = pd.DataFrame(
         {
             "weight": each["weight"],
-            "WRMSSE": np.sqrt(each["squared"] / each["scale"]) * each["weight"],
-            "MASE": each["absolute"] / each["step"] * each["weight"],
+            "rmsse": np.sqrt(each["squared"] / each["scale"]) * each["weight"],
+            "mase": each["absolute"] / each["step"] * each["weight"],
         }
     )
-    mean = weighted.groupby(level=keys).sum().reindex(totals.index)
-    came = totals["count"].replace(0, np.nan)
+    return totals.join(weighted.groupby(level=keys).sum())[list(SUMS)]
+
+
+def ratios(added: pd.DataFrame) -> pd.DataFrame:
+    """The scores of rows of `sums`: rows, WRMSSE, WAPE, WQL, MASE, cover80, cover90, bias."""
+    came = added["count"].replace(0, np.nan)
     return pd.DataFrame(
         {
-            "rows": totals["row"],
-            "WRMSSE": mean["WRMSSE"] / mean["weight"],
-            "WAPE": totals["absolute"] / came,
-            "WQL": totals["loss"] / came,
-            "MASE": mean["MASE"] / mean["weight"],
-            "cover80": totals["in80"] / totals["row"],
-            "cover90": totals["in90"] / totals["row"],
-            "bias": totals["mean"] / came - 1,
+            "rows": added["rows"],
+            "WRMSSE": added["rmsse"] / added["weight"],
+            "WAPE": added["absolute"] / came,
+            "WQL": added["loss"] / came,
+            "MASE": added["mase"] / added["weight"],
+            "cover80": added["in80"] / added["rows"],
+            "cover90": added["in90"] / added["rows"],
+            "bias": added["mean"] / came - 1,
         }
-    ).reset_index()
+    )
 
 
 def mean_of_levels(scores: pd.DataFrame) -> pd.DataFrame:
