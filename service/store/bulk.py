@@ -1,7 +1,8 @@
 """Tables in bulk: a frame into a table, a query into a frame.
 
 The store's one seam for how a database takes and gives many rows at once: SQLite takes them through its driver's `executemany`, PostgreSQL
-through COPY, as CSV that Arrow writes; both give them through `fetchmany` (of COPY each row would come as a message of its own).
+through COPY, as CSV that Arrow writes; both give them through `fetchmany` (of COPY each row would come as a message of its own). For millions of
+values the driver would make as many Python objects: with `read_groups` the database writes a group's values into one text, and Arrow takes it apart.
 """
 
 import re
@@ -12,8 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
-from sqlalchemy import Boolean, Connection, Date, Float, Insert, Integer, Select, Table
+from sqlalchemy import Boolean, Connection, Date, Float, Insert, Integer, Select, String, Table, Text, cast, func
 from sqlalchemy import insert as insert_rows
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -23,6 +25,7 @@ UTC_MOMENT = pd.DatetimeTZDtype("us", "UTC")  # of every column of moments
 DAY = np.dtype("datetime64[us]")  # of every column of local dates
 _AT_ONCE = 32  # rows that one run of an INSERT brings to SQLite: a fifth quicker than one by one, more gain nothing
 _FETCHED_AT_ONCE = 10_000  # rows
+_SEPARATOR = "\x1f"  # between values in one text: Unicode's unit separator
 
 
 def insert(conn: Connection, table: Table, frame: pd.DataFrame) -> None:
@@ -95,6 +98,41 @@ def read(conn: Connection, query: Select[Any]) -> pd.DataFrame:
     arrays = [pa.chunked_array([part[i] for part in parts], kind) for i, kind in enumerate(types)]
     frame: pd.DataFrame = pa.table(arrays, [str(column.key) for column in columns]).to_pandas()
     return frame.astype({str(column.key): DAY for column in columns if isinstance(column.type, Date)})
+
+
+def read_groups(conn: Connection, query: Select[Any]) -> pd.DataFrame:
+    """As `read`, in any order, and quick for millions of rows that share a few thousand values in their first column.
+
+    Args:
+        query: without grouping or order; after its first column come strings, and whole numbers at the end, none missing.
+    Returns:
+        The first column and strings as categoricals whose categories are sorted.
+    """
+    key, *others = query.selected_columns
+    texts = [column if isinstance(column.type, String) else cast(column, Text) for column in others]
+    packed = (func.aggregate_strings(text, _SEPARATOR) for text in texts)
+    groups = conn.execute(query.with_only_columns(key, *packed).group_by(key).order_by(key)).all()
+    lists = [pc.split_pattern(pa.array([group[i] for group in groups], pa.large_string()), _SEPARATOR) for i in range(1, len(others) + 1)]
+    sizes = [pc.list_value_length(of_column).to_numpy() for of_column in lists]
+    if not all(np.array_equal(size, sizes[-1]) for size in sizes):  # a separator within a string: nothing forbids it
+        frame = read(conn, query)
+        return frame.astype({str(column.key): "category" for column in (key, *others) if column is key or isinstance(column.type, String)})
+    given = {str(key.key): pd.Categorical.from_codes(np.repeat(np.arange(len(groups)), sizes[-1]), _keys(groups, key.type))}
+    for column, of_column in zip(others, lists, strict=True):
+        values = pc.list_flatten(of_column)
+        given[str(column.key)] = _sorted_categories(values) if isinstance(column.type, String) else values.cast(pa.int64()).to_numpy()
+    return pd.DataFrame(given)
+
+
+def _keys(groups: Sequence[Any], kind: Any) -> Any:
+    return pd.Index([group[0] for group in groups], dtype=DAY if isinstance(kind, Date) else "str")
+
+
+def _sorted_categories(values: Any) -> pd.Categorical:
+    encoded = values.dictionary_encode()
+    names = encoded.dictionary.to_numpy(zero_copy_only=False)
+    order = np.argsort(names)
+    return pd.Categorical.from_codes(np.argsort(order)[encoded.indices.to_numpy()], pd.Index(names[order], dtype="str"))
 
 
 def _cursor(conn: Connection, query: Select[Any]) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from sqlalchemy import Connection, Select, func, select, union_all
 
 from service.store import baseline, bulk
@@ -37,9 +38,9 @@ def daily(
     Returns:
         `area, category, date, count`, sorted by date, area, category; a cell of 0 has no row.
     """
-    c = daily_counts.c
-    query = _chosen(select(c.area, c.category, c.day.label("date"), c.count), daily_counts, areas, categories, start, end)
-    return bulk.read(conn, query.where(c.count != 0).order_by(c.day, c.area, c.category))
+    cells = _stored(conn, areas, categories, start, end)
+    keys = [cells[name].cat.codes.to_numpy() for name in ("category", "area", "date")]
+    return cells.iloc[np.lexsort(keys)].reset_index(drop=True).astype({"area": "str", "category": "str", "date": bulk.DAY})
 
 
 def by_district(conn: Connection, end: date | None = None) -> pd.DataFrame:
@@ -50,21 +51,19 @@ def by_district(conn: Connection, end: date | None = None) -> pd.DataFrame:
     Returns:
         `district, category, date, count`, sorted by date, district, category; a cell of 0 has no row.
     """
-    frame = daily(conn, end=end).rename(columns={"area": "district"})
-    streets = {row.code: row.parent for row in conn.execute(select(areas.c.code, areas.c.parent).where(areas.c.level == "street"))}
-    if not streets:
-        return frame
-    places, codes = pd.factorize(frame["district"])
-    districts, of_code = np.unique(np.array([streets.get(code, code) for code in codes], dtype=object), return_inverse=True)
-    topics, categories = pd.factorize(frame["category"], sort=True)
-    days, dates = pd.factorize(frame["date"], sort=True)
-    joint = (days * len(districts) + of_code[places]) * len(categories) + topics  # a number a cell, in the order asked for
-    cells, cell = np.unique(joint, return_inverse=True)
-    day_and_place, topic = np.divmod(cells, len(categories))
-    day, place = np.divmod(day_and_place, len(districts))
-    total = np.bincount(cell, frame["count"].to_numpy(), len(cells)).astype("int64")
-    names = {"district": pd.Series(districts[place], dtype="str"), "category": pd.Series(categories[topic], dtype="str")}
-    return pd.DataFrame({**names, "date": dates[day], "count": total})
+    cells = _stored(conn, end=end)
+    parents = {row.code: row.parent for row in conn.execute(select(areas.c.code, areas.c.parent).where(areas.c.level == "street"))}
+    names = [parents.get(code, code) for code in cells["area"].cat.categories]
+    districts, of_area = np.unique(np.array(names, dtype=object), return_inverse=True)
+    topics, dates = cells["category"].cat.categories, cells["date"].cat.categories
+    place = of_area[cells["area"].cat.codes.to_numpy()]
+    days = cells["date"].cat.codes.to_numpy().astype("int64")
+    joint = (days * len(districts) + place) * len(topics) + cells["category"].cat.codes.to_numpy()  # a number a cell, in the order asked for
+    sums = pa.table({"cell": joint, "count": cells["count"].to_numpy()}).group_by("cell").aggregate([("count", "sum")]).sort_by("cell")
+    day_and_place, topic = np.divmod(sums["cell"].to_numpy(), max(len(topics), 1))
+    day, place = np.divmod(day_and_place, max(len(districts), 1))
+    of_cell = {"district": pd.Series(districts[place], dtype="str"), "category": topics.take(topic), "date": dates.take(day)}
+    return pd.DataFrame({**of_cell, "count": sums["count_sum"].to_numpy()})
 
 
 def span(conn: Connection) -> tuple[date, date] | None:
@@ -180,6 +179,19 @@ def add_up(conn: Connection, ingest_id: int, after: int) -> None:
     )
     statement = bulk.upsert(conn, daily_counts).from_select([*_CELL, "count"], rows)
     conn.execute(statement.on_conflict_do_update(index_elements=_CELL, set_={"count": daily_counts.c.count + statement.excluded.count}))
+
+
+def _stored(
+    conn: Connection,
+    areas: Collection[str] | None = None,
+    categories: Collection[str] | None = None,
+    start: date | None = None,
+    end: date | None = None,
+) -> pd.DataFrame:
+    """The rows of `daily_counts`, in any order, dates, areas and categories as categoricals."""
+    c = daily_counts.c
+    query = _chosen(select(c.day.label("date"), c.area, c.category, c.count), daily_counts, areas, categories, start, end)
+    return bulk.read_groups(conn, query.where(c.count != 0))[["area", "category", "date", "count"]]
 
 
 def _chosen(

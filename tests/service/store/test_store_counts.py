@@ -148,3 +148,21 @@ def test_an_empty_store_gives_empty_frames_of_the_same_types(engine: Engine) -> 
     _set(engine, {("D1", "X", 0, 0): 1})
     with reading(engine) as conn:
         assert counts.daily(conn).dtypes.to_dict() == empty.dtypes.to_dict()
+
+
+NAMES = st.text(st.sampled_from("a,;\n \x1f'\"路"), min_size=1, max_size=4).filter(str.strip)
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=st.dictionaries(st.tuples(NAMES, NAMES, st.integers(0, 2), st.just(0)), st.integers(0, 3), min_size=1, max_size=12))
+def test_counts_are_read_as_they_are_whatever_signs_their_codes_hold(scratch_engine: Callable[..., Engine], rows: dict[Cell, int]) -> None:
+    engine = scratch_engine()
+    _set(engine, rows)
+    stored = {(area, category, day): count for (area, category, day, _), count in rows.items() if count}
+    assert _daily(engine) == stored
+    with reading(engine) as conn:
+        frame, grouped = counts.daily(conn), counts.by_district(conn)
+    assert list(zip(frame["date"], frame["area"], frame["category"], strict=True)) == sorted(
+        zip(frame["date"], frame["area"], frame["category"], strict=True)
+    )
+    pd.testing.assert_frame_equal(grouped.rename(columns={"district": "area"})[frame.columns], frame)
