@@ -297,6 +297,7 @@ class _Work:
         with writing(self.engine) as conn:
             ingests.finish(conn, ingest_id, self.clock.now())
             ingest_reports.put(conn, self.told(ingest_id))
+            left_out = ingests.get(conn, ingest_id).left_out
         if self.progress:
             self.progress(self.rows, self.rows)
         return Report(
@@ -309,7 +310,7 @@ class _Work:
             unchanged=totals.unchanged,
             rejected=self.rejected,
             later=self.later,
-            left_out=self.left_out,
+            left_out=left_out,
             first_day=None if self.first_day is None else self.first_day.date(),
             last_day=None if self.last_day is None else self.last_day.date(),
             new_areas=tuple(self.joined[0]),
@@ -392,6 +393,8 @@ def _stage(work: _Work, ingest_id: int, batches: Iterator[Batch], districts: fro
     for batch, rows in ahead(map(normalised, batches)):
         with writing(work.engine, batch=True) as conn:
             tickets.stage(conn, ingest_id, rows.kept)
+            if len(rows.no_demand):
+                tickets.stage_no_demand(conn, ingest_id, rows.no_demand)
         work.count(batch, rows, ingest_id)
 
 

@@ -1,7 +1,7 @@
 """Rows as a file writes them, made into rows as the store keeps them. Column by column, no loop over rows."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,12 +34,14 @@ class Rows:
         rejects: `line, reason, ticket_id` of the rows that are no tickets (counts, values).
         later: rows of a time that the clock has not reached.
         left_out: rows that are no demand.
+        no_demand: those of them that name a ticket: `line, source, ticket_id, received_at, updated_at`.
     """
 
     kept: pd.DataFrame
     rejects: pd.DataFrame
     later: int
     left_out: int = 0
+    no_demand: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def tickets(
@@ -58,7 +60,7 @@ def tickets(
     after the clock's now is not known yet.
     """
     mapping, privacy = mapping or Mapping(), privacy or Privacy()
-    batch, left_out = _demand(batch, mapping.not_demand)
+    batch, others = _demand(batch, mapping.not_demand)
     given, size, now, form = batch.columns, len(batch.lines), pd.Timestamp(clock.now()), mapping.time_format
     ids, rounded = _ids(given["ticket_id"])
     created = moments(given["created_at"], clock.zone, form)
@@ -106,7 +108,7 @@ def tickets(
             kept[name] = masked_texts(given[name])[keep]
     if "caller" in given and "caller" not in privacy.unread:
         kept["caller"] = privacy.callers(given["caller"])[keep]
-    return Rows(kept, rejects, int(is_later.sum()), left_out)
+    return Rows(kept, rejects, int(is_later.sum()), len(others.lines), _no_demand(others, clock, form))
 
 
 def counts(batch: Batch, areas: Nodes, categories: Nodes, clock: Clock, mapping: Mapping | None = None) -> Rows:
@@ -238,16 +240,33 @@ def _labels(given: dict[str, Any], name: str, size: int, nothing: re.Pattern[str
     return column.cat.remove_categories(empty) if empty else column
 
 
-def _demand(batch: Batch, not_demand: tuple[str, ...]) -> tuple[Batch, int]:
-    """The rows whose type is that of a demand, and the number of the others."""
+def _demand(batch: Batch, not_demand: tuple[str, ...]) -> tuple[Batch, Batch]:
+    """The rows whose type is that of a demand, and the others."""
     if "ticket_type" not in batch.columns or not not_demand:
-        return batch, 0
+        return batch, Batch(batch.lines[:0], {}, [])
     others = pc.is_in(pc.utf8_lower(texts(batch.columns["ticket_type"])), pa.array(not_demand, pa.string()))
-    keep = ~others.to_numpy(zero_copy_only=False).astype(bool)
-    if keep.all():
-        return batch, 0
-    columns = {name: column.filter(pa.array(keep)) for name, column in batch.columns.items()}
-    return Batch(batch.lines[keep], columns, batch.broken, batch.left_out), int((~keep).sum())
+    is_other = others.to_numpy(zero_copy_only=False).astype(bool)
+    rest = _chosen(batch, ~is_other)
+    return Batch(rest.lines, rest.columns, batch.broken, batch.left_out), _chosen(batch, is_other)
+
+
+def _chosen(batch: Batch, keep: np.ndarray) -> Batch:
+    return Batch(batch.lines[keep], {name: column.filter(pa.array(keep)) for name, column in batch.columns.items()}, [])
+
+
+def _no_demand(batch: Batch, clock: Clock, form: str) -> pd.DataFrame:
+    """Which tickets the rows name that are no demand, and since when. A time that the clock has not reached is not known yet."""
+    if not len(batch.lines):
+        return pd.DataFrame()
+    given, now = batch.columns, pd.Timestamp(clock.now())
+    ids, rounded = _ids(given["ticket_id"])
+    moment = {name: moments(given[name], clock.zone, form) for name in ("created_at", "received_at", "updated_at") if name in given}
+    received = moment.get("received_at", moment["created_at"]).fillna(moment["created_at"]).fillna(now)
+    keep = ~(ids.isna() | rounded | (received > now)).to_numpy(dtype=bool)
+    rows = pd.DataFrame({"line": batch.lines, "source": _source(given, len(keep)), "ticket_id": ids, "received_at": received})
+    if "updated_at" in moment:
+        rows["updated_at"] = moment["updated_at"].mask(moment["updated_at"] > now)
+    return rows[keep]
 
 
 def _ids(column: Any) -> tuple[pd.Series, pd.Series]:

@@ -58,6 +58,12 @@ def advance(conn: Connection, ingest_id: int, totals: Totals) -> None:
     conn.execute(update(ingests).where(ingests.c.id == ingest_id).values(done))
 
 
+def take_back(conn: Connection, ingest_id: int, rows: int) -> None:
+    """Rows that were left out as no demand have taken stored tickets out of the counts: they are left out no more, but have changed something."""
+    left_out = ingests.c.left_out - rows
+    conn.execute(update(ingests).where(ingests.c.id == ingest_id).values(left_out=left_out, changed=ingests.c.changed + rows))
+
+
 def mark(conn: Connection, ingest_id: int, *, rows: int, rejected: int, later: int, left_out: int = 0, status: str = APPLYING) -> None:
     """Notes how many rows a file had once it is read to its end."""
     values = {"rows": rows, "rejected": rejected, "later": later, "left_out": left_out, "status": status}

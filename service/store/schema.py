@@ -26,6 +26,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    true,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -153,6 +154,7 @@ tickets = Table(
     Column("title", Text),  # this and the two below: masked, and only where texts are kept
     Column("text", Text),
     Column("closure_text", Text),
+    Column("demand", Boolean, nullable=False, server_default=true()),  # false: it was counted, and has become a consultation; counted nowhere
 )
 
 staged_tickets = Table(
@@ -160,7 +162,8 @@ staged_tickets = Table(
     metadata,
     Column("ingest_id", BigInteger, primary_key=True, autoincrement=False),
     Column("line", BigInteger, primary_key=True, autoincrement=False),
-    *(Column(c.name, c.type, nullable=c.nullable) for c in tickets.c if c.name != "ingest_id"),
+    *(Column(c.name, c.type, nullable=c.nullable) for c in tickets.c if c.name not in ("ingest_id", "demand")),
+    Column("demand", Boolean, server_default=true()),  # NULL: no demand; the other columns of its cell say nothing then
     sqlite_with_rowid=False,
 )
 

@@ -5,12 +5,15 @@ one transaction a batch:
 
 1. compare the batch with the stored tickets: which are new, which changed, which moved to another area, category, day or hour (none of them,
    if all are found to be new on inserting them);
-2. append to `count_changes`: +1 for a new ticket, -1 and +1 for one that moved;
+2. append to `count_changes`: +1 for a new ticket, -1 and +1 for one that moved, -1 for one that is no demand any more (a consultation);
 3. add those changes up in `daily_counts`;
 4. insert or update the tickets;
 5. delete the batch from the staging table and add to the ingest's totals.
 
 A batch that is cut short leaves no trace, and the next `apply` begins with it again.
+
+Rows that are no demand are staged too, by `stage_no_demand`: they can take a ticket that is stored out of the counts. It stays in the table, so that
+an older version does not bring it back; a newer one does. Of a ticket that is not stored they change nothing.
 """
 
 from collections.abc import Callable, Collection
@@ -18,7 +21,7 @@ from datetime import datetime
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, Engine, Select, Text, and_, bindparam, case, cast, delete, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Engine, Select, Text, and_, bindparam, case, cast, delete, false, func, insert, literal, not_, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.elements import ColumnElement
@@ -49,20 +52,28 @@ def stage(conn: Connection, ingest_id: int, frame: pd.DataFrame) -> None:
     bulk.insert(conn, staged_tickets, frame.assign(ingest_id=ingest_id))
 
 
+def stage_no_demand(conn: Connection, ingest_id: int, frame: pd.DataFrame) -> None:
+    """Appends rows that are no demand: `line, source, ticket_id, received_at`, and `updated_at` if there is one."""
+    moment = frame["received_at"]
+    day = moment.dt.tz_localize(None).dt.normalize().astype(bulk.DAY)
+    demand = pd.Series(pd.NA, index=frame.index, dtype="boolean")
+    stage(conn, ingest_id, frame.assign(area="", category="", created_at=moment, hour=moment, day=day, demand=demand))
+
+
 def drop_foreign(conn: Connection, ingest_id: int, areas: Collection[str]) -> list[tuple[int, str]]:
     """Unstages the rows whose ticket is stored already, and in none of these areas.
 
     Returns:
-        Line and ticket_id of each.
+        Line and ticket_id of each that is a demand.
     """
     s, t = staged_tickets.c, tickets.c
     same_ticket = and_(t.source == s.source, t.ticket_id == s.ticket_id)
-    query = select(s.line, s.ticket_id).select_from(staged_tickets.join(tickets, same_ticket)).where(s.ingest_id == ingest_id)
-    found = [(int(row.line), str(row.ticket_id)) for row in conn.execute(query.where(t.area.not_in(list(areas))).order_by(s.line))]
+    query = select(s.line, s.ticket_id, s.demand).select_from(staged_tickets.join(tickets, same_ticket)).where(s.ingest_id == ingest_id)
+    found = conn.execute(query.where(t.area.not_in(list(areas))).order_by(s.line)).all()
     if found:
-        lines = [{"of_line": line} for line, _ in found]
+        lines = [{"of_line": row.line} for row in found]
         conn.execute(delete(staged_tickets).where(s.ingest_id == ingest_id, s.line == bindparam("of_line")), lines)
-    return found
+    return [(int(row.line), str(row.ticket_id)) for row in found if row.demand]
 
 
 def discard(engine: Engine, ingest_id: int) -> None:
@@ -79,8 +90,9 @@ def apply(engine: Engine, ingest_id: int, batch: int = BATCH_LINES, progress: Ca
     """Moves the staged rows of an ingest into the tickets and the counts.
 
     A ticket is known by (source, ticket_id). Of rows of one file with the same key the one with the latest `updated_at` counts, of
-    those the last line; the others count as unchanged, as does a row whose `updated_at` is older than the stored one. Safe to
-    repeat: after a kill it goes on where it stopped.
+    those the last line; the others count as unchanged, as does a row whose `updated_at` is older than the stored one. A row that is no
+    demand counts as changed if it takes a ticket out of the counts, and not at all otherwise. Safe to repeat: after a kill it goes on where it
+    stopped.
 
     Args:
         batch: lines a transaction.
@@ -122,22 +134,23 @@ def _drop_repeats(engine: Engine, ingest_id: int) -> None:
         for keys in conn.execute(repeated.execution_options(yield_per=REPEATED_KEYS)).scalars().partitions():
             of_key = pd.DataFrame({"line": [list(map(int, key.split(","))) for key in keys]}).explode("line").rename_axis("key").reset_index()
             chosen = and_(s.ingest_id == ingest_id, s.line.in_(bindparam("lines", of_key["line"].tolist(), expanding=True, literal_execute=True)))
-            versions = bulk.read(conn, select(s.line, s.updated_at, s.received_at).where(chosen)).merge(of_key.astype("int64"), on="line")
+            versions = bulk.read(conn, select(s.line, s.updated_at, s.received_at, s.demand).where(chosen)).merge(of_key.astype("int64"), on="line")
             versions = versions.sort_values(["key", "updated_at", "line"], na_position="first")
-            versions["first"] = versions.groupby("key")["received_at"].transform("min")
+            versions["demand"] = versions["demand"].notna()
+            versions["first"] = versions["received_at"].where(versions["demand"]).groupby(versions["key"]).transform("min")
             last = ~versions.duplicated("key", keep="last")
-            _keep_last(engine, ingest_id, versions[last & (versions["first"] < versions["received_at"])], versions.loc[~last, "line"].tolist())
+            _keep_last(engine, ingest_id, versions[last & versions["demand"] & (versions["first"] < versions["received_at"])], versions[~last])
 
 
-def _keep_last(engine: Engine, ingest_id: int, late: pd.DataFrame, repeats: list[int]) -> None:
+def _keep_last(engine: Engine, ingest_id: int, late: pd.DataFrame, repeats: pd.DataFrame) -> None:
     s = staged_tickets.c
     of_line = and_(s.ingest_id == ingest_id, s.line == bindparam("of_line"))
     with writing(engine, batch=True) as conn:
         if len(late):
             firsts = [{"of_line": line, "first": first.to_pydatetime()} for line, first in zip(late["line"].tolist(), late["first"], strict=True)]
             conn.execute(update(staged_tickets).where(of_line).values(received_at=bindparam("first")), firsts)
-        conn.execute(delete(staged_tickets).where(of_line), [{"of_line": line} for line in repeats])
-        ingests.advance(conn, ingest_id, Totals(unchanged=len(repeats)))
+        conn.execute(delete(staged_tickets).where(of_line), [{"of_line": line} for line in repeats["line"].tolist()])
+        ingests.advance(conn, ingest_id, Totals(unchanged=int(repeats["demand"].sum())))
 
 
 def _apply_batch(conn: Connection, ingest_id: int, within: ColumnElement[bool], as_new: bool) -> Totals:
@@ -152,17 +165,21 @@ def _apply_batch(conn: Connection, ingest_id: int, within: ColumnElement[bool], 
         same_ticket = and_(t.source == s.source, t.ticket_id == s.ticket_id)
         every: FromClause = staged_tickets.outerjoin(tickets, same_ticket)
         known: FromClause = staged_tickets.join(tickets, same_ticket)
-        is_new = t.ticket_id.is_(None)
-        tests = (is_new, and_(t.ticket_id.is_not(None), _changed()), _moved())
+        is_new = and_(t.ticket_id.is_(None), s.demand)
+        tests = (s.demand, is_new, and_(t.ticket_id.is_not(None), _changed()), _moved(), _withdrawn())
         numbers = (func.coalesce(func.sum(case((test, 1), else_=0)), 0) for test in tests)
-        total, new, changed, moved = conn.execute(select(func.count(), *numbers).select_from(every).where(within)).one()
+        total, new, changed, moved, withdrawn = conn.execute(select(*numbers).select_from(every).where(within)).one()
 
         changes = [fresh.select_from(every).where(is_new)] if new else []
-        if moved:
-            for cell, delta in ((t, -1), (s, 1)):
+        if moved or withdrawn:
+            for cell, delta, which in ((t, -1, and_(t.demand, or_(_moved(), _withdrawn()))), (s, 1, _moved())):
                 columns = (*(cell[name] for name in _CELL), literal(delta), _moved_at(), literal(ingest_id))
-                changes.append(select(*columns).select_from(known).where(within, _moved()))
+                changes.append(select(*columns).select_from(known).where(within, which))
         _count(conn, ingest_id, changes)
+        if withdrawn:
+            gone = {"demand": false(), "received_at": _moved_at(), "updated_at": func.coalesce(s.updated_at, t.updated_at), "ingest_id": ingest_id}
+            conn.execute(update(tickets).where(within, same_ticket, _withdrawn()).values(gone))
+            ingests.take_back(conn, ingest_id, int(withdrawn))
         if changed:
             _update(conn, select(*_as_staged(ingest_id)).select_from(known).where(within, _changed()))
         if new:
@@ -206,7 +223,7 @@ def _update(conn: Connection, rows: Select[Any]) -> None:
     t = tickets.c
     statement = bulk.upsert(conn, tickets).from_select(_NAMES, rows)
     given = statement.excluded
-    values: dict[str, ColumnElement[Any]] = {name: given[name] for name in (*_CELL, "created_at", "ingest_id")}
+    values: dict[str, ColumnElement[Any]] = {name: given[name] for name in (*_CELL, "created_at", "ingest_id", "demand")}
     values |= {name: func.coalesce(given[name], t[name]) for name in _OPTIONAL}
     values["received_at"] = case((_moved(given), _moved_at(given)), else_=t.received_at)
     conn.execute(statement.on_conflict_do_update(index_elements=["source", "ticket_id"], set_=values))
@@ -221,14 +238,21 @@ def _not_older(new: _Columns) -> ColumnElement[bool]:
 
 
 def _moved(new: _Columns = staged_tickets.c) -> ColumnElement[bool]:
-    return and_(_not_older(new), or_(*(new[name] != tickets.c[name] for name in _CELL)))
+    """It is counted elsewhere than before, or again."""
+    t = tickets.c
+    return and_(_not_older(new), new.demand, or_(not_(t.demand), *(new[name] != t[name] for name in _CELL)))
+
+
+def _withdrawn() -> ColumnElement[bool]:
+    """It is counted and no demand any more."""
+    return and_(_not_older(staged_tickets.c), staged_tickets.c.demand.is_(None), tickets.c.demand)
 
 
 def _changed(new: _Columns = staged_tickets.c) -> ColumnElement[bool]:
     t = tickets.c
     required = (new[name] != t[name] for name in (*_CELL, "created_at"))
     optional = (and_(new[name].is_not(None), new[name].is_distinct_from(t[name])) for name in _OPTIONAL)
-    return and_(_not_older(new), or_(*required, *optional))
+    return and_(_not_older(new), new.demand, or_(not_(t.demand), *required, *optional))
 
 
 def _moved_at(new: _Columns = staged_tickets.c) -> ColumnElement[datetime]:

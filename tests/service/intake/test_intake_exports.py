@@ -19,7 +19,7 @@ from service.intake.ingest import ingest
 from service.intake.mapping import KEYS, load
 from service.intake.nodes import Nodes
 from service.settings import NOT_DEMAND
-from service.store import categories
+from service.store import categories, counts
 from service.store.engine import reading
 from service.store.schema import tickets
 
@@ -82,6 +82,29 @@ def test_an_export_of_12345_loads_with_levels_streets_and_without_consultations(
     assert (report.rows, report.added, report.left_out, report.rejected) == (4, 2, 2, 0)
     assert report.new_categories == ("住房城乡建设", "住房城乡建设->物业管理->停车管理", "公共服务", "公共服务->供热")
     assert _stored(engine)["A3"] == ("西城区", "公共服务->供热", datetime(2024, 1, 5, 4, tzinfo=UTC))
+
+
+def test_a_ticket_that_is_retyped_to_a_consultation_leaves_the_counts(engine: Engine, folder: Path) -> None:
+    def bring(*rows: str) -> tuple[int, int, int, int]:
+        path = folder / "a.csv"
+        path.write_text("\n".join(("工单编号,工单类型,来电时间,更新时间,被反映区,问题分类", *rows)), encoding="utf-8")
+        report = ingest(engine, path, _clock(BEIJING))
+        return report.added, report.changed, report.unchanged, report.left_out
+
+    def counted() -> list[int]:
+        with reading(engine) as conn:
+            return list(counts.daily(conn)["count"])
+
+    monday = ("A1,投诉,2024-01-05 08:00,2024-01-05 08:00,东城区,停车", "A2,投诉,2024-01-05 09:00,2024-01-05 09:00,东城区,停车")
+    tuesday = ("A1,咨询,2024-01-05 08:00,2024-01-06 08:00,,", "A9,咨询,2024-01-05 08:00,2024-01-06 08:00,东城区,停车", ",咨询,soon,,,")
+    assert bring(*monday) == (2, 0, 0, 0)
+    assert bring(*tuesday) == (0, 1, 0, 2)
+    assert counted() == [1]
+    assert bring(*tuesday) == (0, 0, 0, 3)
+    assert bring(*monday) == (0, 0, 2, 0)
+    assert counted() == [1]
+    assert bring("A1,求助,2024-01-05 08:00,2024-01-07 08:00,东城区,停车") == (0, 1, 0, 0)
+    assert counted() == [2]
 
 
 def test_an_export_of_nyc_311_loads(engine: Engine, folder: Path) -> None:

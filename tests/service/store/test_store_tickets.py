@@ -8,12 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, event, func, select
+from sqlalchemy import Engine, Row, event, func, select
 
 import service
 from service.store import bulk, counts, ingests, tickets
@@ -35,6 +36,7 @@ class Ticket:
     received: int
     updated: int | None = None
     status: str | None = None
+    demand: bool = True
 
     @property
     def cell(self) -> tuple[str, str, int]:
@@ -74,7 +76,11 @@ def _frame(rows: list[Ticket]) -> pd.DataFrame:
 def _stage(engine: Engine, rows: list[Ticket]) -> int:
     with writing(engine) as conn:
         ingest = ingests.begin(conn, "tickets", "a.csv", START)
-        tickets.stage(conn, ingest, _frame(rows))
+        frame, demand = _frame(rows), [row.demand for row in rows]
+        tickets.stage(conn, ingest, frame[demand])
+        others = frame.loc[[not one for one in demand], ["line", "source", "ticket_id", "received_at", "updated_at"]]
+        tickets.stage_no_demand(conn, ingest, others)
+        ingests.mark(conn, ingest, rows=len(rows), rejected=0, later=0, left_out=len(others))
     return ingest
 
 
@@ -89,10 +95,11 @@ def _stored(engine: Engine) -> dict[str, Ticket]:
     def hours(moment: datetime | None) -> int | None:
         return None if moment is None else int((moment - START) / timedelta(hours=1))
 
-    return {
-        r.ticket_id: Ticket(r.ticket_id, r.area, r.category, hours(r.created_at) or 0, hours(r.received_at) or 0, hours(r.updated_at), r.status)
-        for r in rows
-    }
+    def ticket(row: Row[Any]) -> Ticket:
+        created, received = hours(row.created_at) or 0, hours(row.received_at) or 0
+        return Ticket(row.ticket_id, row.area, row.category, created, received, hours(row.updated_at), row.status, row.demand)
+
+    return {row.ticket_id: ticket(row) for row in rows}
 
 
 def _counts(engine: Engine) -> tuple[Counter[tuple[str, str, date]], ...]:
@@ -104,7 +111,7 @@ def _counts(engine: Engine) -> tuple[Counter[tuple[str, str, date]], ...]:
             for query in (
                 select(d.area, d.category, d.day, d.count),
                 select(c.area, c.category, c.day, func.sum(c.delta)).group_by(c.area, c.category, c.day),
-                select(t.area, t.category, t.day, func.count()).group_by(t.area, t.category, t.day),
+                select(t.area, t.category, t.day, func.count()).where(t.demand).group_by(t.area, t.category, t.day),
             )
         )
 
@@ -119,6 +126,10 @@ def _dump(engine: Engine) -> list[list[tuple[object, ...]]]:
         ]
 
 
+def _known(old: Ticket, new: Ticket) -> int:
+    return max(moment for moment in (new.received, new.updated, old.received, old.updated) if moment is not None)
+
+
 class Model:
     """The same, one row after the other, as a person would do it."""
 
@@ -130,10 +141,12 @@ class Model:
         by_id: dict[str, list[Ticket]] = {}
         for row in rows:
             by_id.setdefault(row.ticket_id, []).append(row)
-        done = Counter({"unchanged": len(rows) - len(by_id)})
+        done: Counter[str] = Counter()
         for versions in by_id.values():
             newest = max(enumerate(versions), key=lambda entry: (entry[1].updated is not None, entry[1].updated or 0, entry[0]))[1]
-            done[self._one(replace(newest, received=min(row.received for row in versions)))] += 1
+            demands = [row.received for row in versions if row.demand]
+            done["unchanged"] += len(demands) - newest.demand
+            done[self._one(replace(newest, received=min(demands))) if newest.demand else self._no_demand(newest)] += 1
         return Totals(done["added"], done["changed"], done["unchanged"])
 
     def _one(self, new: Ticket) -> str:
@@ -152,11 +165,20 @@ class Model:
         )
         if merged == old:
             return "unchanged"
-        if new.cell != old.cell:
-            known = max(moment for moment in (new.received, new.updated, old.received, old.updated) if moment is not None)
-            merged = replace(merged, received=known)
-            self.changes += [(old.cell, -1, known), (new.cell, 1, known)]
+        if new.cell != old.cell or not old.demand:
+            merged = replace(merged, received=_known(old, new))
+            self.changes += [(old.cell, -1, merged.received)] * old.demand + [(new.cell, 1, merged.received)]
         self.tickets[new.ticket_id] = merged
+        return "changed"
+
+    def _no_demand(self, new: Ticket) -> str:
+        old = self.tickets.get(new.ticket_id)
+        if old is None or not old.demand or (old.updated is not None and new.updated is not None and new.updated < old.updated):
+            return "left out"
+        known = _known(old, new)
+        self.changes.append((old.cell, -1, known))
+        updated = old.updated if new.updated is None else new.updated
+        self.tickets[new.ticket_id] = replace(old, received=known, updated=updated, demand=False)
         return "changed"
 
     def as_of(self, moment: int) -> Counter[tuple[str, str, date]]:
@@ -168,8 +190,8 @@ class Model:
 
 
 ROWS = st.builds(
-    lambda ticket_id, area, category, created, delay, updated, status: Ticket(
-        ticket_id, area, category, created, created + delay, None if updated is None else created + delay + updated, status
+    lambda ticket_id, area, category, created, delay, updated, status, demand: Ticket(
+        ticket_id, area, category, created, created + delay, None if updated is None else created + delay + updated, status, demand
     ),
     st.sampled_from("abcde"),
     st.sampled_from(["D1", "D2"]),
@@ -178,6 +200,7 @@ ROWS = st.builds(
     st.sampled_from([0, 2, 30]),
     st.sampled_from([None, 0, 2, 30]),
     st.sampled_from([None, "open", "closed"]),
+    st.sampled_from([True, True, False]),
 )
 
 
@@ -249,6 +272,22 @@ def test_an_older_version_never_overwrites_a_newer_one(engine: Engine) -> None:
     _bring(engine, [Ticket("a", "D1", "X", 1, 2, updated=10, status="closed")])
     assert _bring(engine, [Ticket("a", "D2", "Y", 1, 2, updated=9, status="open")]) == Totals(unchanged=1)
     assert _stored(engine)["a"].area == "D1"
+
+
+def test_a_ticket_that_becomes_a_consultation_leaves_the_counts_and_an_older_version_does_not_bring_it_back(engine: Engine) -> None:
+    _bring(engine, [Ticket("a", "D1", "X", 1, 2, updated=10), Ticket("b", "D1", "X", 1, 2)])
+    consultation = [Ticket("a", "D1", "X", 1, 20, updated=20, demand=False), Ticket("c", "D1", "X", 1, 2, demand=False)]
+    ingest = _stage(engine, consultation)
+    assert tickets.apply(engine, ingest) == Totals(changed=1)
+    with reading(engine) as conn:
+        assert ingests.get(conn, ingest).left_out == 1
+        assert counts.as_of(conn, START + timedelta(hours=19))["count"].tolist() == [2]
+        assert counts.daily(conn)["count"].tolist() == [1]
+    assert _bring(engine, consultation) == Totals()
+    assert _bring(engine, [Ticket("a", "D1", "X", 1, 2, updated=10)]) == Totals(unchanged=1)
+    assert sum(_counts(engine)[0].values()) == 1
+    assert _bring(engine, [Ticket("a", "D1", "X", 1, 2, updated=30)]) == Totals(changed=1)
+    assert sum(_counts(engine)[0].values()) == 2
 
 
 def test_of_two_versions_of_the_same_moment_the_one_that_came_last_counts(engine: Engine) -> None:
