@@ -31,6 +31,7 @@ class Finding:
         districts, categories: rows (counts: their sum) by code.
         met: codes of areas and of categories that are not stored yet.
         repeated: rows whose ticket id another row of the file has.
+        sources: rows by the system that numbers the tickets.
     """
 
     file: TableFile
@@ -49,6 +50,7 @@ class Finding:
     categories: Counter[str] = field(default_factory=Counter)
     met: tuple[int, int] = (0, 0)
     repeated: int = 0
+    sources: Counter[str] = field(default_factory=Counter)
 
     def add(self, batch: Batch, rows: Rows, day: str) -> None:
         """Adds what became of a batch."""
@@ -108,6 +110,9 @@ def report(found: Finding) -> str:
         if counted:
             new = f"; {met:,} codes would be new (with their upper levels)" if met else ""
             lines.append((name, f"{len(counted):,}: {_most(counted)}{new}"))
+    if len(found.sources) > 1:
+        meant = "tickets of the same id are different ones in each; if these are channels of one system, set constants: source in a mapping"
+        lines.append(("sources", f"{len(found.sources):,}: {_most(found.sources)} ({meant})"))
     for reason, (number, first) in sorted(found.reasons.items(), key=lambda item: -item[1][0])[:SHOWN]:
         lines.append(("rejected", f"{number:,} rows: {reason} (first in {'row' if not head.line and not _has_lines(file) else 'line'} {first:,})"))
     if len(found.reasons) > SHOWN:
@@ -123,6 +128,7 @@ def _tickets(found: Finding, areas: Nodes, categories: Nodes, clock: Clock, priv
         found.add(batch, rows, "day")
         kept = rows.kept
         keys.append(pd.util.hash_array((kept["source"].astype("str") + "\0" + kept["ticket_id"]).to_numpy(dtype=object)))
+        found.sources.update({str(name): int(number) for name, number in kept["source"].value_counts().items() if number})
         local = kept["created_at"].dt.tz_convert(clock.zone)
         found.has_hours = found.has_hours or bool((local != local.dt.normalize()).any())
         for code, number in kept["area"].value_counts().items():

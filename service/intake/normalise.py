@@ -20,6 +20,14 @@ from service.intake.texts import coded, numbers, texts
 
 EARLIEST = pd.Timestamp("1990-01-01", tz="UTC")  # an earlier date is a slip of the pen, and would lengthen every series by decades
 DEFAULT_SOURCE = "hotline"
+# Where a column named `source` says how a citizen came, and not which system numbers the tickets. Nothing is listed that may be a system's name.
+CHANNELS = frozenset(
+    {
+        *("电话", "来电", "语音", "微信", "微博", "网站", "短信", "邮件", "电子邮件", "来信", "信件", "来访", "传真"),
+        *("phone", "phone call", "telephone", "call", "sms", "email", "e-mail", "mail", "letter", "fax", "walk-in", "walk in", "twitter", "facebook"),
+        *("constituent call", "self service", "citizens connect app", "city worker app", "employee generated", "maximo integration"),  # Boston 311
+    }
+)
 MAX_COUNT = 1_000_000  # tickets of one category in one area in one day
 NOWHERE = re.compile(r"(?i).*\bunspecified\b.*|unknown|n/?a|null|none|nan|-+|/|未知|不详")  # what is written where no area is known
 ROUNDED = r"^[0-9](\.[0-9]+)?[eE]\+?[0-9]+$"  # how a spreadsheet shows a long number: its last digits are lost, and many tickets become one
@@ -280,6 +288,7 @@ def _source(given: dict[str, Any], size: int) -> pd.Series:
     if "source" not in given:
         return pd.Series(pd.Categorical.from_codes(np.zeros(size, np.int64), pd.Index([DEFAULT_SOURCE], dtype="str")))
     source = masked(coded(given["source"]))
-    if source.hasnans and DEFAULT_SOURCE not in source.cat.categories:
-        source = source.cat.add_categories([DEFAULT_SOURCE])
-    return source.fillna(DEFAULT_SOURCE) if source.hasnans else source
+    names = [DEFAULT_SOURCE if name.lower() in CHANNELS else name for name in source.cat.categories]
+    systems = sorted({*names, DEFAULT_SOURCE})
+    places = np.array([systems.index(name) for name in (*names, DEFAULT_SOURCE)])  # code -1, a blank cell, finds the last
+    return pd.Series(pd.Categorical.from_codes(places[source.cat.codes.to_numpy()], pd.Index(systems, dtype="str")))

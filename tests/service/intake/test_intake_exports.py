@@ -107,6 +107,24 @@ def test_a_ticket_that_is_retyped_to_a_consultation_leaves_the_counts(engine: En
     assert counted() == [2]
 
 
+def test_a_ticket_whose_channel_is_corrected_is_the_same_ticket_and_two_systems_have_tickets_of_their_own(engine: Engine, folder: Path) -> None:
+    path = folder / "a.csv"
+
+    def bring(*sources: str) -> tuple[int, int]:
+        rows = [f"{number},2024-01-05 08:00,A,B,{source}" for number, source in enumerate(sources)]
+        path.write_text("\n".join(("case_enquiry_id,open_dt,neighborhood,type,source", *rows)), encoding="utf-8")
+        report = ingest(engine, path, _clock(NEW_YORK))
+        return report.added, report.unchanged
+
+    assert bring("Constituent Call", "电话", "", "grid") == (4, 0)
+    assert bring("Self Service", "微信", "TWITTER", "grid") == (0, 4)
+    assert bring("grid", "Citizens Connect App") == (1, 1)
+    with reading(engine) as conn:
+        assert sorted(conn.execute(select(tickets.c.source)).scalars()) == ["grid", "grid", "hotline", "hotline", "hotline"]
+    shown = dry_run.report(dry_run.examine(path, _clock(NEW_YORK), Nodes.empty(), Nodes.empty()))
+    assert "sources    2: grid 1, hotline 1 (tickets of the same id are different ones in each" in shown
+
+
 def test_an_export_of_nyc_311_loads(engine: Engine, folder: Path) -> None:
     path = folder / "a.csv"
     path.write_text(

@@ -166,6 +166,13 @@ def test_the_tables_of_the_first_release_come_up_to_date_with_their_data(databas
             _put(conn, "tickets", source="hotline", ticket_id=f"t{number}", created_at=moment, **ticket)
             _put(conn, "count_changes", delta=1, **ticket)
         _put(conn, "daily_counts", day="2025-01-01", area="D", category="X", count=2)
+        for number, source in (
+            (3, "Constituent Call"),
+            (4, "Constituent Call"),
+            (4, "Self Service"),
+            (5, "grid"),
+        ):  # uncounted: names alone matter here
+            _put(conn, "tickets", source=source, ticket_id=f"t{number}", created_at=moment, **ticket)
         _put(conn, "areas", code="D", parent="ALL", level="district", zh="区", en="D", first_seen=moment)
     with pytest.raises(InputError, match="run `weisu db upgrade`"):
         require_current(engine)
@@ -177,7 +184,9 @@ def test_the_tables_of_the_first_release_come_up_to_date_with_their_data(databas
         assert counts.hourly(conn, datetime(2025, 1, 1, tzinfo=UTC).date(), NOW.date())["count"].tolist() == [2]
         assert ingests.list_recent(conn)[0].added == 2
         assert {column["name"] for column in inspect(conn).get_columns("tickets")} >= {"caller", "ticket_id"}
-        assert conn.execute(text("select count(*) from tickets where ticket_id in ('t1', 't2') and ingest_id = 7")).scalar() == 2
+        assert conn.execute(text("select count(*) from tickets where ticket_id in ('t1', 't2') and ingest_id = 7 and demand")).scalar() == 2
+        named = conn.execute(select(tickets.c.ticket_id, tickets.c.source).where(tickets.c.ticket_id > "t2").order_by("ticket_id", "source")).all()
+        assert [tuple(row) for row in named] == [("t3", "hotline"), ("t4", "Constituent Call"), ("t4", "Self Service"), ("t5", "grid")]
     with writing(engine) as conn:  # numbers go on where they were
         assert ingests.begin(conn, "tickets", "b.csv", NOW) > (7 if sqlite else 0)
     engine.dispose()
