@@ -184,7 +184,7 @@ def test_boston_exports_are_read_in_bostons_time(engine: Engine, folder: Path) -
         rows = {row.ticket_id: row for row in conn.execute(select(tickets))}
         assert categories.frame(conn).set_index("code").loc["Pothole", "parent"] == "Public Works"
     assert rows["103"].created_at == datetime(2011, 3, 13, 7, tzinfo=UTC)
-    assert [rows[name].source for name in ("101", "103")] == ["Constituent Call", "hotline"]
+    assert [rows[name].source for name in ("101", "103")] == ["hotline", "hotline"]
     assert (rows["101"].lat, rows["103"].lat, rows["103"].status) == (42.3, None, "Closed")
     assert report.later == 0
 
