@@ -3,12 +3,7 @@
 What those libraries need before they are imported is done here, once.
 """
 
-import logging
 import os
 
 # Spinning OpenMP threads on busy cores are many times slower than sleeping ones; read when the library is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-# Prophet complains of a missing plotly when it is imported, and cmdstanpy reports every fit.
-for _name in ("cmdstanpy", "prophet", "prophet.plot"):
-    logging.getLogger(_name).disabled = True

@@ -1,150 +1,142 @@
-"""Prophet (Taylor & Letham 2018) on the nodes where trend, seasons and holidays can be estimated: all sums, and the dense series."""
+"""Prophet's model (Taylor & Letham 2018) on every node with enough history: trend, weekly and yearly season, holidays."""
 
 import json
-from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from prophet import Prophet
-from prophet.serialize import model_to_json
 
-from forecasting.models.base import Known
+from forecasting.models import additive
+from forecasting.models.additive import Parameters
+from forecasting.models.base import Known, NoOpinion
 
-YEARLY_FROM = 540  # days; a yearly season estimated from less than a year and a half is mostly noise
-LEAST_TOTAL = 200  # tickets in the history; below it there is nothing to estimate a season from
-CHUNK = 8  # series a task: small enough to share evenly between two processes
+LEAST_TOTAL = 30  # tickets in the history; below it there is nothing to estimate a season from
+EPOCH = pd.Timestamp("1970-01-01")
+COMPONENTS = ("trend", "weekly", "yearly", "holidays")
 
 
 @dataclass(frozen=True)
 class FittedProphet:
-    """Forecasts of the nodes that were fitted, and the fitted models as JSON.
+    """The parameters of the nodes that were fitted.
 
     Attributes:
         cutoff: the day from whose end the forecasts count.
-        means: (area, category) -> [H].
-        models: (area, category) -> Prophet's own JSON.
+        nodes: frame [S] of `area`, `category`.
+        holidays: groups of holidays, in the order of their effects.
+        parameters: of the S nodes.
     """
 
     cutoff: pd.Timestamp
-    means: dict[tuple[str, str], np.ndarray]
-    models: dict[tuple[str, str], str]
+    nodes: pd.DataFrame
+    holidays: tuple[str, ...]
+    parameters: Parameters
 
     def forecast(self, known: Known, horizon: int) -> np.ndarray:
+        return np.maximum(sum(self.components(known, horizon).values()), 0.0)
+
+    def components(self, known: Known, horizon: int) -> dict[str, np.ndarray]:
+        """What makes up the forecast, in tickets: each of `COMPONENTS` -> [M, H]. They add up to the forecast before it is clipped at 0.
+
+        Raises:
+            ValueError: `known` ends at another day than the fit.
+        """
         if known.cutoff != self.cutoff:
             raise ValueError(f"fitted for {self.cutoff:%Y-%m-%d}, asked at {known.cutoff:%Y-%m-%d}")
-        out = np.full((len(known.hierarchy.nodes), horizon), np.nan)
-        for i, pair in enumerate(zip(known.hierarchy.nodes["area"], known.hierarchy.nodes["category"], strict=True)):
-            if pair in self.means:
-                out[i] = self.means[pair][:horizon]
+        days = known.days_ahead(horizon)
+        regressors = _regressors(days, _holidays(known.calendar(horizon)).reindex(columns=list(self.holidays), fill_value=False))
+        place = pd.MultiIndex.from_frame(self.nodes).get_indexer(pd.MultiIndex.from_frame(known.hierarchy.nodes[["area", "category"]]))
+        parameters = self.parameters.at(place[place >= 0])
+        parts = (
+            parameters.trend(_numbers(days)),
+            *(parameters.effect(regressors, columns) for columns in (additive.WEEKLY, additive.YEARLY, additive.HOLIDAYS)),
+        )
+        out = {name: np.full((len(place), horizon), np.nan) for name in COMPONENTS}
+        for name, part in zip(COMPONENTS, parts, strict=True):
+            out[name][place >= 0] = part
         return out
 
     @classmethod
     def load(cls, folder: Path) -> "FittedProphet":
         """Reads what `save` wrote."""
-        lines = [json.loads(line) for line in (folder / "prophet.jsonl").read_text().splitlines()]
-        cutoff = pd.Timestamp(json.loads((folder / "cutoff.json").read_text()))
-        pairs = [(line["area"], line["category"]) for line in lines]
-        return cls(
-            cutoff,
-            {pair: np.array(line["mean"]) for pair, line in zip(pairs, lines, strict=True)},
-            {pair: json.dumps(line["model"]) for pair, line in zip(pairs, lines, strict=True)},
-        )
+        about = json.loads((folder / "prophet.json").read_text("utf-8"))
+        table = pd.read_parquet(folder / "parameters.parquet")
+        columns = _columns(tuple(about["holidays"]))
+        values = {name: table[names].to_numpy() for name, names in columns.items()}
+        shaped = {name: value if columns[name] != [name] else value[:, 0] for name, value in values.items()}
+        return cls(pd.Timestamp(about["cutoff"]), table[["area", "category"]], tuple(about["holidays"]), Parameters(**shaped))
 
     def save(self, folder: Path) -> None:
-        (folder / "cutoff.json").write_text(json.dumps(f"{self.cutoff:%Y-%m-%d}"))
-        with (folder / "prophet.jsonl").open("w") as file:
-            for (area, category), text in self.models.items():
-                line = {"area": area, "category": category, "mean": self.means[area, category].tolist(), "model": json.loads(text)}
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        about = {"cutoff": f"{self.cutoff:%Y-%m-%d}", "holidays": self.holidays}
+        (folder / "prophet.json").write_text(json.dumps(about, ensure_ascii=False, indent=1), "utf-8")
+        columns = _columns(self.holidays)
+        values = [getattr(self.parameters, name).reshape(len(self.nodes), -1) for name in columns]
+        table = pd.DataFrame(np.hstack(values), columns=[name for names in columns.values() for name in names])
+        pd.concat([self.nodes.reset_index(drop=True), table], axis=1).to_parquet(folder / "parameters.parquet", index=False)
 
 
 @dataclass(frozen=True)
 class ProphetModel:
-    """Settings of the Prophet fits.
+    """Settings of the fits.
 
     Attributes:
-        dense: tickets a day over the last year from which on a series is fitted itself; sums always are.
-        most: at most so many nodes, the largest first: bounds the time of a night.
-        changepoint_prior: Prophet's changepoint_prior_scale.
+        changepoint_prior: how readily the trend bends, Prophet's changepoint_prior_scale.
         years: at most so many years of history.
     """
 
-    dense: float = 10.0
-    most: int = 90
     changepoint_prior: float = 0.05
     years: int = 4
 
     limits: ClassVar[dict[str, tuple[float, float]]] = {"changepoint_prior": (1e-4, 1e3), "years": (1, 100)}
-    """What Prophet takes, setting by setting; others are 0 or more."""
+    """What the model takes, setting by setting."""
     name: ClassVar[str] = "prophet"
     reference: ClassVar[bool] = False
     fitted: ClassVar[type[FittedProphet]] = FittedProphet
     least_days: ClassVar[int] = 120  # a trend from less than four months runs away within four weeks
     ages: ClassVar[bool] = True
 
-    def fit(self, known: Known, horizon: int, seed: int, executor: Executor | None = None) -> FittedProphet:
-        nodes = known.hierarchy.nodes
-        recent = known.recent(365)
-        wanted = (nodes["level"].isin(["city", "district", "category"]) | (recent >= self.dense)) & (np.nansum(known.counts, axis=1) >= LEAST_TOTAL)
-        chosen = sorted(np.flatnonzero(wanted), key=lambda i: -recent[i])[: self.most]
+    def fit(self, known: Known, horizon: int, seed: int, executor: Executor | None = None) -> FittedProphet | NoOpinion:
         start = max(0, len(known.panel.days) - 365 * self.years)
-        days, future = known.panel.days[start:], known.days_ahead(horizon)
-        holidays = _holidays(known.calendar(horizon))
-        tasks = [
-            ([known.counts[i, max(start, known.first[i]) :] for i in chosen[k : k + CHUNK]], days, future, holidays, self.changepoint_prior)
-            for k in range(0, len(chosen), CHUNK)
-        ]
-        results = executor.map(_fit_chunk, *zip(*tasks, strict=True)) if executor and tasks else (_fit_chunk(*task) for task in tasks)
-        fitted = [one for chunk in results for one in chunk]
-        pairs = [(str(nodes["area"].iloc[i]), str(nodes["category"].iloc[i])) for i in chosen]
-        return FittedProphet(
-            known.cutoff,
-            {pair: mean for pair, (mean, _) in zip(pairs, fitted, strict=True) if mean is not None},
-            {pair: text for pair, (_, text) in zip(pairs, fitted, strict=True) if text is not None},
-        )
+        days, counts = known.panel.days[start:], known.counts[:, start:]
+        use = ~np.isnan(counts) & (np.arange(start, len(known.panel.days)) >= known.first[:, None])
+        rows = np.flatnonzero((use.sum(axis=1) >= self.least_days) & (counts.sum(axis=1, where=use) >= LEAST_TOTAL))
+        if not len(rows):
+            return NoOpinion()
+        holidays = _holidays(known.calendar(horizon)).loc[days]
+        holidays = holidays.loc[:, holidays.any()]
+        parameters = additive.fit(counts, use, rows, _numbers(days), _regressors(days, holidays), self.changepoint_prior)
+        found = ~np.isnan(parameters.noise)
+        nodes = known.hierarchy.nodes[["area", "category"]].iloc[rows[found]]
+        return FittedProphet(known.cutoff, nodes, tuple(holidays.columns), parameters.at(found))
 
     def settings(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def _holidays(calendar: pd.DataFrame) -> pd.DataFrame | None:
-    """About ten groups of days instead of a name for each holiday: one-off names cannot be estimated and cost time."""
-    marks = {
+def _numbers(days: pd.DatetimeIndex) -> np.ndarray:
+    return np.asarray((days - EPOCH).days, dtype=float)
+
+
+def _regressors(days: pd.DatetimeIndex, holidays: pd.DataFrame) -> np.ndarray:
+    return np.column_stack([additive.seasons(_numbers(days)), holidays.loc[days].to_numpy(float)])
+
+
+def _holidays(calendar: pd.DataFrame) -> pd.DataFrame:
+    """About ten groups of days, one bool column each, instead of a name for each holiday: one-off names cannot be estimated."""
+    groups = {
         "makeup": calendar["day_kind"] == "makeup",
         "before_break": calendar["before_long_break"] > 0,
         "after_break": calendar["after_long_break"] > 0,
     }
-    named = [pd.DataFrame({"holiday": name, "ds": calendar.index[mark]}) for name, mark in marks.items()]
-    breaks = calendar[calendar["holiday"] != ""]
-    named.append(pd.DataFrame({"holiday": breaks["holiday"].to_numpy(), "ds": breaks.index}))
-    table = pd.concat(named, ignore_index=True)
-    return table if len(table) else None
+    named = sorted(set(calendar["holiday"]) - {""})
+    return pd.DataFrame(groups | {name: calendar["holiday"] == name for name in named})
 
 
-def _fit_chunk(
-    counts: Sequence[np.ndarray], days: pd.DatetimeIndex, future: pd.DatetimeIndex, holidays: pd.DataFrame | None, changepoint_prior: float
-) -> list[tuple[np.ndarray | None, str | None]]:
-    """Fits some nodes one after the other: forecast [H], clipped at 0, and the model's JSON; None where there is too little history."""
-    out: list[tuple[np.ndarray | None, str | None]] = []
-    for y in counts:
-        history = pd.DataFrame({"ds": days[len(days) - len(y) :], "y": y}).dropna()
-        if len(history) < ProphetModel.least_days:
-            out.append((None, None))
-            continue
-        model = Prophet(
-            weekly_seasonality=True,
-            yearly_seasonality=len(history) >= YEARLY_FROM,
-            daily_seasonality=False,
-            holidays=holidays[holidays["ds"] >= history["ds"].iloc[0]] if holidays is not None else None,
-            changepoint_prior_scale=changepoint_prior,
-            uncertainty_samples=0,
-        )
-        model.fit(history, algorithm="LBFGS")
-        mean = model.predict(pd.DataFrame({"ds": future}))["yhat"].to_numpy()
-        out.append((np.maximum(mean, 0.0), model_to_json(model)))
-        model.stan_backend.cleanup()
-    return out
+def _columns(holidays: tuple[str, ...]) -> dict[str, list[str]]:
+    """The columns of the table of parameters: field of `Parameters` -> names."""
+    waves = [("weekly", k) for k in range(1, additive.WEEKLY_ORDER + 1)] + [("yearly", k) for k in range(1, additive.YEARLY_ORDER + 1)]
+    effects = [f"{season}_{wave}_{k}" for season, k in waves for wave in ("sin", "cos")] + [f"holiday_{name}" for name in holidays]
+    several = {name: [f"{name}_{k}" for k in range(1, additive.CHANGES + 1)] for name in ("changes", "bends")} | {"effects": effects}
+    return {f.name: several.get(f.name, [f.name]) for f in fields(Parameters)}

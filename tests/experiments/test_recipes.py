@@ -33,8 +33,8 @@ def test_settings_reach_the_model_and_others_keep_their_default(tmp_path: Path) 
 
 
 def test_settings_of_a_run_are_flat_and_complete(tmp_path: Path) -> None:
-    flat = load(tmp_path, "members: {four_week_mean: , prophet: {dense: 7}}").settings()
-    assert flat["prophet.dense"] == 7.0
+    flat = load(tmp_path, "members: {four_week_mean: , prophet: {changepoint_prior: 7}}").settings()
+    assert flat["prophet.changepoint_prior"] == 7.0
     assert flat["prophet.years"] == ProphetModel.years
     assert flat["members"] == "four_week_mean,prophet"
 

@@ -23,7 +23,6 @@ from forecasting.recipe import CHAMPION, MODELS, Recipe
 
 SMALL: dict[str, dict[str, Any]] = {
     "boosting": {"rows": 3000, "trees": 12, "leaves": 7, "least_rows": 10, "threads": 1},
-    "prophet": {"most": 2, "dense": 10_000},
 }
 """Settings that make a model quick; a model without an entry runs as it is."""
 HORIZON = 7
@@ -244,15 +243,15 @@ def test_a_saved_model_forecasts_as_before(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_model_is_saved_as_text_the_same_each_time(name: str, tmp_path: Path) -> None:
+def test_a_model_is_saved_as_the_same_bytes_each_time(name: str, tmp_path: Path) -> None:
     written = []
     for attempt in ("one", "two"):
         folder = tmp_path / attempt
         folder.mkdir()
         model_of(name).fit(city("usual"), HORIZON, 0).save(folder)
-        written.append({p.name: p.read_text("utf-8") for p in sorted(folder.iterdir())})
+        written.append({p.name: p.read_bytes() for p in sorted(folder.iterdir())})
     assert written[0]
-    assert {k: v for k, v in written[0].items() if "prophet" not in k} == {k: v for k, v in written[1].items() if "prophet" not in k}
+    assert written[0] == written[1]
 
 
 @pytest.mark.parametrize("name", MODELS)
