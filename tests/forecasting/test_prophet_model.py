@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import small_cities
 from prophet import Prophet
+from scipy import optimize
 
 from forecasting.hierarchy import Tree
 from forecasting.models import additive, posterior
@@ -138,6 +139,15 @@ def test_nothing_near_the_parameters_is_more_probable(kind: str) -> None:
             moved = bends + rng.normal(0, size, len(bends)) * (rng.random(len(bends)) < 0.2)
             other = effects + rng.normal(0, size, len(effects)) * (rng.random(len(effects)) < 0.2)
             assert density(stock(kind, 0), slope + by[0], level + by[1], moved, other, noise * np.exp(by[2])) < best + 1e-6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_noise_is_the_most_probable_for_the_other_parameters(kind: str) -> None:
+    *others, noise = ours(kind, 0)
+    best = optimize.minimize_scalar(
+        lambda x: -density(stock(kind, 0), *others, np.exp(x)), bracket=(np.log(noise) - 0.1, np.log(noise) + 0.1), tol=1e-9
+    )
+    np.testing.assert_allclose(noise, np.exp(best.x), rtol=1e-6)
 
 
 def test_forecasts_are_those_of_prophet() -> None:
