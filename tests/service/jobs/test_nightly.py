@@ -222,14 +222,20 @@ def test_a_burst_of_the_first_week_is_an_alert_after_the_first_night(bare: City)
 
 
 def test_a_killed_training_leaves_the_old_forecasts_and_no_process_and_is_made_up_for(trained: City, bench: Bench) -> None:
-    days = 180  # long enough for all members of the recipe, which fit in worker processes
+    days = 180  # long enough for all members of the recipe
     trained.bring(counts(days, first=DAYS + 1), "more")
     settings = trained.settings(day(days))
     process = bench.start("train", data_dir=trained.folder, as_of=day(days), timezone="UTC", country="none")
-    until("worker processes", lambda: process.poll() is not None or any("spawn_main" in command for command in bench.living().values()))
+
+    def at_work() -> bool:
+        with reading(trained.engine) as conn:
+            run = runs.latest(conn, day(days))
+        return run is not None and run.status == runs.RUNNING
+
+    until("the training is at work", lambda: process.poll() is not None or at_work())
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    until("the workers end as well", lambda: not bench.living())
+    until("whatever it started ends as well", lambda: not bench.living())
     with reading(trained.engine) as conn:
         run = runs.latest(conn)
         assert published(conn).cutoff == day(DAYS)

@@ -163,7 +163,12 @@ def test_a_scheduler_trains_by_itself_and_watches_what_comes_in(bare: City, benc
 def test_a_scheduler_that_is_told_to_stop_ends_a_training_within_seconds(bare: City, bench: Bench) -> None:
     bare.bring(counts(180))
     process = scheduler_of(bare, bench, 180)
-    until("worker processes fit", lambda: any("spawn_main" in command for command in bench.living().values()))
+
+    def at_work() -> bool:
+        with reading(bare.engine) as conn:
+            return any(run.status == runs.RUNNING for run in runs.list_runs(conn))
+
+    until("the training is at work", at_work)
     begun = monotonic()
     stop(bench, process)
     assert monotonic() - begun < scheduler.STOP_SECONDS + 10
