@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from forecasting.errors import InputError
 from service.intake.columns import KINDS, find
 from service.intake.files import Batch
+from service.intake.privacy import CALLER_NAME
 
 ROWS = 10_000  # of a batch: some tens of milliseconds, between which other requests are answered
 LONGEST = 200  # characters of a name or code: four bytes each, it still fits twice into an index of every database
@@ -168,6 +169,8 @@ def _batch(lines: list[int], tickets: list[dict[str, Any]], broken: list[tuple[i
     found = find(headers)
     known = {ours for group in _TICKETS.needs for ours in group} | set(_TICKETS.may)
     values = {ours: [ticket.get(headers[place]) for ticket in tickets] for ours, place in found.items() if ours in known}
+    if CALLER_NAME in values:  # whatever it is, it is no reason to reject a ticket
+        values[CALLER_NAME] = [cell if isinstance(cell, str) and not _fault("", cell) else None for cell in values[CALLER_NAME]]
     for ours in _NEEDED:
         if ours not in values and not (ours == "category" and "path_1" in values):
             values[ours] = [None] * len(tickets)

@@ -50,6 +50,7 @@ EXPORTS = (
             "lat": ("纬度",),
             "lon": ("经度",),
             "caller": ("来电人电话/账号", "来电人电话", "来电号码", "来电电话", "联系电话", "诉求人电话"),
+            "caller_name": ("来电人", "来电人姓名", "诉求人", "诉求人姓名", "反映人", "联系人"),
             "title": ("标题", "工单标题"),
             "text": ("主要内容", "诉求内容", "工单内容"),
             "closure_text": ("回复内容", "办理结果"),
@@ -144,6 +145,7 @@ EXPORTS = (
             "lat": ("lat",),
             "lon": ("long",),
             "caller": ("phone", "account_id"),
+            "caller_name": ("last_name",),
             "text": ("description",),
             "closure_text": ("status_notes",),
         },
@@ -159,7 +161,7 @@ _OTHERS: Headers = {
 }
 OWN = (
     *("ticket_id", "created_at", "received_at", "updated_at", "closed_at", "status", "ticket_type", "district", "street"),
-    *("category", "category_l1", "path_1", "path_2", "path_3", "source", "lat", "lon", "caller", "title", "text", "closure_text"),
+    *("category", "category_l1", "path_1", "path_2", "path_3", "source", "lat", "lon", "caller", "caller_name", "title", "text", "closure_text"),
     *("date", "count", "hour", "name", "value", "issued_at"),
     *("code", "parent", "level", "zh", "en", "population", "lead_unit", "supporting_units", "time_limit", "safety"),
     *("old", "new", "valid_from", "share", "start", "end", "area", "reason"),
@@ -191,7 +193,7 @@ KINDS = (
         (("ticket_id",), ("created_at",), ("district", "street"), ("category", "path_1")),
         (
             *("received_at", "updated_at", "closed_at", "status", "ticket_type", "category_l1", "path_2", "path_3", "source", "lat", "lon"),
-            *("caller", "title", "text", "closure_text"),
+            *("caller", "caller_name", "title", "text", "closure_text"),
         ),
     ),
     Kind("counts", (("district",), ("category", "path_1"), ("date",), ("count",)), ("street", "hour", "category_l1", "path_2", "path_3")),

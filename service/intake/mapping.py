@@ -11,7 +11,7 @@ import yaml
 
 from forecasting.errors import InputError
 from service.intake.columns import MAY_BE_CONSTANT, OWN, Headers, plain
-from service.intake.privacy import PERSONAL_HEADER
+from service.intake.privacy import CALLER_NAME, PERSONAL_HEADER
 from service.settings import NOT_DEMAND, Settings
 
 KEYS = ("columns", "constants", "time_format", "only", "leave_out", "not_demand", "sheet")
@@ -53,7 +53,7 @@ def load(path: Path, otherwise: Mapping | None = None) -> Mapping:
     constants = {name: values[0] for name, values in _lists(content.get("constants", {}), "constants", path).items()}
     for name, headers in columns.items():
         _known(name, OWN, "columns", path)
-        personal = next((header for header in headers if name != "caller" and PERSONAL_HEADER.search(plain(header))), None)
+        personal = next((header for header in headers if name not in ("caller", CALLER_NAME) and PERSONAL_HEADER.search(plain(header))), None)
         if personal is not None:
             raise InputError(f"column '{personal}' is about a person and may only be mapped to caller", str(path), "leave it out")
     for name in constants:

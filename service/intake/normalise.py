@@ -15,7 +15,7 @@ from service.intake.files import Batch
 from service.intake.mapping import Mapping
 from service.intake.moments import DAY, UTC_MOMENT, days, moments, to_utc
 from service.intake.nodes import ARROW, ROOT, Nodes, area_of, category_of, levels_of
-from service.intake.privacy import TEXTS, Privacy, mask, masked, masked_texts
+from service.intake.privacy import CALLER_NAME, TEXTS, Privacy, mask, masked, masked_texts
 from service.intake.texts import coded, numbers, texts
 
 EARLIEST = pd.Timestamp("1990-01-01", tz="UTC")  # an earlier date is a slip of the pen, and would lengthen every series by decades
@@ -113,7 +113,7 @@ def tickets(
             kept[name] = numbers(given[name])[keep]
     for name in TEXTS:
         if name in given and name not in privacy.unread:
-            kept[name] = masked_texts(given[name])[keep]
+            kept[name] = masked_texts(given[name], given.get(CALLER_NAME))[keep]
     if "caller" in given and "caller" not in privacy.unread:
         kept["caller"] = privacy.callers(given["caller"])[keep]
     return Rows(kept, rejects, int(is_later.sum()), len(others.lines), _no_demand(others, clock, form))

@@ -17,6 +17,7 @@ from service.settings import Settings
 
 STARS = "***"
 TEXTS = ("title", "text", "closure_text")  # columns of free text
+CALLER_NAME = "caller_name"  # never stored: read where texts are kept, to mask it there
 KEY_FILE = "caller.key"  # in the data folder
 KEY_BYTES = 32
 HASH_DIGITS = 16  # hexadecimal: 64 bits; that any two of twenty million callers share a hash has a chance of 1 in 100,000
@@ -68,7 +69,7 @@ class Privacy:
     @property
     def unread(self) -> frozenset[str]:
         """Our names of the columns that are not even read."""
-        return frozenset(() if self.keep_text else TEXTS) | frozenset(() if self.key else ("caller",))
+        return frozenset(() if self.keep_text else (*TEXTS, CALLER_NAME)) | frozenset(() if self.key else ("caller",))
 
     def callers(self, column: Any) -> pd.Series:
         """An Arrow column of callers (numbers, accounts) as hashes: the same for the same number however it is written."""
@@ -131,9 +132,15 @@ def masked(named: pd.Series) -> pd.Series:
     return pd.Series(pd.Categorical.from_codes(places[named.cat.codes.to_numpy()], pd.Index(list(unique), dtype="str")))
 
 
-def masked_texts(column: Any) -> pd.Series:
-    """An Arrow column of free texts, masked."""
-    return pd.Series([None if text is None else mask_text(text) for text in texts(column).to_pylist()], dtype="str")
+def masked_texts(column: Any, names: Any = None) -> pd.Series:
+    """An Arrow column of free texts, masked; `names` are those of the rows' callers, which no rule would find."""
+    callers = texts(names).to_pylist() if names is not None else [None] * len(column)
+    pairs = zip(texts(column).to_pylist(), callers, strict=True)
+    return pd.Series([None if text is None else mask_text(_without(text, name)) for text, name in pairs], dtype="str")
+
+
+def _without(text: str, name: str | None) -> str:
+    return text if name is None or len(name) < 2 else text.replace(name, STARS)  # a single letter is no name
 
 
 def _same(caller: str) -> str:

@@ -26,7 +26,7 @@ def _tree(*rows: tuple[str, str, str, str]) -> Nodes:
         (
             "工单编号 来电时间 来电人 来电人电话/账号 被反映区 被反映街乡镇 问题分类 办结时间 工单状态",
             "tickets",
-            "ticket_id created_at district street category closed_at status caller",
+            "ticket_id created_at district street category closed_at status caller caller_name",
         ),
         ("受理编号 创建时间 所在区 街道乡镇 一级分类 二级分类 三级分类", "tickets", "ticket_id created_at district street path_1 path_2 path_3"),
         ("\ufeffTicket_ID, Created At ,DISTRICT,Category", "tickets", "ticket_id created_at district category"),

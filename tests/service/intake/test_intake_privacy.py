@@ -154,6 +154,22 @@ def test_no_table_holds_a_name_or_a_number_whatever_the_format(engine: Engine, f
         assert not keep_text or (row.text.endswith("小区停水") and STARS in row.text)
 
 
+def test_where_texts_are_kept_the_caller_whom_the_row_names_is_masked_in_them(engine: Engine, folder: Path) -> None:
+    path = folder / "a.csv"
+    rows = ("A1,欧阳锋,13900000001,2024-01-05,X,Y,欧阳锋反映停水,找欧阳锋", "A2,,,2024-01-05,X,Y,水管,水", "A3,王,,2024-01-05,X,Y,王府井大街,水")
+    path.write_text("\n".join(("工单编号,来电人,来电人电话,来电时间,区县,问题分类,标题,主要内容", *rows)), "utf-8")
+    ingest(engine, path, CLOCK, privacy=Privacy(b"key", keep_text=True))
+    sent = [{"ticket_id": "B1", "来电人": {"姓名": NAME}, "created_at": "2024-01-05", "district": "X", "category": "Y", "title": "停电"}]
+    sent.append(sent[0] | {"ticket_id": "B2", "caller_name": "令狐冲", "text": "令狐冲家停电"})
+    request = Request("0", READERS["application/json"].read(json.dumps(sent).encode()), True, "key", privacy=Privacy(b"key", keep_text=True))
+    assert apply_waiting(engine, CLOCK, accept(engine, request, CLOCK))
+    with reading(engine) as conn:
+        stored = {row.ticket_id: (row.title, row.text) for row in conn.execute(select(tickets))}
+    assert stored["A1"] == (f"{STARS}反映停水", f"找{STARS}")
+    assert (stored["A2"], stored["A3"]) == (("水管", "水"), ("王府井大街", "水"))
+    assert (stored["B1"], stored["B2"]) == (("停电", None), ("停电", f"{STARS}家停电"))
+
+
 def test_nothing_that_the_service_writes_holds_a_name_or_a_number(bench: Bench) -> None:
     given = bench.folder / "in"
     paths = _files(given)
