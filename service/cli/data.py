@@ -38,6 +38,7 @@ def ingest(
     from service.intake import mapping as mappings
     from service.intake import privacy
     from service.intake.ingest import ingest as load
+    from service.intake.ingest import recover
     from service.store import engine
 
     settings = load_settings()
@@ -53,6 +54,7 @@ def ingest(
     kept = privacy.of(settings)
     engine.upgrade(settings.store_url)
     db = engine.open_engine(settings.store_url)
+    recover(db, settings.clock)
     for path in files:
         with options.progress(f"loading {path.name}") as bar:
             report = load(db, path, settings.clock, bar, settings.data_dir / "rejects", how, kept)

@@ -90,7 +90,8 @@ def apply(engine: Engine, ingest_id: int, batch: int = BATCH_LINES, progress: Ca
     """Moves the staged rows of an ingest into the tickets and the counts.
 
     A ticket is known by (source, ticket_id). Of rows of one file with the same key the one with the latest `updated_at` counts, of
-    those the last line; the others count as unchanged, as does a row whose `updated_at` is older than the stored one. A row that is no
+    those the last line; the others count as unchanged, as does a row whose `updated_at` is older than the stored one, and a row without one
+    if a later ingest has brought the ticket meanwhile. A row that is no
     demand counts as changed if it takes a ticket out of the counts, and not at all otherwise. Safe to repeat: after a kill it goes on where it
     stopped.
 
@@ -130,8 +131,8 @@ def _drop_repeats(engine: Engine, ingest_id: int) -> None:
     s = staged_tickets.c
     lines = func.aggregate_strings(cast(s.line, Text), ",")  # of each key with several, in one pass
     repeated = select(lines).where(s.ingest_id == ingest_id).group_by(s.ticket_id, s.source).having(func.count() > 1)
-    with reading(engine) as conn:
-        for keys in conn.execute(repeated.execution_options(yield_per=REPEATED_KEYS)).scalars().partitions():
+    with reading(engine) as conn, conn.execute(repeated.execution_options(yield_per=REPEATED_KEYS)) as found:
+        for keys in found.scalars().partitions():
             of_key = pd.DataFrame({"line": [list(map(int, key.split(","))) for key in keys]}).explode("line").rename_axis("key").reset_index()
             chosen = and_(s.ingest_id == ingest_id, s.line.in_(bindparam("lines", of_key["line"].tolist(), expanding=True, literal_execute=True)))
             versions = bulk.read(conn, select(s.line, s.updated_at, s.received_at, s.demand).where(chosen)).merge(of_key.astype("int64"), on="line")
@@ -233,8 +234,10 @@ def _update(conn: Connection, rows: Select[Any]) -> None:
 
 
 def _not_older(new: _Columns) -> ColumnElement[bool]:
+    """By `updated_at` or, where one of the two has none, by the order of the ingests: one that died may be finished after a later one."""
     t = tickets.c
-    return or_(new.updated_at.is_(None), t.updated_at.is_(None), new.updated_at >= t.updated_at)
+    untold = or_(new.updated_at.is_(None), t.updated_at.is_(None))
+    return or_(and_(untold, new.ingest_id >= t.ingest_id), new.updated_at >= t.updated_at)
 
 
 def _moved(new: _Columns = staged_tickets.c) -> ColumnElement[bool]:

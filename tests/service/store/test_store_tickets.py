@@ -290,6 +290,16 @@ def test_a_ticket_that_becomes_a_consultation_leaves_the_counts_and_an_older_ver
     assert sum(_counts(engine)[0].values()) == 2
 
 
+def test_an_ingest_that_died_and_is_finished_later_does_not_undo_what_came_meanwhile(engine: Engine) -> None:
+    _bring(engine, [Ticket("a", "D1", "X", 1, 2), Ticket("b", "D1", "X", 1, 2)])
+    dead = _stage(engine, [Ticket("a", "D2", "X", 1, 2), Ticket("b", "D2", "X", 1, 2), Ticket("c", "D2", "X", 1, 2)])
+    assert _bring(engine, [Ticket("a", "D3", "X", 1, 2)]) == Totals(changed=1)
+    assert tickets.apply(engine, dead) == Totals(added=1, changed=1, unchanged=1)
+    assert {name: ticket.area for name, ticket in _stored(engine).items()} == {"a": "D3", "b": "D2", "c": "D2"}
+    kept, summed, counted = _counts(engine)
+    assert kept == summed == counted
+
+
 def test_of_two_versions_of_the_same_moment_the_one_that_came_last_counts(engine: Engine) -> None:
     _bring(engine, [Ticket("a", "D1", "X", 1, 2, updated=10)])
     assert _bring(engine, [Ticket("a", "D2", "X", 1, 2, updated=10)]) == Totals(changed=1)
