@@ -13,7 +13,7 @@ CITY := $(if $(DATA),--data '$(DATA)') $(if $(AS_OF),--as-of '$(AS_OF)') $(if $(
 # A zone for the city is no zone for this machine's own programs.
 unexport TZ
 
-.PHONY: setup demo up postgresql test check fmt lock bench bench-intake clean
+.PHONY: setup demo up postgresql test check fmt lock bench-accuracy bench-intake clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -51,17 +51,27 @@ fmt: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The locks hold names, versions and hashes for Python 3.11 to 3.13, and no address: one of what runs, one of that and the tools. Versions that
-# still fit stay; what runs is bound to the versions that are tested.
-COMPILE := .venv-lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
+# The locks hold names, versions and hashes for Python 3.11 to 3.13, and no address: one of what runs, one of that and the tools, one of the peers
+# of the benchmark. Versions that still fit stay; what runs is bound to the versions that are tested.
+ACCURACY := experiments/benchmarks/accuracy
+COMPILE := .venv-lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
 lock:
 	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet uv
-	$(COMPILE) --group dev -o requirements-dev.lock
-	$(COMPILE) -c requirements-dev.lock -o requirements.lock
+	$(COMPILE) pyproject.toml --group dev -o requirements-dev.lock
+	$(COMPILE) pyproject.toml -c requirements-dev.lock -o requirements.lock
+	$(COMPILE) $(ACCURACY)/peers.in -o $(ACCURACY)/peers.lock
 	rm -rf .venv-lock
 
-bench: setup
-	$(BIN)/python -m experiments.benchmarks.accuracy $(ARGS)
+# The peers' libraries need another pandas than ours: an environment of their own, for this alone.
+PEERS := .weisu/benchmarks/peers
+$(PEERS)/.ready: $(ACCURACY)/peers.lock
+	@echo "setting up $(PEERS) (about a minute)" >&2
+	@$(PYTHON) -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $< >&2
+	@touch $@
+
+bench-accuracy: setup $(PEERS)/.ready
+	@$(BIN)/python -m experiments.benchmarks.accuracy $(ARGS)
 
 bench-intake: postgresql
 	@$(BIN)/python -m service.benchmarks.intake $(ARGS)

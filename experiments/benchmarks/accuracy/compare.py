@@ -1,0 +1,128 @@
+"""Product and peers on a panel: the runs, what they made, and its scores."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from experiments.benchmarks.accuracy import floor, product, runs, scores
+from experiments.benchmarks.accuracy.panels import Panel
+from experiments.benchmarks.accuracy.peers import PEERS
+from experiments.benchmarks.accuracy.runs import Record, Run
+from experiments.benchmarks.accuracy.scores import Draws
+from forecasting.errors import InputError
+from forecasting.recipe import CHAMPION, MODELS
+
+PEERS_FILE = Path(__file__).with_name("peers.py")
+LOCK = Path(__file__).with_name("peers.lock")
+MODELS_COMPARED = (CHAMPION, *PEERS)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What models forecast on a panel.
+
+    Attributes:
+        number: of the panel; its cutoffs are drawn apart from other panels'.
+        frames: model -> forecasts of the nodes and days of the champion.
+        records: model -> what its run took, also of one that failed.
+        outdated: models whose inputs or code have changed since.
+    """
+
+    panel: Panel
+    number: int
+    frames: dict[str, pd.DataFrame]
+    records: dict[str, Record]
+    outdated: tuple[str, ...]
+
+    @cached_property
+    def truth(self) -> pd.DataFrame:
+        """What came."""
+        return scores.truth_of(self.panel)
+
+    @cached_property
+    def sums(self) -> pd.DataFrame:
+        """`metrics.SUMS` of every model (the average of two and the generator among them), level and cutoff."""
+        frames = scores.with_average(self.frames)
+        if self.panel.rates and frames:
+            frames[floor.FLOOR] = floor.forecasts(self.panel, next(iter(frames.values())))
+        return scores.summed(frames, self.truth)
+
+    @cached_property
+    def draws(self) -> Draws:
+        """Scores as measured and as resampled."""
+        return scores.resampled(self.sums, self.number)
+
+    def table(self) -> pd.DataFrame:
+        """A row per level and model, with seconds and peak memory of the whole backtest and the load when it began."""
+        made = scores.table(self.draws)
+        for name in ("seconds", "peak_mb", "load"):
+            made[name] = made["model"].map({model: getattr(record, name) for model, record in self.records.items()})
+        pair = [self.records[name].seconds for name in scores.AVERAGED if name in self.records]
+        made.loc[made["model"] == scores.AVERAGE, "seconds"] = sum(pair)
+        return made
+
+
+def run_of(panel: Panel, model: str, work: Path, interpreter: Path) -> Run:
+    """The run that makes a model's forecasts.
+
+    Args:
+        model: a peer, 'champion' or a member of the default recipe.
+        interpreter: Python of the peers' environment.
+
+    Raises:
+        InputError: an unknown model.
+    """
+    if model in PEERS:
+        out = work / panel.name / f"{model}.parquet"
+        cutoffs = panel.cutoffs()
+        command = (str(interpreter), "-P", str(PEERS_FILE), str(panel.counts), str(out), model, panel.country, *cutoffs)
+        return Run(out, command, runs.fingerprint(panel.fingerprint, runs.code([PEERS_FILE]), LOCK.read_text(), model, panel.country, cutoffs))
+    if model != CHAMPION and model not in MODELS:
+        raise InputError(f"unknown model '{model}'", "--models", f"choose from {', '.join([*MODELS_COMPARED, *MODELS])}")
+    return product.backtest_run(panel, model, model, work)
+
+
+def collect(panel: Panel, number: int, made: Iterable[tuple[str, Run]]) -> Compared:
+    """What runs have left, the champion first; nothing is run."""
+    frames, records, outdated = {}, {}, []
+    for name, run in made:
+        record = runs.record(run.out)
+        if record is None:
+            continue
+        records[name] = record
+        frame = None if record.error else runs.frame(run.out)
+        if frame is not None:
+            frames[name] = frame
+        if record.fingerprint != run.fingerprint:
+            outdated.append(name)
+    return Compared(panel, number, frames, records, tuple(outdated))
+
+
+def difference_to(scorer: Path, compared: Compared, ours: pd.DataFrame, say: Callable[[str], None]) -> float:
+    """The greatest difference between our scores and those of another scorer, a script `SCORER COUNTS FORECASTS … TABLE.csv`, on the same files.
+
+    Raises:
+        InputError: the script fails.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        paths = []
+        for model, frame in compared.frames.items():
+            paths.append(Path(name) / f"{model}.parquet")
+            frame.to_parquet(paths[-1], index=False)
+        out = Path(name) / "table.csv"
+        done = subprocess.run(
+            [sys.executable, str(scorer), str(compared.panel.counts), *map(str, paths), str(out)], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise InputError((done.stderr.strip().splitlines() or ["it failed"])[-1], str(scorer), "give the folder of another scorer")
+        theirs = pd.read_csv(out)
+    columns = ["WRMSSE", "WAPE", "WQL", "bias", "cover80", "cover90"]
+    both = ours.merge(theirs, on=["model", "level"], suffixes=("", " theirs"), validate="1:1")
+    say(f"{compared.panel.name}: {len(both)} rows scored by both")
+    return float(max((both[c] - both[f"{c} theirs"]).abs().max() for c in columns))

@@ -1,0 +1,108 @@
+"""The page and the tables of what was measured."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+
+from experiments.benchmarks.accuracy import floor, scores
+from experiments.benchmarks.accuracy.bars import Bar, percent
+from experiments.benchmarks.accuracy.compare import Compared
+from experiments.benchmarks.accuracy.scores import ALL_LEVELS
+from forecasting.recipe import CHAMPION
+
+HEAD = """# Accuracy
+
+Made by the benchmark from what it has stored; do not edit it by hand. Written on {day}; the days on which each run was measured stand in its table.
+
+```sh
+make bench-accuracy ARGS='--data FOLDER'             # everything; hours. What is there already is not run again
+make bench-accuracy ARGS='--data FOLDER --panels boston-311-rodent --models champion,AutoETS'
+make bench-accuracy ARGS='--parts worth,speed'
+make bench-accuracy ARGS=--render                    # this page anew, from what is stored
+```
+
+Product and public peers stand on the same thirteen cutoffs, 28 days apart, whose windows tile the last 364 days of a panel; all are trained
+anew at each, on two cores. Peers are fitted at every level directly. `{average}` is the plain average of the two. Intervals are those of a
+paired circular block bootstrap over the cutoffs (blocks of {block}, {draws:,} draws, 95 %). `all` is the plain mean of the four levels; lower is
+better for WRMSSE, WAPE and WQL. Seconds and peak memory are of the whole backtest in a process of its own, its workers among them. `{floor}`
+knows the rates from which the simulated city is drawn, but not its incidents, shocks and faults: what it misses, nobody can know.
+"""
+
+
+def page(day: str, bars: Sequence[Bar], panels: Sequence[Compared], worth: pd.DataFrame, agreement: str) -> str:
+    """The text of `docs/accuracy.md`."""
+    parts = [HEAD.format(day=day, average=scores.AVERAGE, block=scores.BLOCK, draws=scores.DRAWS, floor=floor.FLOOR)]
+    parts.append("## Bars\n\n" + _markdown(bar_table(bars)))
+    if agreement:
+        parts.append(agreement + "\n")
+    if not worth.empty:
+        text = "How much worse (+) or better (-) the champion is without a member or a group of features, mean of the four levels.\n\n"
+        parts.append("## What each part is worth\n\n" + text + _markdown(worth))
+    for compared in panels:
+        if compared.frames:
+            parts.append(_panel(compared))
+    return "\n".join(parts)
+
+
+def bar_table(bars: Sequence[Bar]) -> pd.DataFrame:
+    """The bars, a row each."""
+    table = pd.DataFrame([asdict(bar) for bar in bars])
+    table["holds"] = [{True: "yes", False: "**no**", None: ""}[bar.holds] for bar in bars]
+    return table
+
+
+def worth_table(panels: Sequence[Compared]) -> pd.DataFrame:
+    """What leaving out costs: a row per panel and variant."""
+    rows = []
+    for compared in panels:
+        for name, record in compared.records.items():
+            if name == CHAMPION or name not in compared.frames or CHAMPION not in compared.frames:
+                continue
+            row = {"panel": compared.panel.name, "recipe": name}
+            for metric in ("WRMSSE", "WQL"):
+                e = scores.relative(compared.draws, name, CHAMPION, ALL_LEVELS, metric)
+                row |= {metric: percent(e.value), f"{metric} interval": f"{percent(e.low)} to {percent(e.high)}"}
+            rows.append(row | {"seconds": f"{record.seconds:.0f}", "with it": f"{compared.records[CHAMPION].seconds:.0f}"})
+    return pd.DataFrame(rows)
+
+
+def _panel(compared: Compared) -> str:
+    table = compared.table()
+    days = {name: record.measured for name, record in compared.records.items()}
+    table["measured"] = table["model"].map(days).fillna("")
+    counts = compared.panel.table()
+    pairs = len(counts[["district", "category"]].drop_duplicates())
+    first, last = counts["date"].min(), counts["date"].max()
+    lines = [f"## {compared.panel.name}\n", f"{pairs} series, {first:%Y-%m-%d} to {last:%Y-%m-%d}, {counts['count'].sum():,.0f} tickets.\n"]
+    if compared.outdated:
+        lines.append(f"Made before the code or its inputs changed: {', '.join(compared.outdated)}.\n")
+    failed = [f"{name} failed ({record.error})" for name, record in compared.records.items() if record.error]
+    if failed:
+        lines.append("; ".join(failed) + ".\n")
+    return "\n".join([*lines, _markdown(table)])
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    def cell(value: object) -> str:
+        if isinstance(value, float):
+            return "" if math.isnan(value) else f"{value:.0f}" if abs(value) >= 10 else f"{value:.4f}"
+        return str(value)
+
+    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
+    lines += ["| " + " | ".join(cell(value) for value in row) + " |" for row in table.itertuples(index=False)]
+    return "\n".join(lines) + "\n"
+
+
+def store(work: Path, day: str, bars: Sequence[Bar], panels: Sequence[Compared]) -> Path | None:
+    """Writes the dated tables of a run; the path of the one of scores."""
+    work.mkdir(parents=True, exist_ok=True)
+    bar_table(bars).to_csv(work / f"bars-{day}.csv", index=False)
+    tables = [compared.table().assign(panel=compared.panel.name) for compared in panels if compared.frames]
+    if not tables:
+        return None
+    path = work / f"accuracy-{day}.csv"
+    pd.concat(tables, ignore_index=True).to_csv(path, index=False)
+    return path

@@ -1,0 +1,137 @@
+"""Measured runs: a process of its own that makes one file, its seconds and peak memory, kept until its inputs change."""
+
+import ast
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+
+LOOK = 0.25  # seconds between two looks at the memory of a process and its workers
+ROOT = Path(__file__).parents[3]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is to be run.
+
+    Attributes:
+        out: the file that the command makes; the record stands beside it.
+        command: program and arguments.
+        fingerprint: of all inputs; while it stays the file is used again.
+    """
+
+    out: Path
+    command: tuple[str, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run took.
+
+    Attributes:
+        seconds: from start to end of the process.
+        peak_mb: greatest memory of the process and its workers together, MB; shared pages count once.
+        measured: the day.
+        load: how many other processes wanted a core when it began (load average of a minute): what seconds are worth.
+        error: why there is no file; empty if there is one.
+    """
+
+    fingerprint: str
+    seconds: float
+    peak_mb: float
+    measured: str
+    load: float
+    error: str = ""
+
+
+def record(out: Path) -> Record | None:
+    """The record beside a file, if there is one."""
+    path = out.with_suffix(".json")
+    return Record(**json.loads(path.read_text())) if path.exists() else None
+
+
+def ensure(run: Run, say: Callable[[str], None]) -> Record:
+    """Runs what has not been run with these inputs. A run that fails is recorded with its last line and tried again the next time."""
+    old = record(run.out)
+    if old and old.fingerprint == run.fingerprint and not old.error and run.out.exists():
+        return old
+    say(f"{run.out.parent.name}: {run.out.stem}")
+    run.out.parent.mkdir(parents=True, exist_ok=True)
+    run.out.unlink(missing_ok=True)
+    load = os.getloadavg()[0]
+    log = run.out.with_suffix(".log")
+    with log.open("w") as lines:
+        code, seconds, peak = measured(run.command, lines.fileno())
+    last = (log.read_text().strip().splitlines() or ["no word"])[-1]
+    error = "" if code == 0 and run.out.exists() else f"exit {code}: {last[:300]}"
+    new = Record(run.fingerprint, round(seconds, 1), round(peak), f"{date.today():%Y-%m-%d}", round(load, 1), error)  # noqa: DTZ011 - where it was run
+    run.out.with_suffix(".json").write_text(json.dumps(asdict(new), indent=1))
+    return new
+
+
+def measured(command: tuple[str, ...], log: int) -> tuple[int, float, float]:
+    """Runs a command to its end: exit code, seconds, peak MB of it and all that it started. If we are stopped, so are they."""
+    environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": str(ROOT)}
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, start_new_session=True)
+    peak = [0.0]
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(LOOK):
+            peak[0] = max(peak[0], _memory(process.pid))
+
+    watch = threading.Thread(target=look, daemon=True)
+    watch.start()
+    try:
+        code = process.wait()
+        seconds = time.perf_counter() - started
+    finally:
+        done.set()
+        watch.join()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+    return code, seconds, peak[0]
+
+
+def _memory(session: int) -> float:
+    """MB of all processes of a session, shared pages once (proportional set size)."""
+    total = 0
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            if int((folder / "stat").read_text().rsplit(")", 1)[1].split()[3]) != session:
+                continue
+            total += int(next(line for line in (folder / "smaps_rollup").read_text().splitlines() if line.startswith("Pss:")).split()[1])
+        except (OSError, StopIteration):
+            continue  # it has just ended
+    return total / 1024
+
+
+def frame(out: Path) -> pd.DataFrame | None:
+    """What a run made, if it is there."""
+    return pd.read_parquet(out) if out.exists() else None
+
+
+def fingerprint(*parts: object) -> str:
+    """SHA-256 of anything that prints the same when it is the same."""
+    return hashlib.sha256("\n".join(str(part) for part in parts).encode()).hexdigest()
+
+
+def code(paths: Iterable[Path]) -> str:
+    """SHA-256 of what Python files do: comments and layout aside."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(ast.dump(ast.parse(path.read_text("utf-8"))).encode())
+    return digest.hexdigest()

@@ -1,0 +1,139 @@
+"""Scores of one panel's forecasts side by side, and how sure they are: a paired block bootstrap over the cutoffs.
+
+Circular block bootstrap: Politis & Romano (1992). All models see the same draw of cutoffs, so what is hard for all cancels in a difference.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from experiments.benchmarks.accuracy.panels import Panel
+from forecasting import metrics
+from forecasting.distribution import QUANTILE_NAMES
+from forecasting.errors import InputError
+from forecasting.panel import from_counts
+
+BLOCK = 3  # windows of 28 days drawn together: errors of a quarter hang together, and thirteen windows still give five blocks
+DRAWS = 2000  # the ends of a 95 % interval are then sure to about a tenth of its width
+SEED = 0
+COVERED = 0.95
+EVERY_LEVEL = ("series", "category", "district", "city")
+ALL_LEVELS = "all"  # the plain mean of the four
+AVERAGED = ("Prophet", "AutoETS")
+AVERAGE = "Prophet+AutoETS"
+
+Draws = dict[tuple[str, str], pd.DataFrame]
+"""(model, level) -> frame of scores, [1 + DRAWS] rows: the first as measured, the others as resampled."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure and the interval in which 95 of 100 resamples lie."""
+
+    value: float
+    low: float
+    high: float
+
+
+def estimate(drawn: np.ndarray) -> Estimate:
+    """Of [1 + DRAWS] values, the first as measured."""
+    tail = (1 - COVERED) / 2
+    low, high = np.nanquantile(drawn[1:], [tail, 1 - tail])
+    return Estimate(float(drawn[0]), float(low), float(high))
+
+
+def circular_blocks(n: int, draws: int = DRAWS, block: int = BLOCK, seed: int | tuple[int, ...] = SEED) -> np.ndarray:
+    """How often each of n cutoffs in a row is taken: [1 + draws, n], the first row once each.
+
+    A draw is blocks that follow one another in a ring (after the last cutoff comes the first), from random starts, until there are n cutoffs.
+    """
+    starts = np.random.default_rng(seed).integers(0, n, (draws, -(-n // block)))
+    taken = ((starts[:, :, None] + np.arange(block)) % n).reshape(draws, -1)[:, :n]
+    weights = np.zeros((draws + 1, n))
+    weights[0] = 1
+    np.add.at(weights[1:], (np.arange(draws)[:, None], taken), 1)
+    return weights
+
+
+def truth_of(panel: Panel) -> pd.DataFrame:
+    """What came, of every node and day; a pair that a day does not name is 0."""
+    whole = from_counts(panel.table())
+    return metrics.actuals(replace(whole, counts=np.nan_to_num(whole.counts)))
+
+
+def with_average(frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Adds the plain average of Prophet's and AutoETS's numbers, if both are there."""
+    if not set(AVERAGED) <= set(frames):
+        return dict(frames)
+    keys = ["district", "category", "cutoff", "date"]
+    both = pd.concat([frames[name] for name in AVERAGED], ignore_index=True)
+    mean = both.groupby(keys, sort=True)[["mean", *QUANTILE_NAMES]].mean().reset_index()
+    return {**frames, AVERAGE: mean.assign(model=AVERAGE)}
+
+
+def summed(frames: Mapping[str, pd.DataFrame], truth: pd.DataFrame) -> pd.DataFrame:
+    """`metrics.SUMS` of every model, level and cutoff.
+
+    Raises:
+        InputError: a model's rows are not those of the first one, or a number is missing.
+    """
+    nodes: pd.DataFrame | None = None
+    keys = ["district", "category", "cutoff", "date"]
+    for name, frame in frames.items():
+        rows = frame[keys].astype({"district": str, "category": str}).sort_values(keys, ignore_index=True)
+        nodes = rows if nodes is None else nodes
+        if len(rows) != len(nodes) or not (rows.to_numpy() == nodes.to_numpy()).all():
+            raise InputError(f"'{name}' forecasts other nodes or days than '{next(iter(frames))}'", "accuracy", "run it again")
+        if frame[["mean", *QUANTILE_NAMES]].isna().any(axis=None):
+            raise InputError(f"'{name}' has rows without a number", "accuracy", "run it again")
+    columns = [*keys, "model", "mean", *QUANTILE_NAMES]
+    return pd.concat([metrics.sums(frame[columns], truth, ("model", "level", "cutoff")) for frame in frames.values()]).sort_index()
+
+
+def resampled(sums: pd.DataFrame, panel_number: int = 0) -> Draws:
+    """Scores as measured and as resampled, for every model and level and the mean of the levels.
+
+    Args:
+        sums: of one panel, by model, level and cutoff.
+        panel_number: panels are drawn apart.
+    """
+    cutoffs = sums.index.get_level_values("cutoff").unique().sort_values()
+    weights = circular_blocks(len(cutoffs), seed=(SEED, panel_number))
+    out: Draws = {}
+    for key, rows in sums.groupby(level=["model", "level"], sort=True):
+        model, level = map(str, key)
+        by_cutoff = rows.droplevel(["model", "level"]).reindex(cutoffs, fill_value=0.0)
+        out[model, level] = metrics.ratios(pd.DataFrame(weights @ by_cutoff.to_numpy(float), columns=by_cutoff.columns))
+    for model in sums.index.get_level_values("model").unique():
+        levels = [out[model, level][["WRMSSE", "WAPE", "WQL"]] for level in EVERY_LEVEL]
+        mean: pd.DataFrame = sum(levels[1:], levels[0]) / len(levels)
+        out[model, ALL_LEVELS] = mean
+    return out
+
+
+def mean_over(panels: list[Draws]) -> Draws:
+    """The plain mean of the panels, for the models that all of them have."""
+    keys = [key for key in panels[0] if all(key in draws for draws in panels)]
+    columns = {key: [draws[key] for draws in panels] for key in keys}
+    return {key: sum(parts[1:], parts[0]) / len(parts) for key, parts in columns.items()}
+
+
+def best(draws: Draws, models: tuple[str, ...], level: str, metric: str) -> str | None:
+    """The one of several models that is best as measured; None if none is there."""
+    there = {model: draws[model, level][metric].iloc[0] for model in models if (model, level) in draws}
+    return min(there, key=lambda model: there[model]) if there else None
+
+
+def relative(draws: Draws, model: str, other: str, level: str, metric: str) -> Estimate:
+    """How far a model's score lies above (below: negative) another's, as a share of the other's."""
+    return estimate((draws[model, level][metric] / draws[other, level][metric] - 1).to_numpy())
+
+
+def table(draws: Draws) -> pd.DataFrame:
+    """The scores as measured, a row per level and model."""
+    rows = [{"level": level, "model": model} | scores.iloc[0].to_dict() for (model, level), scores in draws.items()]
+    order = {level: i for i, level in enumerate((ALL_LEVELS, *EVERY_LEVEL))}
+    made = pd.DataFrame(rows)[["level", "model", "WRMSSE", "WAPE", "WQL", "bias", "cover80", "cover90"]]
+    return made.sort_values(["level", "WRMSSE"], key=lambda c: c.map(order) if c.name == "level" else c, ignore_index=True)

@@ -1,0 +1,138 @@
+"""The accuracy benchmark from end to end on a small panel, with models of the product."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+import yaml
+
+from experiments import recipes
+from experiments.benchmarks.accuracy import bars, compare, panels, report, worth
+from experiments.benchmarks.accuracy.__main__ import main
+from experiments.benchmarks.accuracy.runs import Record
+from forecasting import recipe
+from forecasting.errors import InputError
+from forecasting.recipe import MODELS
+
+PANEL = "boston-311-rodent"
+NAMES = ("seasonal_naive", "four_week_mean")
+
+
+def bench(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "experiments.benchmarks.accuracy", "--work", str(folder / "work"), "--page", str(folder / "page.md")]
+    return subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some tickets of the slice, and what the benchmark made of them."""
+    path = tmp_path_factory.mktemp("bench")
+    rng = np.random.default_rng(0)
+    days = pd.date_range("2014-09-01", "2015-12-31")
+    parts = []
+    for district in ("Roxbury", "Fenway"):
+        for category in panels.REAL[PANEL].categories[:2]:
+            parts.append(pd.DataFrame({"created_at": np.repeat(days, rng.poisson(2, len(days))), "district": district, "category": category}))
+    tickets = pd.concat(parts, ignore_index=True)
+    (path / panels.REAL[PANEL].folder).mkdir()
+    tickets.assign(ticket_id=tickets.index.astype(str)).to_parquet(path / panels.REAL[PANEL].folder / "tickets.parquet")
+    done = bench(path, "--data", str(path), "--panels", PANEL, "--models", ",".join(NAMES), "--parts", "scores")
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def test_every_model_is_scored_at_every_level_with_its_seconds_and_memory(folder: Path) -> None:
+    (path,) = (folder / "work").glob("accuracy-*.csv")
+    table = pd.read_csv(path)
+    assert set(table["model"]) == set(NAMES)
+    assert set(table["level"]) == {"all", "series", "category", "district", "city"}
+    assert (table[["WRMSSE", "WAPE", "WQL", "seconds", "peak_mb"]] > 0).all(axis=None)
+
+
+def test_the_page_says_what_was_not_measured_and_holds_the_table(folder: Path) -> None:
+    page = (folder / "page.md").read_text()
+    assert f"## {PANEL}" in page
+    assert "| city | four_week_mean |" in page
+    assert "not measured" in page
+    assert "| yes |" not in page
+
+
+def test_rendering_runs_nothing_and_makes_the_same_page(folder: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (folder / "work" / PANEL).iterdir()}
+    page = (folder / "page.md").read_text()
+    (folder / "page.md").unlink()
+    done = bench(folder, "--render")
+    assert done.returncode == 0, done.stderr
+    assert (folder / "page.md").read_text() == page
+    assert {path: path.stat().st_mtime_ns for path in (folder / "work" / PANEL).iterdir()} == before
+
+
+def test_the_benchmark_goes_through_the_same_windows_as_the_peers(folder: Path) -> None:
+    made = pd.read_parquet(folder / "work" / PANEL / "four_week_mean.parquet")
+    panel = panels.lay_down(PANEL, None, folder / "work")
+    assert [f"{c:%Y-%m-%d}" for c in sorted(made["cutoff"].unique())] == panel.cutoffs()
+    assert list(compare.run_of(panel, "AutoETS", folder, Path("python")).command[-13:]) == panel.cutoffs()
+
+
+def test_what_was_made_from_other_inputs_is_said_to_be(folder: Path) -> None:
+    panel = panels.lay_down(PANEL, None, folder / "work")
+    run = compare.run_of(panel, "four_week_mean", folder / "work", Path("python"))
+    assert compare.collect(panel, 0, [("four_week_mean", run)]).outdated == ()
+    other = compare.Run(run.out, run.command, "other")
+    assert compare.collect(panel, 0, [("four_week_mean", other)]).outdated == ("four_week_mean",)
+
+
+def test_another_scorer_is_asked_and_its_difference_said(folder: Path) -> None:
+    panel = panels.lay_down(PANEL, None, folder / "work")
+    made = compare.collect(panel, 0, [(n, compare.run_of(panel, n, folder / "work", Path("python"))) for n in NAMES])
+    table = made.table()
+    scorer = folder / "score.py"
+    off = table.assign(WQL=table["WQL"] + (table["level"] == "city") * 0.25)
+    off.to_csv(folder / "theirs.csv", index=False)
+    scorer.write_text(f"import shutil, sys; shutil.copy({str(folder / 'theirs.csv')!r}, sys.argv[-1])")
+    assert compare.difference_to(scorer, made, table, str) == pytest.approx(0.25)
+    scorer.write_text("raise SystemExit('broken')")
+    with pytest.raises(InputError, match="broken"):
+        compare.difference_to(scorer, made, table, str)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("panel", "nowhere"), ("model", "nobody"), ("parts", "all"), ("panel", "boston-311-pest")], ids=lambda text: str(text)
+)
+def test_bad_options_are_one_line_and_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str) -> None:
+    with pytest.raises(typer.Exit) as stopped:
+        main(**{"work": tmp_path, "parts": "scores", "model": "", "panel": "", option: value})
+    assert stopped.value.exit_code == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_each_member_of_the_blend_is_left_out_once_and_what_is_compared_with_stays() -> None:
+    default = worth.default_recipe()
+    blended = {name for name in default["members"] if not MODELS[name].reference}
+    made = worth.variants(default)
+    assert {f"without {name}" for name in blended} <= set(made)
+    for name in blended:
+        left = recipe.from_mapping(yaml.safe_load(yaml.safe_dump(made[f"without {name}"])))
+        assert {m.name for m in left.members} == {m.name for m in recipes.load().members} - {name}
+
+
+def test_bars_of_time_compare_what_was_run() -> None:
+    def record(seconds: float, memory: float = 100, error: str = "") -> Record:
+        return Record("f", seconds, memory, "2026-01-01", 1.0, error)
+
+    def holds(records: dict[str, Record]) -> list[bool | None]:
+        return [bar.holds for bar in bars.of_time(records)]
+
+    assert holds({"champion": record(5), "AutoETS": record(6), "night-448": record(179, 1999), "night-20000": record(901)}) == [True, True, False]
+    assert holds({"champion": record(7), "AutoETS": record(6), "night-448": record(100, 2001)}) == [False, False, None]
+    assert holds({"champion": record(7, error="exit 1"), "night-448": record(1, error="exit 1")}) == [None, False, None]
+
+
+def test_a_bar_that_fails_is_shown_to_fail() -> None:
+    table = report.bar_table([bars.Bar("a", "b", "c", "", False), bars.Bar("a", "b", "c", "", True), bars.Bar("a", "b")])
+    assert list(table["holds"]) == ["**no**", "yes", ""]

@@ -1,0 +1,70 @@
+"""Measured runs: kept while their inputs stay, honest about what failed."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from experiments.benchmarks.accuracy import runs
+from experiments.benchmarks.accuracy.runs import Run
+
+WRITES = "import sys, pathlib; pathlib.Path(sys.argv[1]).write_text('made'); pathlib.Path(sys.argv[2]).open('a').write('x')"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    out = tmp_path / "panel" / "model.parquet"
+    return Run(out, (sys.executable, "-c", WRITES, str(out), str(tmp_path / "times")), "one")
+
+
+def times(run: Run) -> int:
+    return len((run.out.parents[1] / "times").read_text())
+
+
+def test_what_is_there_is_not_run_again_until_its_inputs_change(run: Run) -> None:
+    first = runs.ensure(run, str)
+    assert first == runs.ensure(run, str) == runs.record(run.out)
+    assert times(run) == 1
+    assert runs.ensure(replace(run, fingerprint="two"), str).fingerprint == "two"
+    assert times(run) == 2
+
+
+def test_a_file_that_was_lost_is_made_again(run: Run) -> None:
+    runs.ensure(run, str)
+    run.out.unlink()
+    runs.ensure(run, str)
+    assert times(run) == 2
+
+
+def test_a_run_that_fails_says_why_leaves_no_file_and_is_tried_again(run: Run) -> None:
+    runs.ensure(run, str)
+    fails = replace(run, command=(sys.executable, "-c", "raise SystemExit('no such thing')"), fingerprint="two")
+    assert "no such thing" in runs.ensure(fails, str).error
+    assert not run.out.exists()
+    assert runs.ensure(replace(run, fingerprint="two"), str).error == ""
+
+
+def test_a_command_that_ends_well_but_writes_nothing_has_failed(run: Run) -> None:
+    assert runs.ensure(replace(run, command=(sys.executable, "-c", "pass")), str).error
+
+
+def test_memory_is_of_the_process_and_its_workers(tmp_path: Path) -> None:
+    holds = "import subprocess, sys, time; b = b'x' * 60_000_000; {}; time.sleep(1.5)"
+    alone = holds.format("pass")
+    child = holds.format("p = subprocess.Popen([sys.executable, '-c', sys.argv[1]])")
+    with (tmp_path / "log").open("w") as log:
+        code, seconds, peak = runs.measured((sys.executable, "-c", child, alone), log.fileno())
+    assert code == 0
+    assert seconds >= 1.5
+    assert 120 < peak < 400
+
+
+def test_code_is_the_same_with_other_comments_and_another_with_another_number(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text("x = 1\n")
+    before = runs.code([path])
+    path.write_text("# why\nx = (1)\n")
+    assert runs.code([path]) == before
+    path.write_text("x = 2\n")
+    assert runs.code([path]) != before
