@@ -6,6 +6,7 @@ python -m experiments.benchmarks.accuracy --render            the page anew, fro
 """
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import date
@@ -115,4 +116,5 @@ def _agreement(accept: Path | None, compared: list[Compared]) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop, it stops what it measures
     typer.run(main)

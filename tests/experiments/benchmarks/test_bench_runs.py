@@ -1,10 +1,12 @@
 """Measured runs: kept while their inputs stay, honest about what failed."""
 
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from processes import until
 
 from experiments.benchmarks.accuracy import runs
 from experiments.benchmarks.accuracy.runs import Run
@@ -68,3 +70,18 @@ def test_code_is_the_same_with_other_comments_and_another_with_another_number(tm
     assert runs.code([path]) == before
     path.write_text("x = 2\n")
     assert runs.code([path]) != before
+
+
+def test_who_is_told_to_stop_ends_what_it_measures(tmp_path: Path) -> None:
+    child = "import os, pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(60)"
+    script = (
+        "import signal, sys; from experiments.benchmarks.accuracy import runs\n"
+        "signal.signal(signal.SIGTERM, signal.default_int_handler)\n"
+        f"runs.measured((sys.executable, '-c', {child!r}, sys.argv[1]), 2)"
+    )
+    place = tmp_path / "pid"
+    process = subprocess.Popen([sys.executable, "-c", script, str(place)], stderr=subprocess.DEVNULL)
+    until("the child is at work", lambda: place.exists() and place.read_text() != "", 30)
+    process.terminate()
+    process.wait(30)
+    until("the child has ended", lambda: not Path(f"/proc/{place.read_text()}").exists(), 30)
