@@ -8,9 +8,10 @@ from forecasting.errors import InputError
 from forecasting.models.base import Model
 from forecasting.models.baselines import FourWeekMean, SeasonalNaive, UsualWeeks
 from forecasting.models.boosting import Boosting
+from forecasting.models.loglinear import Loglinear
 from forecasting.models.prophet_model import ProphetModel
 
-MODELS: dict[str, type[Any]] = {model.name: model for model in (SeasonalNaive, FourWeekMean, UsualWeeks, ProphetModel, Boosting)}
+MODELS: dict[str, type[Any]] = {model.name: model for model in (SeasonalNaive, FourWeekMean, UsualWeeks, ProphetModel, Loglinear, Boosting)}
 """Every model, by its name. A new one is added here, and the conformance tests run over it."""
 
 CHAMPION = "champion"

@@ -1,0 +1,136 @@
+"""Exponential smoothing of every node at once: a discounted level times the shape of the week, times what else is known of a day.
+
+A node's level is its discounted count over its discounted exposure. The exposure of a day is the share of its kind (weekday, or
+holiday), itself a discounted mean, times a factor that is given: Holt-Winters' multiplicative method (Winters 1960) in the form of the
+discounted Poisson model (Harvey & Fernandes 1989), which needs no positive counts and never forecasts below zero. Instead of choosing
+one pair of discounts a node, all pairs of a grid run side by side and are averaged by what they were worth over the last weeks, for each
+week ahead by itself (exponential weights, Cesa-Bianchi & Lugosi 2006): a level that moves is followed in the first week and less so in
+the fourth.
+
+Own code: a library fits one series after the other (0.1 s each); here a step of the recursion moves all nodes and all pairs at once.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from forecasting.models.base import Known
+from forecasting.models.baselines import without_bursts
+
+LEVELS = (0.003, 0.01, 0.03, 0.07, 0.15, 0.3)  # discounts a day of the level: a memory of a year down to three days
+SHAPES = (0.005, 0.02, 0.05)  # discounts a week of the week's shape: a memory of years down to five months
+KINDS = 8  # Monday to Sunday, and a holiday
+HOLIDAY = 7
+WEEK = 7
+PRIOR = 6.0  # tickets that a flat week is worth: the shape of a sparse series is told late
+FIRST_SCORED = 28  # days of history before a forecast of a pair counts for its worth
+FORGET = 0.986  # a week: what a pair was worth a year ago counts half
+MOST_WEEKS = 60.0  # weights do not sharpen for ever: all pairs are wrong somehow
+CHUNK = 4_000  # nodes at once: bounds memory
+
+PAIR_LEVELS = np.repeat(LEVELS, len(SHAPES))  # [G] the level's discount of each pair
+OF = np.tile(np.arange(len(SHAPES)), len(LEVELS))  # [G] which of the shapes is each pair's
+
+
+def start(known: Known, years: int) -> int:
+    """Position of the first day of the last years."""
+    return max(0, len(known.panel.days) - 365 * years)
+
+
+def smooth(known: Known, horizon: int, start: int, factors: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """Means of every node.
+
+    Args:
+        start: position of the first day of history.
+        factors: [U, n] what multiplies the tickets of a day, besides the week, from `start` to the horizon's end; > 0.
+        which: [M] which of the factors are each node's.
+
+    Returns:
+        [M, H], >= 0.
+    """
+    n_days = len(known.panel.days)
+    kinds = known.calendar(horizon)["shape_day"].to_numpy(int)[start : n_days + horizon]
+    exists = np.arange(n_days)[None, :] >= known.first[:, None]
+    counts = np.where(exists, known.counts, np.nan)[:, start:]
+    chunks = [slice(i, i + CHUNK) for i in range(0, len(counts), CHUNK)]
+    return np.concatenate([_recursion(counts[rows], kinds, factors[which[rows]], horizon) for rows in chunks])
+
+
+@dataclass
+class _State:
+    """Discounted sums of `m` nodes for G pairs, whose shapes have U discounts.
+
+    Attributes:
+        count, exposure: [m, G] whose quotient is the level, tickets a day.
+        total, number: [KINDS, m, U] counts and days of each kind, whose quotient is the kind's mean.
+        age: [m] days known.
+    """
+
+    count: np.ndarray
+    exposure: np.ndarray
+    total: np.ndarray
+    number: np.ndarray
+    age: np.ndarray
+
+    def level(self) -> np.ndarray:
+        """[m, G] tickets on a day of the usual kind."""
+        return np.asarray(self.count / np.maximum(self.exposure, 1e-9))
+
+    def learn(self, counts: np.ndarray, known: np.ndarray, kind: int, factors: np.ndarray, shape: np.ndarray) -> None:
+        """Takes in a day of a kind: counts [m] where they are known [m], the day's factors [m] and its kind's shape [m, U]."""
+        rate = np.where(known[:, None], np.maximum(PAIR_LEVELS, 1.0 / (self.age + 1.0)[:, None]), 0.0)
+        self.count += rate * (counts[:, None] - self.count)
+        self.exposure += rate * (shape[:, OF] * factors[:, None] - self.exposure)
+        rate = np.where(known[:, None], np.maximum(SHAPES, 1.0 / (self.age / WEEK + 1.0)[:, None]), 0.0)
+        self.total[kind] += rate * ((counts / factors)[:, None] - self.total[kind])
+        self.number[kind] += rate * (1.0 - self.number[kind])
+        self.age += known
+
+    def shape(self) -> np.ndarray:
+        """[KINDS, m, U] each kind's share of the week's mean, drawn towards 1 where there are few tickets."""
+        week = self.total[:HOLIDAY].sum(axis=0) / np.maximum(self.number[:HOLIDAY].sum(axis=0), 1e-9)
+        prior = PRIOR * np.array(SHAPES) / (week + 0.05)
+        return np.asarray(np.where(week > 0, (self.total + prior * week) / (self.number + prior) / np.where(week > 0, week, 1.0), 1.0))
+
+
+def _recursion(counts: np.ndarray, kinds: np.ndarray, factors: np.ndarray, horizon: int) -> np.ndarray:
+    """Means [m, H] after the last of the counts [m, n], on days of `kinds` [n + H] with `factors` [m, n + H]."""
+    m, n_days = counts.shape
+    usual = factors[:, :n_days]
+    counts = np.where(np.isnan(counts), np.nan, without_bursts(np.nan_to_num(counts) / usual) * usual)
+    known, filled = ~np.isnan(counts), np.nan_to_num(counts)
+    pairs, shapes, weeks = len(OF), len(SHAPES), -(-horizon // WEEK)
+    state = _State(np.zeros((m, pairs)), np.zeros((m, pairs)), np.zeros((KINDS, m, shapes)), np.zeros((KINDS, m, shapes)), np.zeros(m))
+    loss, scored = np.zeros((weeks, m, pairs)), np.zeros((weeks, m))
+    made: deque[tuple[np.ndarray, np.ndarray, np.ndarray]] = deque(maxlen=weeks)  # levels, shapes and ages at the ends of the last weeks
+    shape = state.shape()
+    for t in range(n_days):
+        state.learn(filled[:, t], known[:, t], kinds[t], factors[:, t], shape[kinds[t]])
+        shape = state.shape()
+        if (n_days - 1 - t) % WEEK == 0 and t + 1 >= WEEK:
+            week = slice(t + 1 - WEEK, t + 1)
+            for ahead, (level, then, age) in enumerate(reversed(made)):
+                error = _squared(level, then[kinds[week]] * factors[:, week].T[..., None], filled[:, week].T, known[:, week].T)
+                old = age >= FIRST_SCORED
+                loss[ahead] = np.where(old[:, None], FORGET * loss[ahead] + error, loss[ahead])
+                scored[ahead] = np.where(old, FORGET * scored[ahead] + 1.0, scored[ahead])
+            made.append((state.level(), shape, state.age.copy()))
+    worth, level = _worth(loss, scored), state.level()
+    days = [worth[h // WEEK] * level * shape[kinds[n_days + h]][:, OF] for h in range(horizon)]
+    return np.asarray(np.stack([day.sum(axis=1) for day in days], axis=1) * factors[:, n_days:])
+
+
+def _squared(level: np.ndarray, exposure: np.ndarray, counts: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """[m, G] squared errors, summed over days, of levels [m, G] times exposures [days, m, U] against counts [days, m] that are known."""
+    exposure = exposure * known[..., None]
+    square, product = (exposure**2).sum(axis=0), (exposure * counts[..., None]).sum(axis=0)
+    return np.asarray(level**2 * square[:, OF] - 2.0 * level * product[:, OF] + (known * counts**2).sum(axis=0)[:, None])
+
+
+def _worth(loss: np.ndarray, scored: np.ndarray) -> np.ndarray:
+    """[weeks, m, G] weights of the pairs, which add up to 1; equal where nothing was scored."""
+    mean = loss / np.maximum(scored, 1e-9)[..., None]
+    best = np.maximum(mean.min(axis=-1, keepdims=True), 1e-9)
+    weight = np.exp(-np.minimum(scored, MOST_WEEKS)[..., None] * np.minimum(mean / best - 1.0, 50.0))
+    return np.asarray(weight / weight.sum(axis=-1, keepdims=True))

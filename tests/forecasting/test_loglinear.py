@@ -1,0 +1,178 @@
+"""The log-linear model recovers what calendar and weather do; its level is the discounted one of a plain recursion."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import small_cities
+
+from forecasting import panel
+from forecasting.drivers import from_frame
+from forecasting.hierarchy import Tree
+from forecasting.models import smoothing
+from forecasting.models.base import Known
+from forecasting.models.loglinear import FittedLoglinear, Loglinear
+
+DAYS = 800
+START = pd.Timestamp("2022-01-03")
+HORIZON = 28
+
+
+def city(mean: np.ndarray, country: str = "none", drivers: pd.DataFrame | None = None, seed: int = 0, days: int = DAYS) -> Known:
+    """One district with one category whose counts are Poisson with a mean [T] per day."""
+    dates = pd.date_range(START, periods=days)
+    counts = pd.DataFrame({"district": "d1", "category": "x", "date": dates, "count": np.random.default_rng(seed).poisson(mean[:days])})
+    return Known(panel.from_counts(counts), Tree(), Tree(), from_frame(drivers) if drivers is not None else None, country)
+
+
+def learn(known: Known) -> FittedLoglinear:
+    fitted = Loglinear().fit(known, HORIZON, 0)
+    assert isinstance(fitted, FittedLoglinear)
+    return fitted
+
+
+def rain(days: int, seed: int = 3) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.where(rng.random(days) < 0.25, rng.gamma(0.8, 15.0, days), 0.0).round(1)
+
+
+def rainy_city(ahead: int, seed: int = 0) -> tuple[Known, np.ndarray]:
+    """Rain doubles the tickets at 20 mm and leaves something for the next day; `ahead` days are forecast. Also the means [T + HORIZON]."""
+    fallen = rain(DAYS + HORIZON)
+    eve = np.concatenate([[0.0], fallen[:-1]])
+    mean = 40 * (1 + fallen / 20 + eve / 60)
+    dates = pd.date_range(START, periods=DAYS + HORIZON)
+    observed = pd.DataFrame({"name": "rain", "date": dates[:DAYS], "value": fallen[:DAYS], "issued_at": pd.NaT})
+    coming = slice(DAYS, DAYS + ahead)
+    issued = pd.DataFrame({"name": "rain", "date": dates[coming], "value": fallen[coming], "issued_at": dates[DAYS - 1]})
+    return city(mean, drivers=pd.concat([observed, issued]), seed=seed), mean
+
+
+def test_a_season_of_the_year_and_a_holiday_come_back() -> None:
+    dates = pd.date_range(START, periods=DAYS + HORIZON)
+    season = 1 + 0.5 * np.sin(2 * np.pi * dates.day_of_year / 365.25)
+    cutoff = int((pd.Timestamp("2024-02-28") - START).days) + 1
+    known = city(60 * season.to_numpy(), days=cutoff)
+    got = learn(known).forecast(known, HORIZON)[0]
+    want = 60 * season.to_numpy()[cutoff : cutoff + HORIZON]
+    np.testing.assert_allclose(got, want, rtol=0.12)
+
+
+def test_rain_that_is_forecast_brings_tickets_and_rain_that_is_not_its_usual_share() -> None:
+    known, mean = rainy_city(ahead=7)
+    got = learn(known).forecast(known, HORIZON)[0]
+    wet = mean[DAYS : DAYS + 7]
+    assert np.corrcoef(got[:7], wet)[0, 1] > 0.95
+    np.testing.assert_allclose(got[:7], wet, rtol=0.3)
+    assert got[7:].mean() == pytest.approx(mean.mean(), rel=0.15)  # some rain falls, nobody knows when
+    assert got[7:].std() < 0.35 * wet.std()
+
+
+def test_a_district_feels_its_own_weather() -> None:
+    known, _ = rainy_city(ahead=7)
+    counts = np.concatenate([known.panel.counts, known.panel.counts])
+    series = pd.DataFrame({"area": ["d1", "d2"], "category": ["x", "x"]})
+    dates = pd.date_range(START, periods=DAYS + HORIZON)
+    fallen = rain(DAYS + HORIZON)
+    rows = []
+    for district, coming in (("d1", 0.0), ("d2", 60.0)):
+        rows.append(pd.DataFrame({"name": "rain", "district": district, "date": dates[:DAYS], "value": fallen[:DAYS], "issued_at": pd.NaT}))
+        ahead = {"name": "rain", "district": district, "date": [dates[DAYS]], "value": [coming], "issued_at": [dates[DAYS - 1]]}
+        rows.append(pd.DataFrame(ahead))
+    both = Known(
+        replace(known.panel, series=series, counts=counts, first=np.zeros(2, int)), Tree(), Tree(), from_frame(pd.concat(rows)), known.country
+    )
+    means = learn(both).forecast(both, HORIZON)
+    assert means[1, 0] > 2 * means[0, 0]
+
+
+def test_a_burst_is_no_effect_of_the_calendar() -> None:
+    calm = city(np.full(DAYS, 30.0))
+    counts = calm.panel.counts.copy()
+    counts[:, 400] += 2000
+    stormy = replace(calm, panel=replace(calm.panel, counts=counts))
+    one, other = (learn(k).forecast(k, HORIZON)[0] for k in (calm, stormy))
+    np.testing.assert_allclose(one, other, rtol=0.05)
+
+
+def test_a_level_that_has_moved_is_followed_within_two_weeks() -> None:
+    mean = np.full(DAYS, 40.0)
+    mean[-14:] = 80.0
+    known = city(mean)
+    assert learn(known).forecast(known, HORIZON)[0].mean() > 60
+
+
+def test_a_category_too_thin_to_tell_takes_the_effects_of_the_one_above_it() -> None:
+    frame = small_cities.counts(200, ("d1",), ("HEAT",), level=80)
+    thin = frame.assign(category="RARE", count=0)
+    thin.loc[thin.index[::40], "count"] = 1
+    base = small_cities.known(pd.concat([frame, thin]))
+    known = replace(base, categories=Tree({"RARE": "HOME", "HEAT": "HOME"}))
+    fitted = learn(known)
+    assert "RARE" not in fitted.effects
+    logs, which = fitted.logs(known, HORIZON, 0)
+    nodes = known.hierarchy.nodes
+    at = {pair: i for i, pair in enumerate(zip(nodes["area"], nodes["category"], strict=True))}
+    np.testing.assert_array_equal(logs[:, which[at["d1", "RARE"]]], logs[:, which[at["ALL", "HOME"]]])
+
+
+def test_factors_are_relative_to_the_mean_of_the_days_known() -> None:
+    known, _ = rainy_city(ahead=3)
+    logs, _ = learn(known).logs(known, HORIZON, 0)
+    np.testing.assert_allclose(logs[..., :DAYS].mean(axis=-1), 0, atol=1e-9)
+
+
+def test_without_its_weather_a_fitted_model_still_forecasts() -> None:
+    known, mean = rainy_city(ahead=7)
+    blind = replace(known, drivers=None)
+    got = learn(known).forecast(blind, HORIZON)[0]
+    assert got.mean() == pytest.approx(mean.mean(), rel=0.3)
+
+
+def plain_recursion(
+    counts: np.ndarray, kinds: np.ndarray, factors: np.ndarray, level_discount: float, shape_discount: float, horizon: int
+) -> list[float]:
+    """The level and the shape of one node, one day after the other: an oracle for the recursion over arrays."""
+    a = b = 0.0
+    total, number = np.zeros(8), np.zeros(8)
+
+    def shape(kind: int) -> float:
+        week = total[:7].sum() / max(number[:7].sum(), 1e-9)
+        prior = smoothing.PRIOR * shape_discount / (week + 0.05)
+        return float((total[kind] + prior * week) / (number[kind] + prior) / week) if week > 0 else 1.0
+
+    for age, (y, kind, x) in enumerate(zip(counts, kinds, factors, strict=False)):
+        usual = shape(kind)
+        rate = max(level_discount, 1 / (age + 1))
+        a, b = a + rate * (y - a), b + rate * (usual * x - b)
+        rate = max(shape_discount, 1 / (age / 7 + 1))
+        total[kind] += rate * (y / x - total[kind])
+        number[kind] += rate * (1 - number[kind])
+    n = len(counts)
+    return [a / b * shape(kinds[n + h]) * factors[n + h] for h in range(horizon)]
+
+
+def test_the_recursion_over_arrays_is_that_of_each_node_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("LEVELS", (0.05,)), ("SHAPES", (0.02,)), ("PAIR_LEVELS", np.array([0.05])), ("OF", np.array([0]))):
+        monkeypatch.setattr(smoothing, name, value)
+    known = small_cities.known(small_cities.counts(120))
+    rng = np.random.default_rng(5)
+    factors = np.exp(rng.normal(0, 0.2, (3, 120 + 14)))
+    which = rng.integers(0, 3, len(known.counts))
+    got = smoothing.smooth(known, 14, 0, factors, which)
+    kinds = known.calendar(14)["shape_day"].to_numpy(int)[: 120 + 14]
+    for i, counts in enumerate(known.counts):
+        np.testing.assert_allclose(got[i], plain_recursion(counts, kinds, factors[which[i]], 0.05, 0.02, 14), rtol=1e-9)
+
+
+def test_of_many_discounts_the_one_that_fits_is_believed() -> None:
+    """Where the level wanders fast, the forecast follows the last days; where it stands, it is the mean of all."""
+    rng = np.random.default_rng(1)
+    wandering = 200 * np.exp(np.cumsum(rng.normal(0, 0.08, DAYS)))
+    known = city(np.clip(wandering, 20, 4000))
+    factors, which = np.ones((1, DAYS + 7)), np.zeros(len(known.counts), int)
+    near = known.counts[0, -7:].mean()
+    assert smoothing.smooth(known, 7, 0, factors, which)[0].mean() == pytest.approx(near, rel=0.15)
+    steady = city(np.full(DAYS, 20.0), seed=2)
+    assert smoothing.smooth(steady, 7, 0, factors, which)[0].mean() == pytest.approx(steady.counts[0].mean(), rel=0.04)
