@@ -92,7 +92,7 @@ def of_simulated(panels: list[Compared]) -> list[Bar]:
             else:
                 bar = against(p.draws, p.panel.name, AVERAGE, ALL_LEVELS, metric, 0.0)
             limit = against(p.draws, "", floor.FLOOR, ALL_LEVELS, metric, None)
-            bars.append(Bar(bar.what, bar.must, f"{bar.reached} (it lies {limit.reached} above the generator's own)", bar.interval, bar.holds))
+            bars.append(bar if limit.holds is None else replace(bar, reached=f"{bar.reached} ({limit.reached} from the generator's own)"))
         if not full or CHAMPION not in p.frames:
             continue
         heat = floor.heating(p.frames, p.truth)
@@ -128,14 +128,17 @@ def of_calibration(panels: list[Compared]) -> list[Bar]:
     for (level, name), e in calibration.coverage({p.panel.name: p.sums for p in panels}, CHAMPION).items():
         nominal = calibration.NOMINAL[name]
         if level != "series":
-            bar = _bar(f"{level}: coverage of the {share(nominal)} interval", "its interval contains it", e, e.low <= nominal <= e.high, share)
-            bars.append(replace(bar, reached=f"{bar.reached} (transforms: {share(transforms[level, name][0].value)})"))
-    for (size, name), (e, rows) in transforms.items():
+            bar = _bar(f"{level}: coverage of the {nominal:.0%} interval", "its interval contains it", e, e.low <= nominal <= e.high, share)
+            held = transforms[level, name]
+            note = f"transforms {share(held.transforms.value)}; of whole numbers a right one covers {share(held.whole)}"
+            bars.append(replace(bar, reached=f"{bar.reached} ({note})"))
+    for (size, name), held in transforms.items():
         if size not in calibration.CLASSES:
             continue
         nominal = calibration.NOMINAL[name]
+        e = held.transforms
         near = abs(e.value - nominal) <= PIT_POINTS
-        what = f"series, {size} tickets a day ({rows:,} rows): transforms in the central {share(nominal)}"
+        what = f"series, {size} tickets a day ({held.rows:,} rows): transforms in the central {nominal:.0%}"
         bars.append(_bar(what, "within 2 points", e, near, share))
     e = calibration.bias([p.draws for p in panels], CHAMPION)
     bars.append(_bar("city: bias, mean of the panels", "its interval contains 0", e, e.low <= 0 <= e.high))
