@@ -47,7 +47,7 @@ def main(
         models = _chosen(model, compare.MODELS_COMPARED, list(dict.fromkeys([*compare.MODELS_COMPARED, *MODELS])), "--models")
         wanted = _chosen(parts, PARTS, PARTS, "--parts")
         if not render:
-            _run(chosen, models, wanted, data, work, peers)
+            _run(chosen, models, wanted, chosen if panel else worth.PANELS, data, work, peers)
         _report(work, peers, accept, page)
     except InputError as error:
         print(error, file=sys.stderr)
@@ -62,7 +62,7 @@ def _chosen(text: str, usual: Sequence[str], known: Sequence[str], option: str) 
     return names
 
 
-def _run(chosen: list[str], models: list[str], wanted: list[str], data: Path | None, work: Path, peers: Path) -> None:
+def _run(chosen: list[str], models: list[str], wanted: list[str], taken_apart: Sequence[str], data: Path | None, work: Path, peers: Path) -> None:
     def ensure(run: Run) -> None:
         made = runs.ensure(run, lambda text: print(text, "...", file=sys.stderr, flush=True))
         if made.error:
@@ -76,7 +76,7 @@ def _run(chosen: list[str], models: list[str], wanted: list[str], data: Path | N
                 ensure(compare.run_of(panel, model, work, peers))
     if "worth" in wanted:
         for panel in laid:
-            if panel.name in worth.PANELS:
+            if panel.name in taken_apart:
                 for _, run in worth.runs_of(panel, work):
                     ensure(run)
     if "speed" in wanted:
@@ -92,7 +92,7 @@ def _report(work: Path, peers: Path, accept: Path | None, page: Path) -> None:
     everything = (*compare.MODELS_COMPARED, *MODELS)
     compared = [compare.collect(p, i, [(model, compare.run_of(p, model, work, peers)) for model in everything]) for i, p in laid]
     compared = [one for one in compared if one.frames]
-    left_out = [compare.collect(p, i, worth.runs_of(p, work)) for i, p in laid if p.name in worth.PANELS]
+    left_out = [compare.collect(p, i, worth.runs_of(p, work)) for i, p in laid]
     lines = bars.of_real([c for c in compared if c.panel.real]) + bars.of_simulated([c for c in compared if not c.panel.real])
     lines += bars.of_calibration(compared) + bars.of_time(_times(work))
     day = f"{date.today():%Y-%m-%d}"  # noqa: DTZ011 - where it was run

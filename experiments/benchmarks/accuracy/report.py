@@ -71,7 +71,8 @@ def worth_table(panels: Sequence[Compared]) -> pd.DataFrame:
             for metric in ("WRMSSE", "WQL"):
                 e = scores.relative(compared.draws, name, CHAMPION, ALL_LEVELS, metric)
                 row |= {metric: percent(e.value), f"{metric} interval": f"{percent(e.low)} to {percent(e.high)}"}
-            rows.append(row | {"seconds": f"{record.seconds:.0f}", "with it": f"{compared.records[CHAMPION].seconds:.0f}"})
+            old = "yes" if {name, CHAMPION} & set(compared.outdated) else ""
+            rows.append(row | {"seconds": f"{record.seconds:.0f}", "with it": f"{compared.records[CHAMPION].seconds:.0f}", "code changed since": old})
     return pd.DataFrame(rows)
 
 

@@ -136,3 +136,15 @@ def test_bars_of_time_compare_what_was_run() -> None:
 def test_a_bar_that_fails_is_shown_to_fail() -> None:
     table = report.bar_table([bars.Bar("a", "b", "c", "", False), bars.Bar("a", "b", "c", "", True), bars.Bar("a", "b")])
     assert list(table["holds"]) == ["**no**", "yes", ""]
+
+
+def test_what_leaving_out_costs_is_read_from_the_runs(folder: Path) -> None:
+    panel = panels.lay_down(PANEL, None, folder / "work")
+    made = compare.collect(panel, 0, [(n, compare.run_of(panel, n, folder / "work", Path("python"))) for n in NAMES])
+    names = dict(zip(NAMES, ("without boosting", "champion"), strict=True))
+    frames = {names[name]: frame.assign(model=names[name]) for name, frame in made.frames.items()}
+    records = {names[name]: record for name, record in made.records.items()}
+    (row,) = report.worth_table([compare.Compared(panel, 0, frames, records, ("champion",))]).to_dict("records")
+    scored = made.table().set_index(["level", "model"])["WRMSSE"]
+    assert row["WRMSSE"] == bars.percent(scored["all", NAMES[0]] / scored["all", NAMES[1]] - 1)
+    assert (row["recipe"], row["code changed since"]) == ("without boosting", "yes")
