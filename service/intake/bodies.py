@@ -12,13 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from forecasting.errors import InputError
-from service.intake.columns import KINDS, find
+from service.intake.columns import KINDS, LONGEST, SHORT, find
 from service.intake.files import Batch
 from service.intake.privacy import CALLER_NAME
 
 ROWS = 10_000  # of a batch: some tens of milliseconds, between which other requests are answered
-LONGEST = 200  # characters of a name or code: four bytes each, it still fits twice into an index of every database
-_SHORT = frozenset({"ticket_id", "source", "status", "district", "street", "category", "category_l1", "path_1", "path_2", "path_3"})
 _NEEDED = ("ticket_id", "created_at", "category")
 _TICKETS = next(kind for kind in KINDS if kind.name == "tickets")
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -191,7 +189,7 @@ def _column(ours: str, cells: list[Any]) -> tuple[Any, list[tuple[int, str]]]:
     try:
         column = pa.array(cells, pa.string())
         longest = pc.max(pc.utf8_length(column)).as_py() or 0
-        if not (ours in _SHORT and longest > LONGEST) and not pc.any(pc.match_substring(column, "\0")).as_py():
+        if not (ours in SHORT and longest > LONGEST) and not pc.any(pc.match_substring(column, "\0")).as_py():
             return column, []
     except (pa.ArrowTypeError, pa.ArrowInvalid, UnicodeEncodeError):  # a list, true, half a character: found below
         pass
@@ -207,4 +205,4 @@ def _fault(ours: str, cell: Any) -> str:
         return f"{ours} is neither text nor number"
     if "\0" in cell or (not cell.isascii() and any("\ud800" <= letter <= "\udfff" for letter in cell)):
         return f"{ours} holds what is no character"
-    return f"{ours} is longer than {LONGEST} characters" if ours in _SHORT and len(cell) > LONGEST else ""
+    return f"{ours} is longer than {LONGEST} characters" if ours in SHORT and len(cell) > LONGEST else ""

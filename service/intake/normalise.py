@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from service.clock import Clock
-from service.intake.columns import path_columns
+from service.intake.columns import LONGEST, SHORT, path_columns
 from service.intake.files import Batch
 from service.intake.mapping import Mapping
 from service.intake.moments import DAY, UTC_MOMENT, days, moments, to_utc
@@ -76,6 +76,7 @@ def tickets(
     reasons = (
         (ids.isna(), "no ticket_id"),
         (rounded, "ticket_id was rounded by a spreadsheet: its column has to be text there"),
+        *_too_long(given),
         (created.isna(), "created_at is no moment"),
         (created < EARLIEST, f"created_at lies before {EARLIEST.year}"),
         (~_is_category(named[0]), "no category"),
@@ -133,6 +134,7 @@ def counts(batch: Batch, areas: Nodes, categories: Nodes, clock: Clock, mapping:
         (day.isna(), "date is no date"),
         (day.dt.tz_localize("UTC") < EARLIEST, f"date lies before {EARLIEST.year}"),
         (~_is_category(named[0]), "no category"),
+        *_too_long(given),
         (~(count.ge(0) & count.le(MAX_COUNT) & count.eq(count.round())), f"count is no whole number from 0 to {MAX_COUNT}"),
         (~(hour.ge(0) & hour.le(23) & hour.eq(hour.round())), "hour is no whole number from 0 to 23"),
     )
@@ -193,6 +195,26 @@ def _rejects(batch: Batch, reasons: tuple[tuple[pd.Series, str], ...], ids: pd.S
     broken = pd.DataFrame(batch.broken, columns=["line", "reason"]).assign(ticket_id="")
     parts = [part for part in (rows, broken) if len(part)]
     return wrong, pd.concat(parts).sort_values("line") if parts else rows
+
+
+def _too_long(given: dict[str, Any]) -> list[tuple[pd.Series, str]]:
+    """Which rows have a name or code that no index takes [rows], and what to say of them. The levels of a category become one code."""
+    path = path_columns(given)
+    found = []
+    for names in (*((name,) for name in given if name in SHORT and name not in path), path):
+        columns = [column for name in names if _is_text(_values(column := given[name]).type)]
+        if sum(pc.max(pc.binary_length(_values(column))).as_py() or 0 for column in columns) > LONGEST:
+            length = sum(pc.fill_null(pc.utf8_length(column.cast(pa.string())), 0).to_numpy() for column in columns)
+            found.append((pd.Series(length > LONGEST), f"{names[0]} is longer than {LONGEST} characters"))
+    return found
+
+
+def _is_text(kind: Any) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _values(column: Any) -> Any:
+    return column.dictionary if pa.types.is_dictionary(column.type) else column
 
 
 # Only rows that are kept name nodes: what comes later, or is wrong, adds none to the trees.

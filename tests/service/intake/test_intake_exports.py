@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pandas as pd
 import pytest
 from sqlalchemy import Engine, select
@@ -14,7 +15,7 @@ import service
 from forecasting.errors import InputError
 from service.clock import Clock, parse_as_of
 from service.intake import dry_run
-from service.intake.columns import ALIASES, EXPORTS, KINDS, MAY_BE_CONSTANT, Export, recognise
+from service.intake.columns import ALIASES, EXPORTS, KINDS, LONGEST, MAY_BE_CONSTANT, Export, recognise
 from service.intake.ingest import ingest
 from service.intake.mapping import KEYS, load
 from service.intake.nodes import Nodes
@@ -123,6 +124,32 @@ def test_a_ticket_whose_channel_is_corrected_is_the_same_ticket_and_two_systems_
         assert sorted(conn.execute(select(tickets.c.source)).scalars()) == ["grid", "grid", "hotline", "hotline", "hotline"]
     shown = dry_run.report(dry_run.examine(path, _clock(NEW_YORK), Nodes.empty(), Nodes.empty()))
     assert "sources    2: grid 1, hotline 1 (tickets of the same id are different ones in each" in shown
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "dictionary"])
+def test_a_name_that_no_index_takes_is_rejected_alone(engine: Engine, folder: Path, kind: str) -> None:
+    rng = np.random.default_rng(0)  # what repeats itself would be compressed, and fit
+
+    def name(size: int) -> str:
+        return "".join(map(chr, rng.integers(0x4E00, 0x9000, size)))
+
+    header = ["工单编号", "来电时间", "区县", "街乡镇", "一级分类", "二级分类"]
+    usual = ["{}", "2024-01-05 08:00", "东城区", "景山街道", "住房", "停车"]
+    rows = [[cell.format(number) for cell in usual] for number in range(6)]
+    rows[0][0], rows[1][2], rows[2][3], rows[3][4] = name(3000), name(201), name(3000), name(3000)
+    rows[4][4:] = name(150), name(150)
+    rows[5][4:] = name(80), name(80)
+    frame = pd.DataFrame(rows, columns=header)
+    path = folder / ("a.csv" if kind == "csv" else "a.parquet")
+    if kind == "csv":
+        frame.to_csv(path, index=False)
+    else:
+        frame.astype("category" if kind == "dictionary" else "str").to_parquet(path)
+    report = ingest(engine, path, _clock(BEIJING), rejects_dir=folder)
+    assert (report.added, report.rejected) == (1, 5)
+    assert report.rejects_path is not None
+    told = pd.read_csv(report.rejects_path)["reason"].tolist()
+    assert told == [f"{ours} is longer than {LONGEST} characters" for ours in ("ticket_id", "district", "street", "path_1", "path_1")]
 
 
 def test_an_export_of_nyc_311_loads(engine: Engine, folder: Path) -> None:
