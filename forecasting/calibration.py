@@ -1,7 +1,8 @@
 """How far counts scatter around a forecast: the dispersion of every node, by week ahead, learnt from backtest residuals.
 
 Empirical Bayes: the log likelihood of a node's week over a grid of dispersions, plus that of the node's other weeks, of its group's same
-week, each as a prior worth some days. A single burst is not scatter: no day counts for more than `LEAST_LIKELIHOOD`.
+week, each as a prior worth some days. A burst is not scatter: each day may be an event with a small probability, which is far more
+dispersed or, however far off, no less probable than `LEAST_LIKELIHOOD` (a contaminated likelihood, Huber 1964).
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ GRID = np.geomspace(1e-4, 4.0, 32)  # from all but Poisson to a standard deviati
 NODE_DAYS = 10.0  # days of a week's residuals that the node's other weeks weigh: three windows give 21 of its own
 GROUP_DAYS = 30.0  # ... and its group's same week: a quiet node is told by its kind how it may surprise
 DEFAULT = 0.3  # dispersion where no residual is known at all: wide on purpose
-LEAST_LIKELIHOOD = -12.0  # log probability; a day less probable than 1 in 160,000 is an event and says nothing of usual scatter
+EVENT, EVENT_DISPERSION = 0.03, 1.0  # how often a day is an event, and how far events scatter: as far as the mean is large
+LEAST_LIKELIHOOD = -12.0  # log probability: 1 in 160,000
 WEEK = 7
 
 
@@ -53,8 +55,9 @@ def fit(means: np.ndarray, counts: np.ndarray, groups: np.ndarray) -> Dispersion
     curve = np.zeros((n_weeks, len(groups), len(GRID)))
     number = np.zeros((n_weeks, len(groups)))
     starts = np.arange(0, max(means.shape[2], 1), WEEK)
+    event = np.maximum(np.log(EVENT) + log_likelihood(mean, np.full_like(mean, EVENT_DISPERSION), count), LEAST_LIKELIHOOD)
     for g, dispersion in enumerate(GRID):
-        days = np.maximum(log_likelihood(mean, np.full_like(mean, dispersion), count), LEAST_LIKELIHOOD)
+        days = np.logaddexp(np.log1p(-EVENT) + log_likelihood(mean, np.full_like(mean, dispersion), count), event)
         by_day = np.where(use, days, 0.0).sum(axis=1)
         curve[:, :, g] = np.add.reduceat(by_day, starts, axis=1).T if by_day.shape[1] else 0.0
     if means.shape[2]:

@@ -62,7 +62,7 @@ def test_one_burst_is_an_event_and_no_scatter() -> None:
 def test_what_only_a_far_forecast_gets_wrong_does_not_widen_the_near_one() -> None:
     means = np.full((10, 3, 28), 20.0)
     counts = draw(means, 0.02)
-    counts[0, 2, 14:] *= 3  # a season that begins: seen two weeks ahead by nobody, in the first week known
+    counts[0, 1:, 14:] *= 3  # seasons that begin: seen two weeks ahead by nobody, in the first week known
     got = calibration.fit(means, counts, np.zeros(10, int)).weeks[0]
     assert got[0] < 0.1
     assert got[2] > 4 * got[0]
