@@ -26,6 +26,21 @@ CALENDAR = (
     "before_long_break", "after_long_break", "heating_day", "flood_season", "school_term", "exam", "shopping", "lunar_offset", "season",
 )  # fmt: skip
 CATEGORICAL = ("area", "category", "holiday_code")
+GROUPS: dict[str, tuple[str, ...]] = {
+    "recent": ("mean_7", "mean_14", "mean_28", "last_2", "last_2_category", "trend_category", "trend_area"),
+    "year": ("mean_91", "mean_182", "mean_364", "growth_1", "growth_2", "zeros", "age"),
+    "weekday": tuple(f"weekday_{weeks}" for weeks in WEEKS),
+    "seasons": tuple(f"season_{years}_{half}{of}" for years in (1, 2) for half in SEASON_HALVES for of in ("", "_category", "_area")),
+    "calendar": (*CALENDAR, "holidays_28"),
+    "drivers": ("driver_",),
+    "place": ("area", "category"),
+}
+"""What a feature tells of, by name; "driver_" stands for all that begin so. The level and the days ahead belong to no group."""
+
+
+def group(name: str) -> str:
+    """The group of a feature; an empty text if it has none."""
+    return next((kind for kind, names in GROUPS.items() if name in names or (kind == "drivers" and name.startswith(names))), "")
 
 
 @dataclass(frozen=True)

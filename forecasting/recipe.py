@@ -81,9 +81,21 @@ def _model(name: str, settings: Any, where: str) -> Model:
             allowed = ", ".join(known) or "none"
             raise InputError(f"'{name}' has no setting '{key}'", where, f"it has: {allowed}")
     limits = getattr(kind, "limits", {})
-    values = {key: _number(value, type(known[key]), f"{where}: {name}.{key}", *limits.get(key, ())) for key, value in settings.items()}
+    choices = getattr(kind, "choices", {})
+    values = {
+        key: _names(value, choices[key], f"{where}: {name}.{key}")
+        if key in choices
+        else _number(value, type(known[key]), f"{where}: {name}.{key}", *limits.get(key, ()))
+        for key, value in settings.items()
+    }
     model: Model = kind(**values)
     return model
+
+
+def _names(value: Any, choices: tuple[str, ...], where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not set(map(str, value)) <= set(choices):
+        raise InputError(f"'{value}' does not fit", where, f"give a list of some of {', '.join(choices)}")
+    return tuple(map(str, value))
 
 
 def _number(value: Any, kind: type, where: str, least: float = 0, most: float = MOST) -> Any:

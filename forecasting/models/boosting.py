@@ -5,6 +5,7 @@ likelihood with weights 1 / (1 + phi * level) is the quasi-likelihood of a count
 """
 
 import json
+import re
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,9 +23,10 @@ EARLIEST_ORIGIN = 56  # days of history before the first origin learnt from: the
 
 @dataclass(frozen=True)
 class FittedBoosting:
-    """A booster with the codes it has learnt."""
+    """A booster, the names of the features it was given, and the codes it has learnt."""
 
     booster: lightgbm.Booster
+    names: tuple[str, ...]
     codes: dict[str, dict[str, int]]
 
     def forecast(self, known: Known, horizon: int) -> np.ndarray:
@@ -34,18 +36,21 @@ class FittedBoosting:
         for start in range(0, horizon, step):
             ahead = np.arange(start + 1, min(start + step, horizon) + 1)
             table = features.compute(known, np.full(len(ahead), origin), ahead, self.codes)
-            raw = self.booster.predict(table.values, raw_score=True).reshape(table.level.shape)
+            columns = [table.names.index(name) for name in self.names]
+            raw = self.booster.predict(table.values[:, columns], raw_score=True).reshape(table.level.shape)
             out[:, ahead - 1] = np.exp(raw) * table.level
         return out
 
     @classmethod
     def load(cls, folder: Path) -> "FittedBoosting":
         """Reads what `save` wrote."""
-        return cls(lightgbm.Booster(model_file=folder / "booster.txt"), json.loads((folder / "codes.json").read_text()))
+        learnt = json.loads((folder / "codes.json").read_text("utf-8"))
+        return cls(lightgbm.Booster(model_file=folder / "booster.txt"), tuple(learnt["features"]), learnt["codes"])
 
     def save(self, folder: Path) -> None:
         self.booster.save_model(folder / "booster.txt")
-        (folder / "codes.json").write_text(json.dumps(self.codes, ensure_ascii=False, sort_keys=True, indent=1))
+        learnt = {"features": self.names, "codes": self.codes}
+        (folder / "codes.json").write_text(json.dumps(learnt, ensure_ascii=False, sort_keys=True, indent=1), "utf-8")
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class Boosting:
         trees, rate, leaves, least_rows, columns, shrink: LightGBM's num_iterations, learning_rate, num_leaves, min_data_in_leaf,
             feature_fraction, lambda_l2.
         threads: OpenMP threads.
+        without: groups of features that it is not given; see `features.GROUPS`.
     """
 
     rows: int = 200_000
@@ -69,6 +75,7 @@ class Boosting:
     columns: float = 0.5
     shrink: float = 10.0
     threads: int = 2
+    without: tuple[str, ...] = ()
 
     limits: ClassVar[dict[str, tuple[float, float]]] = {
         "rows": (1, 1e8),
@@ -79,6 +86,8 @@ class Boosting:
         "threads": (1, 1024),
     }
     """What LightGBM takes, setting by setting; others are 0 or more."""
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {"without": tuple(features.GROUPS)}
+    """What a list of names may hold, setting by setting."""
     name: ClassVar[str] = "boosting"
     reference: ClassVar[bool] = False
     fitted: ClassVar[type[FittedBoosting]] = FittedBoosting
@@ -96,13 +105,15 @@ class Boosting:
         use = ~np.isnan(y)
         if not (y[use] > 0).any():
             return NoOpinion()  # a count likelihood cannot be fitted to zeros alone
+        given = [j for j, name in enumerate(table.names) if features.group(name) not in self.without]
+        names = tuple(table.names[j] for j in given)
         data = lightgbm.Dataset(
-            table.values[use],
+            table.values[np.ix_(use, given)],
             label=y[use],
             weight=1.0 / (1.0 + self.phi * level[use]),
             init_score=np.log(level[use]),
-            feature_name=list(table.names),
-            categorical_feature=list(features.CATEGORICAL),
+            feature_name=[re.sub(r"\W", "_", name) for name in names],  # a driver may have any name, the library's columns not
+            categorical_feature=[names.index(name) for name in features.CATEGORICAL if name in names],
             free_raw_data=True,
         )
         parameters = {
@@ -111,10 +122,10 @@ class Boosting:
             "bagging_freq": 1, "cat_smooth": 50.0, "cat_l2": 50.0, "max_bin": 127, "num_threads": self.threads, "seed": seed,
             "deterministic": True, "force_row_wise": True, "verbosity": -1,
         }  # fmt: skip
-        return FittedBoosting(lightgbm.train(parameters, data, num_boost_round=self.trees), codes)
+        return FittedBoosting(lightgbm.train(parameters, data, num_boost_round=self.trees), names, codes)
 
     def settings(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(self) | {"without": ",".join(self.without)}
 
 
 def _pairs(n_days: int, horizon: int, wanted: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

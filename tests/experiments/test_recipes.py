@@ -63,6 +63,8 @@ BOTH = "members: {four_week_mean: , %s}"
         ("members: {boosting: }", "no baseline among the members"),
         ("members: {four_week_mean: {weeks: 3}}", "'four_week_mean' has no setting 'weeks'"),
         (BOTH % "boosting: {tres: 3}", "'boosting' has no setting 'tres'"),
+        (BOTH % "boosting: {without: calendar}", "'calendar' does not fit"),
+        (BOTH % "boosting: {without: [weather]}", "give a list of some of recent, year"),
         (BOTH % "boosting: [1]", "settings of 'boosting' are no mapping"),
         (BOTH % "boosting: []", "settings of 'boosting' are no mapping"),
         (BOTH % "boosting: 0", "settings of 'boosting' are no mapping"),

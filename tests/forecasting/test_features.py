@@ -188,3 +188,10 @@ def test_a_year_without_data_leaves_the_level_to_what_was_known_before() -> None
     level = [at(replace(whole, panel=panel), days - 1).level[0, 0] for panel in (whole.panel, holes)]
     assert level[0] == pytest.approx(20, rel=0.01)
     assert level[1] == pytest.approx(20, rel=0.01)
+
+
+def test_every_feature_belongs_to_a_group_but_the_level_and_the_days_ahead(known: Known) -> None:
+    names = at(known, 700).names
+    assert {name for name in names if not features.group(name)} == {"level", "ahead"}
+    assert {features.group(name) for name in names} - {""} == set(features.GROUPS)
+    assert all(name in names for kind, group in features.GROUPS.items() if kind != "drivers" for name in group if "season" not in name)

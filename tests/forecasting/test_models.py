@@ -14,7 +14,7 @@ import small_cities
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecasting import backtest, recipe, training
+from forecasting import backtest, features, recipe, training
 from forecasting.backtest import Task
 from forecasting.forecast_set import with_quantiles
 from forecasting.hierarchy import ALL
@@ -356,3 +356,18 @@ def test_windows_end_by_the_cutoff_and_leave_enough_history(days: int, horizon: 
     assert all(training.LEAST_HISTORY <= origin + 1 < days for origin in origins)
     if days >= 5 * horizon and days > 40:
         assert origins == [days - 1 - horizon * k for k in (3, 2, 1)]
+
+
+def test_a_booster_is_not_given_the_groups_of_features_that_it_goes_without() -> None:
+    made = recipe.from_mapping({"members": {"four_week_mean": None, "boosting": SMALL["boosting"] | {"without": ["calendar", "drivers"]}}})
+    fitted = made.members[1].fit(city("usual"), HORIZON, 0)
+    assert {features.group(name) for name in fitted.names} == set(features.GROUPS) - {"calendar", "drivers"} | {""}
+    assert np.isfinite(fitted.forecast(city("usual"), HORIZON)).all()
+
+
+def test_a_driver_may_have_any_name(tmp_path: Path) -> None:
+    weather = small_cities.weather(DAYS).replace({"name": {"temperature": '气温 (℃), max: "day"'}})
+    known = small_cities.known(small_cities.counts(DAYS), "CN", weather)
+    fitted = model_of("boosting").fit(known, HORIZON, 0)
+    fitted.save(tmp_path)
+    np.testing.assert_array_equal(type(fitted).load(tmp_path).forecast(known, HORIZON), fitted.forecast(known, HORIZON))

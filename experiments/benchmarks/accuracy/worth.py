@@ -1,7 +1,6 @@
 """What each member of the blend, and each group of features, is worth: the champion without it, on the same cutoffs."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +33,8 @@ def variants(recipe: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     for name in members:
         if not MODELS[name].reference:
             found[f"without {name}"] = {**recipe, "members": {other: members[other] for other in members if other != name}}
-    groups = getattr(features, "GROUPS", ())
-    if Boosting.name in members and "without" in {f.name for f in fields(Boosting)}:
-        for group in groups:
+    if Boosting.name in members:
+        for group in features.GROUPS:
             settings = {**(members[Boosting.name] or {}), "without": [group]}
             found[f"without {group}"] = {**recipe, "members": {**members, Boosting.name: settings}}
     return found
