@@ -69,7 +69,7 @@ def train(
     seconds["fit"] = time.perf_counter() - started
     say("weighing and calibrating")
     champion = training.assemble(members, None, recipe.shrink)
-    forecast_set = champion.forecast()
+    forecast_set = champion.forecast(explained=True)
     seconds["assemble"] = time.perf_counter() - started - seconds["fit"]
     say("scoring")
     scores, series_scores = _scores(members, recipe)

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from forecasting import distribution
+from forecasting import distribution, explanation
 from forecasting.errors import InputError
 
 COLUMNS = ("area", "category", "date", "horizon", "mean", "dispersion", "model")
@@ -23,7 +23,8 @@ class ForecastSet:
     """All forecasts made at one cutoff.
 
     Attributes:
-        frame: `area`, `category`, `date`, `horizon` (days after the cutoff, from 1), `mean`, `dispersion` (see `distribution`), `model`.
+        frame: `area`, `category`, `date`, `horizon` (days after the cutoff, from 1), `mean`, `dispersion` (see `distribution`), `model`;
+            a set that is explained has `explanation.COLUMNS` as well.
         meta: what else is worth knowing (cutoff, family of the distribution, …); plain values.
     """
 
@@ -32,7 +33,8 @@ class ForecastSet:
 
     def to_parquet(self) -> bytes:
         """The set as one Parquet file, the same bytes for the same set."""
-        table = pa.Table.from_pandas(self.frame[list(COLUMNS)], preserve_index=False)
+        columns = [*COLUMNS, *(name for name in explanation.COLUMNS if name in self.frame)]
+        table = pa.Table.from_pandas(self.frame[columns], preserve_index=False)
         table = table.replace_schema_metadata({_META: json.dumps(dict(self.meta), sort_keys=True).encode()})
         sink = io.BytesIO()
         pq.write_table(table, sink, compression="zstd")

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from forecasting import calibration
+from forecasting import calibration, explanation
 from forecasting.calibration import Dispersion
 from forecasting.forecast_set import ForecastSet
 from forecasting.models import blend
 from forecasting.models.base import Fitted, Known, Model
+from forecasting.models.loglinear import FittedLoglinear
 
 LEAST_HISTORY = 14  # days before the first window: a same-weekday mean needs two weeks
 SHORT_STEP = 7  # days between windows when the history is short
@@ -74,8 +75,8 @@ class Champion:
                 single[k] = fitted.forecast(known, horizon)
         return known.hierarchy.reconcile(blend.combine(single, self.weights), self.variances)
 
-    def forecast(self) -> ForecastSet:
-        """The forecast set of the cutoff: mean and dispersion of every node and day."""
+    def forecast(self, explained: bool = False) -> ForecastSet:
+        """The forecast set of the cutoff: mean and dispersion of every node and day, and on demand what explains them."""
         known, horizon = self.backtested.known, self.backtested.horizon
         nodes, days, means = known.hierarchy.nodes, known.days_ahead(horizon), self.means()
         m = len(nodes)
@@ -90,18 +91,17 @@ class Champion:
                 "model": np.repeat(self.describe(), horizon),
             }
         )
+        if explained:
+            regressions = (fitted for k in self.chosen if isinstance(fitted := self.backtested.fitted[k], FittedLoglinear))
+            frame = frame.assign(**explanation.columns(explanation.parts(known, means, next(regressions, None))))
         meta = {"cutoff": f"{known.cutoff:%Y-%m-%d}", "horizon": horizon, "family": "negative_binomial"}
         return ForecastSet(frame, meta)
 
     def describe(self) -> np.ndarray:
-        """[M] which members made a node's forecast, and with what weight: 'blend(boosting 0.62, prophet 0.38)'."""
+        """[M] which members made a node's forecast, and with what weight, as `blend.describe` says it."""
         names = [self.backtested.models[k].name for k in self.chosen]
         unique, which = np.unique(np.round(self.weights, 2), axis=0, return_inverse=True)
-        texts = []
-        for row in unique:
-            parts = [f"{name} {w:.2f}" for w, name in sorted(zip(row, names, strict=True), reverse=True) if w > 0]
-            texts.append(parts[0].split()[0] if len(parts) == 1 else f"blend({', '.join(parts)})")
-        return np.array(texts, dtype=object)[which.ravel()]
+        return np.array([blend.describe(dict(zip(names, row, strict=True))) for row in unique], dtype=object)[which.ravel()]
 
 
 def backtest_members(known: Known, models: Sequence[Model], horizon: int, windows: int, seed: int, executor: Executor | None = None) -> Backtested:

@@ -1,5 +1,8 @@
 """The blend: members weighted by what they were worth in backtests, per group of like nodes."""
 
+import re
+from collections.abc import Mapping
+
 import numpy as np
 from scipy.optimize import nnls
 
@@ -83,3 +86,16 @@ def combine(forecasts: np.ndarray, weights: np.ndarray) -> np.ndarray:
     if (total == 0).any():
         raise ValueError("a node has no forecast from any member")
     return np.asarray((np.nan_to_num(forecasts) * w).sum(axis=0) / total)
+
+
+def describe(weights: Mapping[str, float]) -> str:
+    """Members that have a weight, the heaviest first: 'blend(boosting 0.62, prophet 0.38)', or the name of the only one."""
+    parts = [f"{name} {w:.2f}" for w, name in sorted(((w, name) for name, w in weights.items()), reverse=True) if w > 0]
+    return parts[0].split()[0] if len(parts) == 1 else f"blend({', '.join(parts)})"
+
+
+def members(described: str) -> dict[str, float]:
+    """The weights that `describe` told, the heaviest first."""
+    if not described.startswith("blend("):
+        return {described: 1.0}
+    return {name: float(w) for name, w in re.findall(r"(\w+) ([\d.]+)", described.removeprefix("blend("))}

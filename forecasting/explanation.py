@@ -1,0 +1,181 @@
+"""Why a forecast is what it is: its mean as the sum of what level, trend, calendar and weather add to it, in tickets.
+
+A mean is a product: the node's usual level, times what has changed since, times the factors of weekday, holiday, season and weather of
+the log-linear member, times the rest: what the other members see beyond these, and what makes the sums add up. The logarithmic mean
+Divisia method (LMDI-I, Ang 2004, Energy Policy 32) turns the product into a sum without a remainder: a factor f adds L * log f, L being
+the logarithmic mean of forecast and level.
+
+Every factor is relative to the days from which the level is taken: over these the product of all factors has mean 1. So a season adds
+what a day has more than the year, not more than some summer.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+
+import numpy as np
+
+from forecasting import effects
+from forecasting.detection.explain import Labels, number
+from forecasting.models import smoothing
+from forecasting.models.base import Known
+from forecasting.models.baselines import USUAL_DAYS, without_bursts
+from forecasting.models.loglinear import FittedLoglinear
+
+PARTS = ("level", "trend", "news", *effects.GROUPS)
+"""What is computed. `rest` follows from them and the mean."""
+REST = "rest"
+COLUMNS = tuple(f"part_{name}" for name in PARTS)
+"""The parts as columns of a forecast set."""
+
+LABELS: Mapping[str, tuple[str, str]] = {
+    "level": ("平常水平", "usual level"),
+    "trend": ("趋势", "trend"),
+    "news": ("近四周", "last four weeks"),
+    "weekday": ("星期", "weekday"),
+    "holiday": ("节假日", "holidays"),
+    "season": ("季节", "season"),
+    "weather": ("天气", "weather"),
+    REST: ("其他模型", "other models"),
+}
+"""Of each part, zh and en."""
+
+YEAR = 364  # days of the level: whole weeks, every season once
+NEWS, QUARTER = 28, 91  # days: the last four weeks against the two months before them, these against the year
+BITS = 10  # of the parts as stored: each is right to 0.05 %, and the set takes 60 % of the room; the rest takes up what is lost
+PRIOR = 6.0  # tickets that "nothing has changed" is worth: a sparse node's last weeks say little
+
+SHOWN = 3  # parts that a sentence names
+WORTH_NAMING = 0.05  # of all that moves the forecast
+DAYS_ZH, DAYS_EN = "一二三四五六日", ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+def parts(known: Known, means: np.ndarray, fitted: FittedLoglinear | None) -> np.ndarray:
+    """What each part adds to the forecast of every node and day.
+
+    * level: mean tickets a day of the last 364 days known, or of as many as there are; as everywhere below, what is usual stands in the
+      place of a burst.
+    * trend: the two months before the last four weeks against the year, both without the calendar and the weather. news: the last four
+      weeks against these two months.
+    * weekday, holiday, season, weather: the log-linear member's factors; weekday and holiday also have what is the node's own.
+      Without that member these are same-weekday means, season and weather add nothing.
+
+    Args:
+        known: what was known when the forecast was made.
+        means: [M, H] the published means of the days after the cutoff, >= 0.
+        fitted: the log-linear member, if there is one.
+
+    Returns:
+        [M, H, P] tickets, in the order of `PARTS`; finite. What the sum lacks to the mean is the rest. A node without a ticket in its
+        year, or with a mean of 0, has no part but its level: a product cannot tell more.
+    """
+    m, horizon = means.shape
+    n_days = len(known.panel.days)
+    start = max(0, n_days - YEAR - USUAL_DAYS)  # whether a day is a burst is told by the four weeks before it
+    if fitted is not None:
+        first = smoothing.start(known, fitted.years)
+        start = max(start, first)
+        logs, which = fitted.logs(known, horizon, first)
+        logs = logs[..., start - first :]
+    else:
+        logs, which = np.zeros((len(effects.GROUPS), 1, n_days - start + horizon)), np.zeros(m, int)
+    kinds = known.calendar(horizon)["shape_day"].to_numpy(int)[start : n_days + horizon]
+    exists = np.arange(start, n_days)[None, :] >= known.first[:, None]
+    counts = np.where(exists, known.counts[:, start:], np.nan)
+    out = np.zeros((m, horizon, len(PARTS)))
+    for i in range(0, m, smoothing.CHUNK):
+        rows = slice(i, i + smoothing.CHUNK)
+        out[rows] = _parts(counts[rows], means[rows], logs[:, which[rows]], kinds)
+    return out
+
+
+def _parts(counts: np.ndarray, means: np.ndarray, logs: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+    """[m, H, P] of counts [m, n], means [m, H], log factors [G, m, n + H] and kinds of day [n + H]."""
+    n_days, horizon = counts.shape[1], means.shape[1]
+    usual = np.exp(logs[..., :n_days].sum(axis=0))
+    counts = np.where(np.isnan(counts), np.nan, without_bursts(np.nan_to_num(counts) / usual) * usual)
+    newest = slice(max(0, n_days - YEAR), n_days)
+    there = ~np.isnan(counts[:, newest])
+    counts, past, ahead = np.where(there, counts[:, newest], 0.0), logs[..., newest], logs[..., n_days:]
+    past_kinds, ahead_kinds = kinds[newest], kinds[n_days:]
+
+    # Each group is divided by what it adds to the mean of the product so far, so that the whole product has mean 1.
+    number_of_days = there.sum(axis=1)
+    product = np.exp(np.cumsum(past, axis=0))
+    totals = np.concatenate([number_of_days[None], np.einsum("gmt,mt->gm", product, there)])
+    norm = np.log(np.where(totals > 0, totals, 1.0))
+    factors = ahead - np.diff(norm, axis=0)[..., None]  # [G, m, H] logs
+    level = counts.sum(axis=1) / np.maximum(number_of_days, 1)
+    expected = there * product[-1] * (level * number_of_days / np.maximum(totals[-1], 1e-12))[:, None]
+
+    of_kind = np.eye(smoothing.KINDS)
+    own = np.log((counts @ of_kind[past_kinds] + PRIOR) / (expected @ of_kind[past_kinds] + PRIOR))  # [m, KINDS]
+    expected = expected * np.exp(own[:, past_kinds])
+    holiday = ahead_kinds == smoothing.HOLIDAY
+    factors[effects.GROUPS.index("holiday")] += np.where(holiday, own[:, ahead_kinds], 0.0)
+    factors[effects.GROUPS.index("weekday")] += np.where(holiday, 0.0, own[:, ahead_kinds])
+
+    quarter, weeks = slice(-QUARTER, -NEWS), slice(-NEWS, None)
+    trend = (counts[:, quarter].sum(axis=1) + PRIOR) / (expected[:, quarter].sum(axis=1) + PRIOR)
+    news = (counts[:, weeks].sum(axis=1) + PRIOR) / (trend * expected[:, weeks].sum(axis=1) + PRIOR)
+    changes = np.log(np.stack([trend, news]))[..., None].repeat(horizon, axis=-1)
+
+    added = logarithmic_mean(means, level[:, None]) * np.concatenate([changes, factors])
+    return np.moveaxis(np.concatenate([np.broadcast_to(level[:, None], means.shape)[None], added]), 0, -1)
+
+
+def logarithmic_mean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(a - b) / (log a - log b) of numbers >= 0: a where they are equal, 0 where one of them is 0."""
+    both = (a > 0) & (b > 0)
+    ratio = np.log(np.where(both, a, 1.0) / np.where(both, b, 1.0))
+    near = np.abs(ratio) < 1e-9
+    return np.asarray(np.where(both, b * np.where(near, 1.0, np.expm1(ratio) / np.where(near, 1.0, ratio)), 0.0))
+
+
+def columns(parts: np.ndarray) -> dict[str, np.ndarray]:
+    """Parts [M, H, P] as the `COLUMNS` of a forecast set, node by node; 32-bit numbers of which all but the level have few bits."""
+    mantissa, exponent = np.frexp(parts)
+    mantissa[..., 1:] = np.round(mantissa[..., 1:] * 2**BITS) / 2**BITS
+    stored = np.ldexp(mantissa, exponent).astype(np.float32).reshape(-1, len(COLUMNS))
+    return dict(zip(COLUMNS, stored.T, strict=True))
+
+
+def complete(mean: float, stored: Mapping[str, float]) -> dict[str, float]:
+    """Every part in the order of `LABELS`, `rest` included, whose sum is the mean.
+
+    Args:
+        mean: as published.
+        stored: COLUMNS of its row.
+    """
+    found = {name: float(stored[column]) for name, column in zip(PARTS, COLUMNS, strict=True)}
+    return found | {REST: mean - sum(found.values())}
+
+
+def sentences(labels: Labels, area: str, category: str, day: date, mean: float, told: Mapping[str, float]) -> tuple[str, str]:
+    """One sentence in zh and one in en that names what moves a forecast most.
+
+    Args:
+        told: every part, as `complete` gives them.
+    """
+    more = mean - told["level"]
+    moving = {name: tickets for name, tickets in told.items() if name != "level"}
+    least = WORTH_NAMING * sum(map(abs, moving.values()))
+    largest = sorted(moving, key=lambda name: -abs(moving[name]))[:SHOWN]
+    named = [name for name in largest if abs(moving[name]) >= least and number(abs(moving[name])) != "0"]
+    lists = [sep.join(f"{LABELS[name][k]} {_signed(moving[name])}" for name in named) for k, sep in enumerate((",", ", "))]
+    why_zh, why_en = (f"{colon}{text}" if text else "" for colon, text in zip((":", ": "), lists, strict=True))
+    size = number(abs(more))
+    than_zh = "与平常持平" if size == "0" else f"比平常{'多' if more > 0 else '少'} {size} 件"
+    than_en = "as many as usual" if size == "0" else f"{size} {'more' if more > 0 else 'fewer'} than usual"
+    zh = (
+        f"{labels.of('area', area, 'zh')}“{labels.of('category', category, 'zh')}”{day:%Y-%m-%d}(周{DAYS_ZH[day.weekday()]})"
+        f"预计 {number(mean)} 件,{than_zh}{why_zh}。"
+    )
+    en = (
+        f"{labels.of('category', category, 'en')} in {labels.of('area', area, 'en')} on {DAYS_EN[day.weekday()]} {day:%Y-%m-%d}: "
+        f"{number(mean)} tickets expected, {than_en}{why_en}."
+    )
+    return zh, en
+
+
+def _signed(tickets: float) -> str:
+    return f"{'+' if tickets > 0 else '−'}{number(abs(tickets))}"
