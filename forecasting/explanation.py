@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import date
 
 import numpy as np
+import pandas as pd
 
 from forecasting import effects
 from forecasting.detection.explain import Labels, number
@@ -22,8 +23,8 @@ from forecasting.models.baselines import USUAL_DAYS, without_bursts
 from forecasting.models.loglinear import FittedLoglinear
 
 PARTS = ("level", "trend", "news", *effects.GROUPS)
-"""What is computed. `rest` follows from them and the mean."""
-REST = "rest"
+"""What is computed."""
+REST = "rest"  # what they lack to the mean
 COLUMNS = tuple(f"part_{name}" for name in PARTS)
 """The parts as columns of a forecast set."""
 
@@ -37,7 +38,8 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "weather": ("天气", "weather"),
     REST: ("其他模型", "other models"),
 }
-"""Of each part, zh and en."""
+"""Of each part, zh and en, in the order in which they are told."""
+NAMES = tuple(LABELS)
 
 YEAR = 364  # days of the level: whole weeks, every season once
 NEWS, QUARTER = 28, 91  # days: the last four weeks against the two months before them, these against the year
@@ -70,15 +72,13 @@ def parts(known: Known, means: np.ndarray, fitted: FittedLoglinear | None) -> np
     """
     m, horizon = means.shape
     n_days = len(known.panel.days)
-    start = max(0, n_days - YEAR - USUAL_DAYS)  # whether a day is a burst is told by the four weeks before it
-    if fitted is not None:
-        first = smoothing.start(known, fitted.years)
-        start = max(start, first)
-        logs, which = fitted.logs(known, horizon, first)
-        logs = logs[..., start - first :]
-    else:
-        logs, which = np.zeros((len(effects.GROUPS), 1, n_days - start + horizon)), np.zeros(m, int)
+    first = smoothing.start(known, fitted.years) if fitted else 0
+    start = max(first, n_days - YEAR - USUAL_DAYS)  # whether a day is a burst is told by the four weeks before it
     kinds = known.calendar(horizon)["shape_day"].to_numpy(int)[start : n_days + horizon]
+    logs, which = np.zeros((len(effects.GROUPS), 1, n_days - start + horizon)), np.zeros(m, int)
+    if fitted is not None:
+        logs, which = fitted.logs(known, horizon, first)
+        logs = _without_weekday(logs[..., start - first :], kinds == smoothing.HOLIDAY, horizon)
     exists = np.arange(start, n_days)[None, :] >= known.first[:, None]
     counts = np.where(exists, known.counts[:, start:], np.nan)
     out = np.zeros((m, horizon, len(PARTS)))
@@ -88,11 +88,24 @@ def parts(known: Known, means: np.ndarray, fitted: FittedLoglinear | None) -> np
     return out
 
 
+def _without_weekday(logs: np.ndarray, free: np.ndarray, horizon: int) -> np.ndarray:
+    """Log factors [G, U, n + H] in which a free day [n + H] has the weekday of a usual day: what it brings less, it owes to the holiday.
+
+    The regression gives a free day no weekday, so that the mean of all weekdays is part of their effects.
+    """
+    weekday, holiday = (effects.GROUPS.index(name) for name in ("weekday", "holiday"))
+    usual = np.log(np.exp(logs[weekday, :, :-horizon][:, ~free[:-horizon]]).mean(axis=-1, keepdims=True))
+    out = logs.copy()
+    out[weekday] = np.where(free, usual, logs[weekday])
+    out[holiday] += logs[weekday] - out[weekday]
+    return out
+
+
 def _parts(counts: np.ndarray, means: np.ndarray, logs: np.ndarray, kinds: np.ndarray) -> np.ndarray:
     """[m, H, P] of counts [m, n], means [m, H], log factors [G, m, n + H] and kinds of day [n + H]."""
     n_days, horizon = counts.shape[1], means.shape[1]
     usual = np.exp(logs[..., :n_days].sum(axis=0))
-    counts = np.where(np.isnan(counts), np.nan, without_bursts(np.nan_to_num(counts) / usual) * usual)
+    counts = without_bursts(counts / usual) * usual
     newest = slice(max(0, n_days - YEAR), n_days)
     there = ~np.isnan(counts[:, newest])
     counts, past, ahead = np.where(there, counts[:, newest], 0.0), logs[..., newest], logs[..., n_days:]
@@ -139,22 +152,17 @@ def columns(parts: np.ndarray) -> dict[str, np.ndarray]:
     return dict(zip(COLUMNS, stored.T, strict=True))
 
 
-def complete(mean: float, stored: Mapping[str, float]) -> dict[str, float]:
-    """Every part in the order of `LABELS`, `rest` included, whose sum is the mean.
-
-    Args:
-        mean: as published.
-        stored: COLUMNS of its row.
-    """
-    found = {name: float(stored[column]) for name, column in zip(PARTS, COLUMNS, strict=True)}
-    return found | {REST: mean - sum(found.values())}
+def with_parts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Adds every part under its name, `rest` included, to rows of an explained forecast set: they add up to `mean`."""
+    told = frame[list(COLUMNS)].to_numpy(float)
+    return frame.assign(**dict(zip(PARTS, told.T, strict=True)), **{REST: frame["mean"].to_numpy(float) - told.sum(axis=1)})
 
 
 def sentences(labels: Labels, area: str, category: str, day: date, mean: float, told: Mapping[str, float]) -> tuple[str, str]:
     """One sentence in zh and one in en that names what moves a forecast most.
 
     Args:
-        told: every part, as `complete` gives them.
+        told: every part by name, see `with_parts`.
     """
     more = mean - told["level"]
     moving = {name: tickets for name, tickets in told.items() if name != "level"}

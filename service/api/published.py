@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection
 
+from forecasting import explanation
 from forecasting.distribution import QUANTILE_NAMES
 from forecasting.forecast_set import ForecastSet, with_quantiles
 from service.store import forecast_sets
@@ -47,6 +48,13 @@ class LoadedSet:
         """These rows with the columns COLUMNS; the quantiles are derived here, for the rows asked alone."""
         rows = with_quantiles(self.frame.iloc[positions])
         return rows.assign(date=rows["date"].dt.date, issued_at=self.issued_at, run_id=self.run_id)[list(COLUMNS)]
+
+    def parts(self, position: int) -> dict[str, float] | None:
+        """What the mean of a row is made of, by the names `explanation.NAMES`; None: the set was published without."""
+        if explanation.COLUMNS[0] not in self.frame:
+            return None
+        row = explanation.with_parts(self.frame.iloc[[position]])
+        return {name: float(row[name].item()) for name in explanation.NAMES}
 
 
 def _is_in(column: "pd.Series[str]", wanted: Collection[str]) -> np.ndarray:

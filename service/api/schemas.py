@@ -113,6 +113,38 @@ class ForecastPage(Model):
     next: str | None = _NEXT
 
 
+class Contribution(Model):
+    """What one factor adds to a forecast."""
+
+    factor: str = Field(
+        description="`level`: mean of the last 364 days known, without bursts. `trend`: the two months before the last four weeks against that year; "
+        "`news`: the last four weeks against these two months. `weekday`, `holiday`, `season` (heating included), `weather`: what the day has more "
+        "than the mean of that year. `rest`: what the other members of the blend see beyond this, and what makes sums add up.",
+        examples=["season"],
+    )
+    tickets: float = Field(description="Tickets; the contributions of a forecast add up to its mean.", examples=[320.4])
+    percent: float | None = Field(description="The same in percent of `level`; null if that is 0.", examples=[25.8])
+    label_zh: str = Field(examples=["季节"])
+    label_en: str = Field(examples=["season"])
+
+
+class Member(Model):
+    """A member of the blend."""
+
+    name: str = Field(examples=["loglinear"])
+    weight: float = Field(description="Its weight in this forecast; all add up to 1 but for rounding.", examples=[0.44])
+
+
+class Explanation(ForecastRow):
+    """The forecast of one node for one day, and why it is what it is."""
+
+    known_until: Day = Field(description="Last local date that the forecast knew.", examples=["2025-11-08"])
+    contributions: list[Contribution] = Field(description="`level` first, then what moves the day away from it, always in the same order.")
+    members: list[Member] = Field(description="The models blended, the heaviest first.")
+    sentence_zh: str = Field(description="What moves it most, in one Chinese sentence.")
+    sentence_en: str = Field(description="The same in English.")
+
+
 class ConcernedDistrict(Model):
     """A district that an alert concerns."""
 

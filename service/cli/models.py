@@ -51,10 +51,12 @@ def forecast(
     area: Annotated[str, typer.Option(help="District, or ALL for the city.")] = "ALL",
     category: Annotated[str, typer.Option(help="Category, or ALL for all of them.")] = "ALL",
     form: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table",
+    explain: Annotated[bool, typer.Option("--explain", help="In the place of quantiles: what level, trend, calendar and weather add to it.")] = False,
 ) -> None:
     """Print the published forecast of one node."""
+    from forecasting import explanation
     from forecasting.distribution import QUANTILE_NAMES
-    from forecasting.forecast_set import ForecastSet, with_quantiles
+    from forecasting.forecast_set import COLUMNS, ForecastSet, with_quantiles
     from service.store import engine, forecast_sets
 
     settings = load_settings()
@@ -64,17 +66,28 @@ def forecast(
         pointer = forecast_sets.pointer(conn)
         if pointer is None:
             raise InputError("no forecast set is published", "store", "run `weisu train`")
-        frame = ForecastSet.from_parquet(forecast_sets.get(conn, pointer).blob).frame
+        stored = forecast_sets.get(conn, pointer)
+    frame = ForecastSet.from_parquet(stored.blob).frame
     for column, code, flag in (("area", area, "--area"), ("category", category, "--category")):
         if code not in set(frame[column]):
             raise InputError(f"no {column} '{code}' is forecast", flag, "see GET /v1/districts and /v1/categories for the codes")
-    rows = with_quantiles(frame[(frame["area"] == area) & (frame["category"] == category)]).drop(columns="dispersion")
+    rows = frame[(frame["area"] == area) & (frame["category"] == category)]
     if rows.empty:
         raise InputError(f"no ticket of '{category}' has ever come from '{area}'", "--category", "choose another pair")
-    rows["date"] = rows["date"].dt.strftime("%Y-%m-%d")
+    if explain and explanation.COLUMNS[0] not in rows:
+        raise InputError(f"the forecasts known until {stored.cutoff} were published without explanations", "--explain", "run `weisu train --force`")
+    run_id = stored.mlflow_run_id or str(stored.run_id)
+    columns = explanation.NAMES if explain else QUANTILE_NAMES
+    rows = explanation.with_parts(rows) if explain else with_quantiles(rows)
+    rows = rows[[*COLUMNS, *columns]].drop(columns="dispersion").assign(date=rows["date"].dt.strftime("%Y-%m-%d"))
     if form == "table":
-        print(rows[["date", "horizon", "mean", *QUANTILE_NAMES]].round(1).to_string(index=False))
-    elif form == "csv":
+        print(rows[["date", "horizon", "mean", *columns]].round(1).to_string(index=False))
+        if explain:
+            print(f"known until {stored.cutoff}, run {run_id}, {rows['model'].iloc[0]}")
+        return
+    if explain:
+        rows = rows.assign(known_until=f"{stored.cutoff}", run_id=run_id)
+    if form == "csv":
         rows.to_csv(sys.stdout, index=False)
     elif form == "json":
         print(rows.to_json(orient="records", force_ascii=False))

@@ -13,9 +13,10 @@ import yaml
 
 from experiments import night
 from experiments.night import Night
-from forecasting import panel, recipe, training
+from forecasting import explanation, panel, recipe, training
 from forecasting.drivers import from_frame
 from forecasting.errors import InputError
+from forecasting.forecast_set import ForecastSet
 from forecasting.hierarchy import ALL, Tree
 from forecasting.models.base import Known
 from forecasting.recipe import Recipe
@@ -48,6 +49,14 @@ def test_the_forecast_set_holds_every_node_and_day(result: Night) -> None:
     assert len(frame) == len(nodes) * HORIZON
     assert {(ALL, "PUBLIC"), ("d1", "ORDER"), (ALL, ALL)} <= set(frame[["area", "category"]].itertuples(index=False, name=None))
     assert np.isfinite(frame[["mean", "dispersion"]].to_numpy()).all()
+
+
+def test_every_forecast_of_a_night_is_explained(result: Night) -> None:
+    read = ForecastSet.from_parquet(result.forecast_set.to_parquet()).frame
+    told = explanation.with_parts(read)[list(explanation.NAMES)]
+    np.testing.assert_allclose(told.sum(axis=1), read["mean"])
+    assert (told["level"] > 0).all()
+    assert (told["weekday"].abs() > 0).any()
 
 
 def test_scores_cover_the_champion_and_every_member_at_every_level(result: Night) -> None:

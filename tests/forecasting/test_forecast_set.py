@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting import distribution
+from forecasting import distribution, explanation
 from forecasting.errors import InputError
 from forecasting.forecast_set import ForecastSet, with_quantiles
 
@@ -34,6 +34,14 @@ def test_what_is_written_is_read(made: ForecastSet) -> None:
 def test_the_same_set_gives_the_same_bytes_whatever_else_its_frame_holds(made: ForecastSet) -> None:
     other = ForecastSet(made.frame.assign(more=1)[::1], dict(reversed(made.meta.items())))
     assert other.to_parquet() == made.to_parquet()
+
+
+def test_what_explains_a_set_is_kept_with_it(made: ForecastSet) -> None:
+    parts = pd.DataFrame(0.25, index=made.frame.index, columns=list(explanation.COLUMNS), dtype="float32")
+    read = ForecastSet.from_parquet(ForecastSet(made.frame.join(parts)).to_parquet()).frame
+    pd.testing.assert_frame_equal(read, made.frame.join(parts))
+    told = explanation.with_parts(read)
+    np.testing.assert_allclose(told["rest"], read["mean"] - 0.25 * len(parts.columns))
 
 
 def test_bytes_that_are_no_forecast_set_are_an_error(made: ForecastSet) -> None:

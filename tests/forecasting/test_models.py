@@ -18,6 +18,7 @@ from forecasting import backtest, features, recipe, training
 from forecasting.backtest import Task
 from forecasting.forecast_set import with_quantiles
 from forecasting.hierarchy import ALL
+from forecasting.models import blend
 from forecasting.models.base import Known, Model
 from forecasting.recipe import CHAMPION, MODELS, Recipe
 
@@ -371,3 +372,11 @@ def test_a_driver_may_have_any_name(tmp_path: Path) -> None:
     fitted = model_of("boosting").fit(known, HORIZON, 0)
     fitted.save(tmp_path)
     np.testing.assert_array_equal(type(fitted).load(tmp_path).forecast(known, HORIZON), fitted.forecast(known, HORIZON))
+
+
+def test_what_is_said_of_a_blend_can_be_read_again() -> None:
+    weights = {"boosting": 0.62, "four_week_mean": 0.0, "prophet": 0.38}
+    assert blend.describe(weights) == "blend(boosting 0.62, prophet 0.38)"
+    assert blend.members(blend.describe(weights)) == {"boosting": 0.62, "prophet": 0.38}
+    assert blend.describe({"prophet": 1.0, "boosting": 0.0}) == "prophet"
+    assert blend.members("prophet") == {"prophet": 1.0}

@@ -1,6 +1,7 @@
-"""`/v1/forecasts`: what is coming, where, and how sure."""
+"""`/v1/forecasts`: what is coming, where, how sure, and why."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from datetime import date
 from typing import Annotated
 
 import numpy as np
@@ -10,14 +11,17 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 from sqlalchemy import Connection
 
+from forecasting.detection.explain import Labels
 from forecasting.errors import InputError
+from forecasting.explanation import LABELS, sentences
+from forecasting.models import blend
 from service.api import pages
 from service.api.deps import Requires, Running, Service
 from service.api.errors import Problem, problems
-from service.api.nodes import allowed, area_tree, category_tree, visible
-from service.api.parameters import DEFAULT_ROWS, MOST_ROWS, Period, Places, Table, as_of
+from service.api.nodes import ALL, allowed, area_tree, category_tree, visible
+from service.api.parameters import DEFAULT_ROWS, MOST_ROWS, Day, Parameters, Period, Places, Table, as_of
 from service.api.published import LoadedSet
-from service.api.schemas import ForecastPage, ForecastRow
+from service.api.schemas import Contribution, Explanation, ForecastPage, ForecastRow, Member
 from service.api.tables import CSV, csv_response
 from service.store.engine import reading
 from service.store.keys import Caller
@@ -25,8 +29,8 @@ from service.store.keys import Caller
 router = APIRouter(tags=["counts and forecasts"])
 
 
-class ForecastParameters(Places, Period, Table):
-    """Parameters of `/v1/forecasts`."""
+class AsOf(Parameters):
+    """Which set to answer from."""
 
     as_of: str | None = Field(
         None,
@@ -34,6 +38,16 @@ class ForecastParameters(Places, Period, Table):
         description="Answer with the forecasts that were current then: a local date (its end) or a moment.",
         examples=["2025-11-08"],
     )
+
+
+class ForecastParameters(Places, Period, Table, AsOf):
+    """Parameters of `/v1/forecasts`."""
+
+
+class ExplanationParameters(Places, AsOf):
+    """Parameters of `/v1/forecasts/explain`."""
+
+    day: Day | None = Field(None, alias="date", description="Local date; unless given, the first one forecast.", examples=["2025-11-15"])
 
 
 @router.get(
@@ -68,9 +82,7 @@ def list_forecasts(
         wanted_categories = asked.categories(categories) or categories.leaves
         found = _set(service, conn, asked.as_of, None if place is None else place[0])
     start, end = asked.bounds(found.first_day, found.last_day)
-    if start > found.last_day or end < found.first_day:
-        days = f"{found.first_day} to {found.last_day}"
-        raise InputError(f"the forecast set holds {days}, none of the days asked for", "from, to", f"ask for days from {days}")
+    _holds(found, start, end, "from, to")
     rows = found.find(wanted_areas, wanted_categories, start, end)
 
     first = 0 if place is None else place[1]
@@ -81,6 +93,72 @@ def list_forecasts(
         return csv_response(request, f"forecasts-{found.cutoff}", _chunks(service, found, page), bom=asked.bom, next_page=following)
     items = [ForecastRow.model_validate(row) for row in _table(service, found, page).to_dict("records")]
     return ForecastPage(items=items, next=following)
+
+
+@router.get(
+    "/forecasts/explain",
+    operation_id="explain_forecast",
+    summary="Why a forecast is what it is",
+    responses=problems(404),
+    response_model=Explanation,
+)
+def explain_forecast(
+    asked: Annotated[ExplanationParameters, Query()],
+    service: Running,
+    caller: Annotated[Caller, Requires("forecasts:read")],
+) -> Explanation:
+    """What level, trend, recent news, weekday, holidays, season, weather and the rest add to the forecast of one node for one day.
+
+    The contributions add up to `mean`. They explain what was published, from the current set or, with `as_of`, from the one that was
+    current then, and know nothing later than `known_until`. Each node is explained by itself: the seasons of the districts do not add up
+    to that of the city. Without `area` or `category`: `ALL`.
+
+    说明某区域、某类别某日的预测:平常水平、趋势、近四周、星期、节假日、季节、天气等各贡献多少件。
+    """
+    with reading(service.engine) as conn:
+        areas, categories = area_tree(conn), category_tree(conn)
+        wanted = asked.areas(areas) or frozenset({ALL})
+        allowed(areas, caller, wanted, "area")
+        area, category = _one(wanted, "area"), _one(asked.categories(categories), "category")
+        found = _set(service, conn, asked.as_of, None)
+    day = asked.day or found.first_day
+    _holds(found, day, day, "date")
+    position = found.find([area], [category], day, day)
+    if not len(position):
+        raise Problem(404, f"'{category}' in '{area}' is not forecast", where="area, category", mend="ask for nodes that /v1/forecasts lists")
+    parts = found.parts(position[0])
+    if parts is None:
+        raise Problem(404, f"the forecasts known until {found.cutoff} were published without explanations", mend="ask for later ones, or train again")
+    row = ForecastRow.model_validate(_table(service, found, position).to_dict("records")[0])
+    names = [{("area", area): areas.label(area)[k], ("category", category): categories.label(category)[k]} for k in (0, 1)]
+    zh, en = sentences(Labels(*names), area, category, day, row.mean, parts)
+    return Explanation(
+        **row.model_dump(),
+        known_until=found.cutoff,
+        contributions=[_contribution(name, tickets, parts["level"]) for name, tickets in parts.items()],
+        members=[Member(name=name, weight=weight) for name, weight in blend.members(row.model).items()],
+        sentence_zh=zh,
+        sentence_en=en,
+    )
+
+
+def _contribution(name: str, tickets: float, level: float) -> Contribution:
+    zh, en = LABELS[name]
+    return Contribution(factor=name, tickets=tickets, percent=100 * tickets / level if level else None, label_zh=zh, label_en=en)
+
+
+def _one(codes: Collection[str], where: str) -> str:
+    """The only code asked for; the root without any."""
+    if len(codes) > 1:
+        raise InputError(f"{len(codes)} values of '{where}'", where, "ask for one at a time")
+    return next(iter(codes), ALL)
+
+
+def _holds(found: LoadedSet, start: date, end: date, where: str) -> None:
+    """Raises InputError if a set holds none of the days from `start` to `end`."""
+    if start > found.last_day or end < found.first_day:
+        days = f"{found.first_day} to {found.last_day}"
+        raise InputError(f"the forecast set holds {days}, none of the days asked for", where, f"ask for days from {days}")
 
 
 def _set(service: Service, conn: Connection, as_of_text: str | None, set_id: int | None) -> LoadedSet:

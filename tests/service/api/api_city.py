@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 from sqlalchemy import Engine
 
+from forecasting import explanation
 from forecasting.forecast_set import ForecastSet
 from service.settings import Settings
 from service.store import alerts, forecast_sets, keys, runs
@@ -19,6 +20,7 @@ NOW = datetime(2025, 11, 9, 7, 30, tzinfo=ZONE)
 YESTERDAY = date(2025, 11, 8)
 SCOPES = tuple(keys.SCOPES)
 HORIZON = 3
+SHARES = (0.5, 0.01, -0.02, 0.05, 0.0, 0.3, 0.1)  # of level, trend, news, weekday, holiday, season and weather in every mean
 
 # district: its streets; counts fall on the streets where there are any
 PLACES: dict[str, list[str]] = {"110105": ["110105A", "110105B"], "110108": [], "UNKNOWN": []}
@@ -37,12 +39,14 @@ class City:
         with writing(self.engine) as conn:
             return keys.create(conn, name, scopes or SCOPES, districts, NOW)
 
-    def publish(self, cutoff: date, issued_at: datetime, *, scale: float = 1.0, mlflow_run_id: str | None = "f00d") -> int:
-        """Publishes a forecast set for every node of both trees."""
+    def publish(
+        self, cutoff: date, issued_at: datetime, *, scale: float = 1.0, mlflow_run_id: str | None = "f00d", frame: pd.DataFrame | None = None
+    ) -> int:
+        """Publishes a forecast set for every node of both trees, or that of a frame."""
         with writing(self.engine) as conn:
             run_id = runs.start(conn, cutoff, "test", issued_at, timedelta(hours=1), force=True)
             runs.succeed(conn, run_id, issued_at, mlflow_run_id)
-            frame = forecast_frame(cutoff, scale)
+            frame = forecast_frame(cutoff, scale) if frame is None else frame
             return forecast_sets.publish(
                 conn,
                 run_id=run_id,
@@ -75,6 +79,8 @@ def forecast_frame(cutoff: date, scale: float = 1.0) -> pd.DataFrame:
         for horizon in range(1, HORIZON + 1)
     ]
     frame = pd.DataFrame(rows, columns=["area", "category", "date", "horizon", "mean", "dispersion", "model"])
+    shares = dict(zip(explanation.COLUMNS, SHARES, strict=True))
+    frame = frame.assign(**{name: (share * frame["mean"]).astype("float32") for name, share in shares.items()})
     return frame.sample(frac=1, random_state=1, ignore_index=True)  # whoever reads it must not rely on an order
 
 

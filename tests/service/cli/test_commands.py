@@ -95,6 +95,12 @@ def test_a_night_by_hand(bench: Bench, typed: Typed) -> None:
     table = answer(typed, bench, "forecast", "--format", "csv", **settings)
     assert table.splitlines()[0].startswith("area,category,date,horizon,mean")
     assert answer(typed, bench, "forecast", **settings).splitlines()[1].split()[0] == f"{until + timedelta(days=1)}"
+    told = pd.DataFrame(json.loads(answer(typed, bench, "forecast", "--area", "North", "--explain", "--format", "json", **settings)))
+    assert set(told["known_until"]) == {f"{until}"}
+    np.testing.assert_allclose(told[["level", "trend", "news", "weekday", "holiday", "season", "weather", "rest"]].sum(axis=1), told["mean"])
+    lines = answer(typed, bench, "forecast", "--explain", **settings).splitlines()
+    assert lines[0].split() == ["date", "horizon", "mean", "level", "trend", "news", "weekday", "holiday", "season", "weather", "rest"]
+    assert lines[-1].startswith(f"known until {until}, run ")
     assert json.loads(answer(typed, bench, "alerts", "--format", "json", "--status", "acknowledged", **settings)) == []
     assert json.loads(answer(typed, bench, "status", **settings))["last_run"]["status"] == "done"
 
