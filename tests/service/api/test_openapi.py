@@ -23,7 +23,19 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
 
 
 def test_it_names_every_promised_path(document: dict[str, Any]) -> None:
-    nouns = ("districts", "categories", "counts", "forecasts", "alerts", "alerts/{alert_id}", "tickets", "ingests/{ingest_id}", "status", "runs")
+    nouns = (
+        "districts",
+        "categories",
+        "counts",
+        "forecasts",
+        "forecasts/explain",
+        "alerts",
+        "alerts/{alert_id}",
+        "tickets",
+        "ingests/{ingest_id}",
+        "status",
+        "runs",
+    )
     assert {f"/v1/{noun}" for noun in nouns} | {"/livez", "/readyz", "/"} <= document["paths"].keys()
 
 
