@@ -25,6 +25,7 @@ DOWNPOUR = 0.4  # of a driver that comes now and then, such as rain
 BUMP = 4  # days between the bumps around the lunar New Year
 LUNAR_DAYS = range(-24, 25, BUMP)
 FADES = (4, 8, 12, 18, 26, 40, 60)  # days in which what the start of the heating brings may fade
+TRIAL_DAYS = 30  # days from the trial's beginning within which the season begins
 AFTER_HEATING = 8  # days in which what its end brings fades
 UNUSUAL = (0.15, 0.85)  # a driver beyond these quantiles acts more than in proportion: frost, heat
 NOW_AND_THEN = 0.25  # a driver whose median is less than this part of its mean comes now and then
@@ -41,6 +42,8 @@ class Driver:
         sudden: it comes now and then and is never negative, like rain; else it is always there, like a temperature.
         centre, scale: its mean and standard deviation; of a sudden one 0 and its mean where it is there.
         low, high: the quantiles `UNUSUAL`.
+        cold, fall: mean of the scaled driver, and of its fall over two days, while the heating runs. What the weather does then is told
+            from these, so that the season's start is not taken for weather.
     """
 
     name: str
@@ -49,6 +52,8 @@ class Driver:
     scale: float
     low: float
     high: float
+    cold: float = 0.0
+    fall: float = 0.0
 
     def columns(self, values: np.ndarray, heating: np.ndarray) -> list[np.ndarray]:
         """Columns [A, n] of values [A, n] on consecutive days, `heating` [n] being 1 while the heating runs."""
@@ -56,9 +61,9 @@ class Driver:
         if self.sudden:
             log, much = np.log1p(np.maximum(x, 0.0)), np.maximum(x - 2.0, 0.0) / 2.0
             return [log, _lag(log, 1), (x > 0.1).astype(float), much, _lag(much, 1)]
-        fall = np.maximum(_lag(x, 2) - x, 0.0)
+        fall = _fall(x)
         high, low = np.maximum(values - self.high, 0.0) / self.scale, np.maximum(self.low - values, 0.0) / self.scale
-        return [x, _lag(x, 1), high, low, fall, x * heating, fall * heating]
+        return [x, _lag(x, 1), high, low, fall, (x - self.cold) * heating, (fall - self.fall) * heating]
 
     @property
     def priors(self) -> list[float]:
@@ -140,17 +145,26 @@ def design(table: pd.DataFrame, names: tuple[str, ...], observed: np.ndarray) ->
         names: K drivers.
         observed: [K, A, T] their values.
     """
-    drivers = tuple(_driver(name, values) for name, values in zip(names, observed, strict=True))
+    drivers = tuple(_driver(name, values, heating_runs(table)) for name, values in zip(names, observed, strict=True))
     return Design(tuple(sorted(set(table["holiday"]) - {""})), bool((table["lunar_offset"] != NO_LUNAR).any()), drivers)
 
 
-def _driver(name: str, values: np.ndarray) -> Driver:
+def heating_runs(table: pd.DataFrame) -> np.ndarray:
+    """[n] whether the heating runs, its trial weeks included."""
+    day = table["heating_day"].to_numpy()
+    return np.asarray(table["heating"].to_numpy(bool) | ((day >= 0) & (day < TRIAL_DAYS)))
+
+
+def _driver(name: str, values: np.ndarray, heating: np.ndarray) -> Driver:
     low, high = (float(x) for x in np.quantile(values, UNUSUAL))
     there = values[values > 0]
     sudden = bool(values.min() >= 0 and len(there) and np.median(values) < NOW_AND_THEN * values.mean())
     if sudden:
         return Driver(name, True, 0.0, float(there.mean()), low, high)
-    return Driver(name, False, float(values.mean()), float(values.std()) or 1.0, low, high)
+    centre, scale = float(values.mean()), float(values.std()) or 1.0
+    x = (values - centre) / scale
+    cold, fall = (float(part[:, heating].mean()) if heating.any() else 0.0 for part in (x, _fall(x)))
+    return Driver(name, False, centre, scale, low, high, cold, fall)
 
 
 def _heating(table: pd.DataFrame) -> list[tuple[float, np.ndarray]]:
@@ -159,11 +173,11 @@ def _heating(table: pd.DataFrame) -> list[tuple[float, np.ndarray]]:
     season = day != NO_HEATING
     begun = season & (day >= 0)
     regular = table["heating"].to_numpy(bool)
-    trial = begun & ~regular & (day < 30)
-    over = begun & ~regular & (day >= 30)
+    runs = heating_runs(table)
+    trial = runs & ~regular
+    over = begun & ~runs
     since = np.where(over, np.maximum.accumulate(np.where(~over, np.arange(len(day)), 0)), 0)
     since = np.where(over, np.arange(len(day)) - since, 0)
-    runs = trial | regular
     fades = [np.where(runs, np.maximum(1 - np.maximum(day, 0) / span, 0.0), 0.0) for span in FADES]
     return [
         (HEATING_RUNS, runs),
@@ -174,6 +188,11 @@ def _heating(table: pd.DataFrame) -> list[tuple[float, np.ndarray]]:
         (HEATING_TRIAL, np.where(over, np.maximum(1 - since / AFTER_HEATING, 0.0), 0.0)),
         *((HEATING_FADES, fade) for fade in fades),
     ]
+
+
+def _fall(values: np.ndarray) -> np.ndarray:
+    """By how much values have fallen within two days."""
+    return np.maximum(_lag(values, 2) - values, 0.0)
 
 
 def _lag(values: np.ndarray, days: int) -> np.ndarray:

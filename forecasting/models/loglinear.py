@@ -32,7 +32,7 @@ FREE_STEPS = 3  # before bursts are cut: the fit must know what is usual first
 CLOSE = 1e-3  # change of every effect at which the fit has converged
 BURST = 4.0  # standard deviations beyond which a day is cut to that: an event is no effect of the calendar
 PHI, PHI_LIMITS = 0.02, (1e-4, 2.0)  # dispersion to begin with, and its limits
-LARGEST = 3.0  # of the log of a factor: twenty times
+LARGEST = 5.0  # of the log of a factor: 150 times; heating complaints rise fiftyfold within days
 LEAST_TOTAL = 50  # tickets of a category in the history; below it there is nothing to estimate an effect from
 CLIMATE_DAYS = 31  # around the same day of earlier years, whose mean factor stands for a day without a weather forecast
 YEAR, YEARS_BACK = 365, 3
@@ -182,7 +182,7 @@ def _observed(known: Known, start: int) -> tuple[tuple[str, ...], np.ndarray]:
 
 def _weather(design: Design, known: Known, horizon: int, start: int, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Columns [A, n, Q] of the drivers as known at the cutoff, their priors [Q], and [A, n] which days have all that they need."""
-    heating = table["heating"].to_numpy(float)
+    heating = effects.heating_runs(table).astype(float)
     if known.drivers is None or not design.drivers:
         areas = len(known.drivers.areas) if known.drivers else 1
         return np.zeros((areas, len(table), 0)), np.zeros(0), np.ones((areas, len(table)), bool)
