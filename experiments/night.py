@@ -97,7 +97,7 @@ def save_models(night: Night, folder: Path) -> None:
             fitted.save(folder / model.name)
     nodes = champion.backtested.known.hierarchy.nodes
     names = [champion.backtested.models[k].name for k in champion.chosen]
-    table = nodes.assign(**dict(zip(names, champion.weights.T, strict=True)), variance=champion.variances, dispersion=champion.dispersion.nodes)
+    table = nodes.assign(**dict(zip(names, champion.serving.T, strict=True)), variance=champion.variances, dispersion=champion.dispersion.nodes)
     folder.mkdir(parents=True, exist_ok=True)
     table.to_parquet(folder / "blend.parquet", index=False)
     files = sorted(p for p in folder.rglob("*") if p.is_file())

@@ -192,7 +192,7 @@ def _heating(table: pd.DataFrame) -> list[tuple[float, np.ndarray]]:
 
 def _fall(values: np.ndarray) -> np.ndarray:
     """By how much values have fallen within two days."""
-    return np.maximum(_lag(values, 2) - values, 0.0)
+    return np.asarray(np.maximum(_lag(values, 2) - values, 0.0))
 
 
 def _lag(values: np.ndarray, days: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -54,7 +55,7 @@ class Champion:
     Attributes:
         backtested: the members.
         chosen: positions of the members used.
-        weights: [M, len(chosen)].
+        weights: [M, len(chosen)] as the windows say.
         variances: [M] error variance of the blend at each node: what reconciliation trusts.
         dispersion: of the reconciled forecasts.
     """
@@ -65,6 +66,15 @@ class Champion:
     variances: np.ndarray
     dispersion: Dispersion
 
+    @cached_property
+    def serving(self) -> np.ndarray:
+        """[M, len(chosen)] weights of the forecast: a node whose level has moved is left to the member that follows it."""
+        for k, member in enumerate(self.chosen):
+            fitted = self.backtested.fitted[member]
+            if isinstance(fitted, FittedLoglinear):
+                return np.where(fitted.moved(self.backtested.known)[:, None], np.arange(len(self.chosen)) == k, self.weights)
+        return self.weights
+
     def means(self) -> np.ndarray:
         """[M, H] coherent means for the days after the cutoff."""
         known, horizon = self.backtested.known, self.backtested.horizon
@@ -73,7 +83,7 @@ class Champion:
             fitted = self.backtested.fitted[member]
             if fitted is not None:
                 single[k] = fitted.forecast(known, horizon)
-        return known.hierarchy.reconcile(blend.combine(single, self.weights), self.variances)
+        return known.hierarchy.reconcile(blend.combine(single, self.serving), self.variances)
 
     def forecast(self, explained: bool = False) -> ForecastSet:
         """The forecast set of the cutoff: mean and dispersion of every node and day, and on demand what explains them."""
@@ -100,7 +110,7 @@ class Champion:
     def describe(self) -> np.ndarray:
         """[M] which members made a node's forecast, and with what weight, as `blend.describe` says it."""
         names = [self.backtested.models[k].name for k in self.chosen]
-        unique, which = np.unique(np.round(self.weights, 2), axis=0, return_inverse=True)
+        unique, which = np.unique(np.round(self.serving, 2), axis=0, return_inverse=True)
         return np.array([blend.describe(dict(zip(names, row, strict=True))) for row in unique], dtype=object)[which.ravel()]
 
 

@@ -30,7 +30,9 @@ class SameWeekday:
     def forecast(self, known: Known, horizon: int) -> np.ndarray:
         counts = known.counts
         if self.robust:
-            counts = without_bursts(counts[:, _start(counts) :])
+            begin = _start(counts)
+            exists = np.arange(counts.shape[1]) >= known.first[:, None]  # to what is new, zeros before its first day would make all a burst
+            counts = without_bursts(np.where(exists, counts, np.nan)[:, begin:])
         n_days = counts.shape[1]
         means = np.full((len(counts), WEEK), np.nan)
         for k in range(WEEK):  # k + 1 days ahead has the weekday of the days 6 - k, 13 - k, … before the cutoff

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from forecasting import effects
+from forecasting import effects, shifts
 from forecasting.effects import Design
 from forecasting.hierarchy import ALL
 from forecasting.models import smoothing
@@ -55,7 +55,14 @@ class FittedLoglinear:
     def forecast(self, known: Known, horizon: int) -> np.ndarray:
         start = smoothing.start(known, self.years)
         logs, which = self.logs(known, horizon, start)
-        return smoothing.smooth(known, horizon, start, np.exp(logs.sum(axis=0)), which)
+        factors = np.exp(logs.sum(axis=0))
+        return smoothing.smooth(known, horizon, start, factors, which, _moved(known, start, factors, which))
+
+    def moved(self, known: Known) -> np.ndarray:
+        """[M] which nodes have moved to another level: their forecasts follow the last days."""
+        start = smoothing.start(known, self.years)
+        logs, which = self.logs(known, 1, start)
+        return _moved(known, start, np.exp(logs.sum(axis=0)), which)
 
     def logs(self, known: Known, horizon: int, start: int) -> tuple[np.ndarray, np.ndarray]:
         """Logs of what calendar and weather multiply a day's tickets by.
@@ -140,6 +147,12 @@ class Loglinear:
 
     def settings(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def _moved(known: Known, start: int, factors: np.ndarray, which: np.ndarray) -> np.ndarray:
+    exists = np.arange(len(known.panel.days)) >= known.first[:, None]
+    counts = np.where(exists, known.counts, np.nan)[:, start:]
+    return shifts.moved(counts / factors[which, : counts.shape[1]])
 
 
 def _fit(counts: np.ndarray, columns: np.ndarray, precision: np.ndarray) -> np.ndarray:

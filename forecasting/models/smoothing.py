@@ -30,6 +30,7 @@ MOST_WEEKS = 60.0  # weights do not sharpen for ever: all pairs are wrong someho
 CHUNK = 4_000  # nodes at once: bounds memory
 
 PAIR_LEVELS = np.repeat(LEVELS, len(SHAPES))  # [G] the level's discount of each pair
+FAST_PAIRS = (PAIR_LEVELS >= 0.15) / (PAIR_LEVELS >= 0.15).sum()  # [G] weights of a node whose level has moved: a memory of a week
 OF = np.tile(np.arange(len(SHAPES)), len(LEVELS))  # [G] which of the shapes is each pair's
 
 
@@ -38,13 +39,14 @@ def start(known: Known, years: int) -> int:
     return max(0, len(known.panel.days) - 365 * years)
 
 
-def smooth(known: Known, horizon: int, start: int, factors: np.ndarray, which: np.ndarray) -> np.ndarray:
+def smooth(known: Known, horizon: int, start: int, factors: np.ndarray, which: np.ndarray, moved: np.ndarray) -> np.ndarray:
     """Means of every node.
 
     Args:
         start: position of the first day of history.
         factors: [U, n] what multiplies the tickets of a day, besides the week, from `start` to the horizon's end; > 0.
         which: [M] which of the factors are each node's.
+        moved: [M] nodes whose level has moved: only the fast pairs are believed.
 
     Returns:
         [M, H], >= 0.
@@ -54,7 +56,7 @@ def smooth(known: Known, horizon: int, start: int, factors: np.ndarray, which: n
     exists = np.arange(n_days)[None, :] >= known.first[:, None]
     counts = np.where(exists, known.counts, np.nan)[:, start:]
     chunks = [slice(i, i + CHUNK) for i in range(0, len(counts), CHUNK)]
-    return np.concatenate([_recursion(counts[rows], kinds, factors[which[rows]], horizon) for rows in chunks])
+    return np.concatenate([_recursion(counts[rows], kinds, factors[which[rows]], moved[rows], horizon) for rows in chunks])
 
 
 @dataclass
@@ -94,11 +96,11 @@ class _State:
         return np.asarray(np.where(week > 0, (self.total + prior * week) / (self.number + prior) / np.where(week > 0, week, 1.0), 1.0))
 
 
-def _recursion(counts: np.ndarray, kinds: np.ndarray, factors: np.ndarray, horizon: int) -> np.ndarray:
+def _recursion(counts: np.ndarray, kinds: np.ndarray, factors: np.ndarray, moved: np.ndarray, horizon: int) -> np.ndarray:
     """Means [m, H] after the last of the counts [m, n], on days of `kinds` [n + H] with `factors` [m, n + H]."""
     m, n_days = counts.shape
     usual = factors[:, :n_days]
-    counts = np.where(np.isnan(counts), np.nan, without_bursts(np.nan_to_num(counts) / usual) * usual)
+    counts = without_bursts(counts / usual) * usual
     known, filled = ~np.isnan(counts), np.nan_to_num(counts)
     pairs, shapes, weeks = len(OF), len(SHAPES), -(-horizon // WEEK)
     state = _State(np.zeros((m, pairs)), np.zeros((m, pairs)), np.zeros((KINDS, m, shapes)), np.zeros((KINDS, m, shapes)), np.zeros(m))
@@ -116,7 +118,7 @@ def _recursion(counts: np.ndarray, kinds: np.ndarray, factors: np.ndarray, horiz
                 loss[ahead] = np.where(old[:, None], FORGET * loss[ahead] + error, loss[ahead])
                 scored[ahead] = np.where(old, FORGET * scored[ahead] + 1.0, scored[ahead])
             made.append((state.level(), shape, state.age.copy()))
-    worth, level = _worth(loss, scored), state.level()
+    worth, level = np.where(moved[:, None], FAST_PAIRS, _worth(loss, scored)), state.level()
     days = [worth[h // WEEK] * level * shape[kinds[n_days + h]][:, OF] for h in range(horizon)]
     return np.asarray(np.stack([day.sum(axis=1) for day in days], axis=1) * factors[:, n_days:])
 

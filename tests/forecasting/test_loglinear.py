@@ -160,7 +160,7 @@ def test_the_recursion_over_arrays_is_that_of_each_node_alone(monkeypatch: pytes
     rng = np.random.default_rng(5)
     factors = np.exp(rng.normal(0, 0.2, (3, 120 + 14)))
     which = rng.integers(0, 3, len(known.counts))
-    got = smoothing.smooth(known, 14, 0, factors, which)
+    got = smoothing.smooth(known, 14, 0, factors, which, np.zeros(len(known.counts), bool))
     kinds = known.calendar(14)["shape_day"].to_numpy(int)[: 120 + 14]
     for i, counts in enumerate(known.counts):
         np.testing.assert_allclose(got[i], plain_recursion(counts, kinds, factors[which[i]], 0.05, 0.02, 14), rtol=1e-9)
@@ -172,7 +172,7 @@ def test_of_many_discounts_the_one_that_fits_is_believed() -> None:
     wandering = 200 * np.exp(np.cumsum(rng.normal(0, 0.08, DAYS)))
     known = city(np.clip(wandering, 20, 4000))
     factors, which = np.ones((1, DAYS + 7)), np.zeros(len(known.counts), int)
-    near = known.counts[0, -7:].mean()
-    assert smoothing.smooth(known, 7, 0, factors, which)[0].mean() == pytest.approx(near, rel=0.15)
+    near, still = known.counts[0, -7:].mean(), np.zeros(len(known.counts), bool)
+    assert smoothing.smooth(known, 7, 0, factors, which, still)[0].mean() == pytest.approx(near, rel=0.15)
     steady = city(np.full(DAYS, 20.0), seed=2)
-    assert smoothing.smooth(steady, 7, 0, factors, which)[0].mean() == pytest.approx(steady.counts[0].mean(), rel=0.04)
+    assert smoothing.smooth(steady, 7, 0, factors, which, still)[0].mean() == pytest.approx(steady.counts[0].mean(), rel=0.04)
