@@ -154,7 +154,13 @@ def plain_recursion(
 
 
 def test_the_recursion_over_arrays_is_that_of_each_node_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("LEVELS", (0.05,)), ("SHAPES", (0.02,)), ("PAIR_LEVELS", np.array([0.05])), ("OF", np.array([0]))):
+    for name, value in (
+        ("LEVELS", (0.05,)),
+        ("SHAPES", (0.02,)),
+        ("PAIR_LEVELS", np.array([0.05])),
+        ("OF", np.array([0])),
+        ("FAST_PAIRS", np.ones(1)),
+    ):
         monkeypatch.setattr(smoothing, name, value)
     known = small_cities.known(small_cities.counts(120))
     rng = np.random.default_rng(5)
