@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,3 +61,26 @@ def with_quantiles(frame: pd.DataFrame) -> pd.DataFrame:
     """Adds `q05 … q95`, derived from `mean` and `dispersion`, to rows of a forecast set."""
     values = distribution.quantiles(frame["mean"].to_numpy(float), frame["dispersion"].to_numpy(float))
     return frame.assign(**dict(zip(distribution.QUANTILE_NAMES, np.moveaxis(values, -1, 0), strict=True)))
+
+
+def pack(frame: pd.DataFrame) -> bytes:
+    """A table that belongs to a forecast set (outlook, shares of hours) as one Parquet file, the same bytes for the same table."""
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def unpack(blob: bytes, columns: Sequence[str]) -> pd.DataFrame:
+    """Reads what `pack` wrote.
+
+    Raises:
+        InputError: the bytes are no such table.
+    """
+    try:
+        table = pq.read_table(io.BytesIO(blob))
+    except pa.ArrowInvalid as error:
+        raise InputError(f"not a table of a forecast set: {error}", "forecast set", "train again") from None
+    if not set(columns) <= set(table.column_names):
+        raise InputError("not a table of a forecast set: columns are missing", "forecast set", "train again")
+    frame: pd.DataFrame = table.to_pandas()
+    return frame[list(columns)]

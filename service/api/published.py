@@ -4,20 +4,30 @@ import threading
 from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from sqlalchemy import Connection
 
-from forecasting import explanation
+from forecasting import explanation, intraday, outlook
 from forecasting.distribution import QUANTILE_NAMES
-from forecasting.forecast_set import ForecastSet, with_quantiles
+from forecasting.forecast_set import ForecastSet, unpack, with_quantiles
+from service.api.errors import Problem
 from service.store import forecast_sets
 
 KEPT = 3  # sets in memory: the current one, the one before (pages begun before the night) and one asked for by as_of
+DAYS_OF_WEEK = timedelta(days=outlook.WEEK - 1)  # from the first to the last
 
-COLUMNS = ("area", "category", "date", "horizon", "mean", *QUANTILE_NAMES, "model", "issued_at", "run_id")
+Granularity = Literal["day", "week", "hour"]
+
+_LAW = ("mean", *QUANTILE_NAMES, "model", "issued_at", "run_id")
+COLUMNS: dict[Granularity, tuple[str, ...]] = {
+    "day": ("area", "category", "date", "horizon", *_LAW),
+    "week": ("area", "category", "date", "week_ahead", *_LAW),
+    "hour": ("area", "category", "date", "hour", *_LAW),
+}
 
 
 @dataclass(frozen=True)
@@ -26,8 +36,9 @@ class LoadedSet:
 
     Attributes:
         id, cutoff, issued_at: as in the store. run_id: the MLflow run, else the number of the run in the ledger.
-        first_day, last_day: what it forecasts.
+        first_day, last_day: what it forecasts by days.
         frame: the forecasts in the order of area, category, date, the text columns as categoricals.
+        outlook: the same by weeks. shares: of the hours of days, see `intraday.Profiles.of_days`. None: the set was made without them.
     """
 
     id: int
@@ -37,24 +48,69 @@ class LoadedSet:
     first_day: date
     last_day: date
     frame: pd.DataFrame
+    outlook: pd.DataFrame | None
+    shares: pd.DataFrame | None
 
-    def find(self, areas: Collection[str], categories: Collection[str], start: date, end: date) -> np.ndarray:
-        """Positions of the rows of these nodes, from `start` to `end` inclusive, ascending."""
-        fits = _is_in(self.frame["area"], areas) & _is_in(self.frame["category"], categories)
-        days = self.frame["date"].to_numpy()
-        return np.flatnonzero(fits & (days >= np.datetime64(start)) & (days <= np.datetime64(end)))
+    def span(self, granularity: Granularity, today: date) -> tuple[date, date]:
+        """First and last day that can be asked for.
 
-    def table(self, positions: np.ndarray) -> pd.DataFrame:
-        """These rows with the columns COLUMNS; the quantiles are derived here, for the rows asked alone."""
-        rows = with_quantiles(self.frame.iloc[positions])
-        return rows.assign(date=rows["date"].dt.date, issued_at=self.issued_at, run_id=self.run_id)[list(COLUMNS)]
+        Raises:
+            Problem: the set has no weeks or no hours (404).
+        """
+        if granularity == "day":
+            return self.first_day, self.last_day
+        table = self.outlook if granularity == "week" else self.shares
+        if table is None:
+            what = f"the forecast set of {self.cutoff} was made before there were forecasts by {granularity}"
+            raise Problem(404, what, where="granularity", mend="ask for a later night, or for granularity=day")
+        if granularity == "week":
+            return table["date"].min().date(), (table["date"].max() + DAYS_OF_WEEK).date()
+        if table.empty:
+            what = "tickets come with their date alone, or counts by whole days: there is nothing to tell hours by"
+            raise Problem(404, what, where="granularity", mend="send 'created_at' with its time of day, or ask for granularity=day")
+        first, last = max(self.first_day, today), min(self.last_day, today + timedelta(days=1))
+        if first > last:
+            what = f"hours are told of {today} and the day after; the forecast set holds {self.first_day} to {self.last_day}"
+            raise Problem(404, what, where="granularity", mend="wait for the next nightly run, or ask for granularity=day")
+        return first, last
+
+    def find(self, granularity: Granularity, areas: Collection[str], categories: Collection[str], start: date, end: date) -> "Found":
+        """The rows of these nodes from `start` to `end` inclusive; weeks that have one of these days."""
+        table = self.outlook if granularity == "week" and self.outlook is not None else self.frame
+        fits = _is_in(table["area"], areas) & _is_in(table["category"], categories)
+        days = table["date"].to_numpy()
+        first = np.datetime64(start) - (np.timedelta64(DAYS_OF_WEEK) if granularity == "week" else np.timedelta64(0, "D"))
+        positions = np.flatnonzero(fits & (days >= first) & (days <= np.datetime64(end)))
+        if granularity == "hour" and self.shares is not None:
+            table = intraday.hours(self.frame.iloc[positions], self.frame, self.shares)
+            positions = np.arange(len(table))
+        return Found(table, positions, COLUMNS[granularity], self.issued_at, self.run_id)
 
     def parts(self, position: int) -> dict[str, float] | None:
-        """What the mean of a row is made of, by the names `explanation.NAMES`; None: the set was published without."""
+        """What the mean of a day's row is made of, by the names `explanation.NAMES`; None: the set was published without."""
         if explanation.COLUMNS[0] not in self.frame:
             return None
         row = explanation.with_parts(self.frame.iloc[[position]])
         return {name: float(row[name].item()) for name in explanation.NAMES}
+
+
+@dataclass(frozen=True)
+class Found:
+    """Rows that answer a question: positions in a table, so that a page takes its own rows alone."""
+
+    frame: pd.DataFrame
+    positions: np.ndarray
+    columns: tuple[str, ...]
+    issued_at: datetime
+    run_id: str
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def table(self, first: int, last: int) -> pd.DataFrame:
+        """Rows `first` to `last`, the latter excluded, with the columns COLUMNS; the quantiles are derived here, for these rows alone."""
+        rows = with_quantiles(self.frame.iloc[self.positions[first:last]])
+        return rows.assign(date=rows["date"].dt.date, issued_at=self.issued_at, run_id=self.run_id)[list(self.columns)]
 
 
 def _is_in(column: "pd.Series[str]", wanted: Collection[str]) -> np.ndarray:
@@ -103,10 +159,7 @@ class PublishedForecasts:
 
 
 def _load(stored: forecast_sets.ForecastSet) -> LoadedSet:
-    frame = ForecastSet.from_parquet(stored.blob).frame
-    frame = frame.assign(**{name: frame[name].astype("category") for name in ("area", "category", "model")})
-    frame = frame.assign(date=pd.to_datetime(frame["date"]))
-    frame = frame.sort_values(["area", "category", "date"], ignore_index=True)
+    frame = _sorted(ForecastSet.from_parquet(stored.blob).frame)
     return LoadedSet(
         stored.id,
         stored.cutoff,
@@ -115,4 +168,12 @@ def _load(stored: forecast_sets.ForecastSet) -> LoadedSet:
         frame["date"].min().date(),
         frame["date"].max().date(),
         frame,
+        None if stored.outlook is None else _sorted(unpack(stored.outlook, outlook.COLUMNS)),
+        None if stored.hours is None else unpack(stored.hours, intraday.COLUMNS),
     )
+
+
+def _sorted(frame: pd.DataFrame) -> pd.DataFrame:
+    frame = frame.assign(**{name: frame[name].astype("category") for name in ("area", "category", "model")})
+    frame = frame.assign(date=pd.to_datetime(frame["date"]))
+    return frame.sort_values(["area", "category", "date"], ignore_index=True)

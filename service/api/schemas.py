@@ -86,13 +86,13 @@ class CountPage(Model):
     next: str | None = _NEXT
 
 
-class ForecastRow(Model):
-    """The forecast of one node for one day. Unit of mean and quantiles: tickets a day."""
-
+class _ForecastNode(Model):
     area: str = Field(description="Node of the area tree; `ALL`: the whole city.", examples=["110105"])
     category: str = Field(description="Node of the category tree; `ALL`: all categories.", examples=["HEAT"])
-    date: Day = Field(description="Local date that is forecast.", examples=["2025-11-15"])
-    horizon: int = Field(description="Days after the cutoff, from 1.", examples=[7], ge=1)
+    date: Day = Field(description="Local date that is forecast; of a week its first one.", examples=["2025-11-15"])
+
+
+class _ForecastLaw(Model):
     mean: float = Field(description="Expected tickets. Means add up over both trees.", examples=[128.4], ge=0)
     q05: float = Field(description="5 % quantile, tickets.", examples=[101])
     q10: float = Field(description="10 % quantile, tickets.", examples=[106])
@@ -106,10 +106,34 @@ class ForecastRow(Model):
     run_id: str = Field(description="MLflow run that made it; the number in `/v1/runs` if it was not tracked.")
 
 
-class ForecastPage(Model):
-    """Forecasts, by area, category, date."""
+class _DayAhead(Model):
+    horizon: int = Field(description="Days after the cutoff, from 1.", examples=[7], ge=1)
 
-    items: list[ForecastRow]
+
+class _WeekAhead(Model):
+    week_ahead: int = Field(description="Weeks of seven days after the cutoff, from 1.", examples=[9], ge=1)
+
+
+class _Hour(Model):
+    hour: int = Field(description="Hour on the city's clock. One that passes twice is one row.", examples=[17], ge=0, le=23)
+
+
+class ForecastRow(_ForecastLaw, _DayAhead, _ForecastNode):
+    """The forecast of one node for one day. Unit of mean and quantiles: tickets a day."""
+
+
+class WeekRow(_ForecastLaw, _WeekAhead, _ForecastNode):
+    """The forecast of one node for one week. Unit of mean and quantiles: tickets a week."""
+
+
+class HourRow(_ForecastLaw, _Hour, _ForecastNode):
+    """The forecast of one node for one hour. Unit of mean and quantiles: tickets an hour."""
+
+
+class ForecastPage(Model):
+    """Forecasts, by area, category, date; rows of one kind, as `granularity` asks."""
+
+    items: list[ForecastRow] | list[WeekRow] | list[HourRow]
     next: str | None = _NEXT
 
 

@@ -50,15 +50,20 @@ def watch() -> None:
 def forecast(
     area: Annotated[str, typer.Option(help="District, or ALL for the city.")] = "ALL",
     category: Annotated[str, typer.Option(help="Category, or ALL for all of them.")] = "ALL",
+    granularity: Annotated[str, typer.Option(help="day, week (thirteen of them) or hour (of the first two days).")] = "day",
     form: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table",
     explain: Annotated[bool, typer.Option("--explain", help="In the place of quantiles: what level, trend, calendar and weather add to it.")] = False,
 ) -> None:
-    """Print the published forecast of one node."""
-    from forecasting import explanation
+    """Print the published forecast of one node: its days, the weeks of the outlook, or the hours of the first two days."""
+    from forecasting import explanation, intraday, outlook
     from forecasting.distribution import QUANTILE_NAMES
-    from forecasting.forecast_set import COLUMNS, ForecastSet, with_quantiles
+    from forecasting.forecast_set import ForecastSet, unpack, with_quantiles
     from service.store import engine, forecast_sets
 
+    if granularity not in ("day", "week", "hour"):
+        raise InputError(f"'{granularity}' is no granularity", "--granularity", "choose day, week or hour")
+    if explain and granularity != "day":
+        raise InputError(f"the {granularity}s are not explained", "--explain", "leave --granularity out")
     settings = load_settings()
     db = engine.open_engine(settings.store_url)
     engine.require_current(db)
@@ -71,17 +76,27 @@ def forecast(
     for column, code, flag in (("area", area, "--area"), ("category", category, "--category")):
         if code not in set(frame[column]):
             raise InputError(f"no {column} '{code}' is forecast", flag, "see GET /v1/districts and /v1/categories for the codes")
-    rows = frame[(frame["area"] == area) & (frame["category"] == category)]
+    more = {"day": stored.blob, "week": stored.outlook, "hour": stored.hours}[granularity]
+    if more is None:
+        raise InputError(f"the forecast set has no {granularity}s", "--granularity", "run `weisu train --force`")
+    table = unpack(more, outlook.COLUMNS) if granularity == "week" else frame
+    rows = table[(table["area"] == area) & (table["category"] == category)]
     if rows.empty:
         raise InputError(f"no ticket of '{category}' has ever come from '{area}'", "--category", "choose another pair")
+    if granularity == "hour":
+        shares = unpack(more, intraday.COLUMNS)
+        if shares.empty:
+            raise InputError("no ticket tells its hour", "--granularity", "load tickets whose created_at has its time of day")
+        rows = intraday.hours(rows[rows["horizon"] <= 2], frame, shares)
     if explain and explanation.COLUMNS[0] not in rows:
         raise InputError(f"the forecasts known until {stored.cutoff} were published without explanations", "--explain", "run `weisu train --force`")
     run_id = stored.mlflow_run_id or str(stored.run_id)
     columns = explanation.NAMES if explain else QUANTILE_NAMES
     rows = explanation.with_parts(rows) if explain else with_quantiles(rows)
-    rows = rows[[*COLUMNS, *columns]].drop(columns="dispersion").assign(date=rows["date"].dt.strftime("%Y-%m-%d"))
+    ahead = {"day": "horizon", "week": "week_ahead", "hour": "hour"}[granularity]
+    rows = rows[["area", "category", "date", ahead, "mean", "model", *columns]].assign(date=rows["date"].dt.strftime("%Y-%m-%d"))
     if form == "table":
-        print(rows[["date", "horizon", "mean", *columns]].round(1).to_string(index=False))
+        print(rows[["date", ahead, "mean", *columns]].round(1).to_string(index=False))
         if explain:
             print(f"known until {stored.cutoff}, run {run_id}, {rows['model'].iloc[0]}")
         return

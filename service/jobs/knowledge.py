@@ -6,10 +6,11 @@ import pandas as pd
 from sqlalchemy import Connection
 
 from forecasting import drivers as driver_tables
-from forecasting import excluded, panel
+from forecasting import excluded, intraday, panel
 from forecasting.detection.explain import Labels
 from forecasting.errors import InputError
-from forecasting.hierarchy import Tree
+from forecasting.hierarchy import ALL, Tree
+from forecasting.intraday import Profiles
 from forecasting.models.base import Known
 from service.clock import Clock
 from service.settings import Settings
@@ -62,6 +63,22 @@ def known(conn: Connection, settings: Settings, until: date, as_filed: bool = Fa
         driver_tables.from_frame(weather).until(until) if not weather.empty else None,
         settings.country,
     )
+
+
+def profiles(conn: Connection, settings: Settings, known: Known) -> Profiles | None:
+    """How the tickets of a day fall over its hours, learnt from the last months that are known; None: too few tickets tell their hour."""
+    days = known.panel.days[-intraday.DAYS :]
+    table = counts.hours(conn, days[0].date(), days[-1].date())
+    table["hour"] = table["hour"].dt.tz_convert(settings.zone).dt.hour
+    table = category_map.read(conn).known_by(known.cutoff).carry(table)
+    leaves = sorted(set(known.panel.series["category"]))
+    own = table["category"] + OWN
+    table["category"] = own.where(own.isin(leaves), table["category"])
+    spans = excluded_spans.frame(conn)
+    if not spans.empty:
+        whole_city = excluded.marks(spans, [{ALL}], [{ALL}], days)[0, 0]
+        days = days[~whole_city]
+    return intraday.learn(table, known.calendar(0)["working"].loc[days], leaves, known.categories)
 
 
 def labels(conn: Connection) -> Labels:

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import Engine
+import pandas as pd
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from experiments import night, recipes, tracking
 from experiments.night import Night
-from forecasting import calendars
+from forecasting import calendars, intraday, outlook
 from forecasting.errors import InputError
+from forecasting.forecast_set import pack
 from service.jobs import knowledge, watch
 from service.settings import Settings
 from service.store import delays, engine, forecast_sets, runs
@@ -93,13 +95,16 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
                         forecast_sets.add(conn, **_row(earlier, run_id, None, warm_up), issued_at=clock.now())
                 say(f"training on all days until {cutoff}")
                 result = night.train(known, recipe, settings.horizon, executor=pool, progress=progress)
+            say("weeks and hours")
+            with engine.reading(db) as conn:
+                more = _more(conn, settings, result)
             say("recording the run in MLflow")
             artifacts = settings.data_dir / "mlflow" / "artifacts"
             tags = {"business_date": f"{business_date}", "ledger_run": f"{run_id}"}
             mlflow_run_id = tracking.record(result, settings.tracking_uri, artifacts, tags)
             say("publishing")
             with engine.writing(db) as conn:
-                set_id = forecast_sets.publish(conn, **_row(result, run_id, mlflow_run_id, cutoff), issued_at=clock.now())
+                set_id = forecast_sets.publish(conn, **_row(result, run_id, mlflow_run_id, cutoff), **more, issued_at=clock.now())
                 runs.succeed(conn, run_id, clock.now(), mlflow_run_id, _summary(result))
     except BaseException as error:
         with engine.writing(db) as conn:
@@ -158,6 +163,15 @@ def _row(result: Night, run_id: int, mlflow_run_id: str | None, cutoff: date) ->
         "rows": len(forecasts.frame),
         "blob": forecasts.to_parquet(),
     }
+
+
+def _more(conn: Connection, settings: Settings, result: Night) -> dict[str, bytes]:
+    """The tables beside the daily forecasts: the weeks of the outlook, and the shares of the hours of each day."""
+    known, horizon = result.champion.backtested.known, result.champion.backtested.horizon
+    profiles = knowledge.profiles(conn, settings, known)
+    working = known.calendar(horizon)["working"].loc[known.days_ahead(horizon)]
+    hours = pd.DataFrame(columns=list(intraday.COLUMNS)) if profiles is None else profiles.of_days(working, settings.zone)
+    return {"outlook": pack(outlook.make(result.champion)), "hours": pack(hours)}
 
 
 def _summary(result: Night) -> dict[str, object]:

@@ -125,6 +125,17 @@ def hourly(
     return bulk.read(conn, query if moment is None else query.where(c.received_at <= moment))
 
 
+def hours(conn: Connection, start: date, end: date) -> pd.DataFrame:
+    """Counts by hour of the whole city as they stand now.
+
+    Returns:
+        `category, date, hour, count` as in `hourly`, summed over areas, in any order.
+    """
+    c = count_changes.c
+    query = select(c.category, c.day.label("date"), c.hour, func.sum(c.delta).label("count"))
+    return bulk.read(conn, query.where(c.part.in_(_WITH_HOURS), c.day >= start, c.day <= end).group_by(c.category, c.day, c.hour))
+
+
 def set_baseline(conn: Connection, ingest_id: int, cells: pd.DataFrame, now: datetime) -> Totals:
     """Makes the baseline of some cells equal to a file that brings counts without tickets; see `baseline` for when it counts.
 

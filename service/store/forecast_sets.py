@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from hashlib import sha256
+from typing import Any
 
 from sqlalchemy import Connection, Select, insert, select, update
 
@@ -15,10 +16,12 @@ _THE_ROW = 1
 
 @dataclass(frozen=True)
 class ForecastSet:
-    """A forecast set: its blob (Parquet) and what is known about it.
+    """A forecast set: its blobs (Parquet) and what is known about it.
 
     Attributes:
         published_at: the moment at which the pointer first named it; None: it never did.
+        rows, sha256: of `blob`, the daily forecasts.
+        outlook, hours: the weeks and the shares of hours; None: it was made without them.
     """
 
     id: int
@@ -31,20 +34,32 @@ class ForecastSet:
     rows: int
     sha256: str
     blob: bytes
+    outlook: bytes | None
+    hours: bytes | None
 
 
-def add(conn: Connection, *, run_id: int, mlflow_run_id: str | None, cutoff: date, horizon: int, issued_at: datetime, rows: int, blob: bytes) -> int:
+def add(
+    conn: Connection,
+    *,
+    run_id: int,
+    mlflow_run_id: str | None,
+    cutoff: date,
+    horizon: int,
+    issued_at: datetime,
+    rows: int,
+    blob: bytes,
+    outlook: bytes | None = None,
+    hours: bytes | None = None,
+) -> int:
     """Keeps a forecast set without publishing it; returns its id."""
     row = {"run_id": run_id, "mlflow_run_id": mlflow_run_id, "cutoff": cutoff, "horizon": horizon, "issued_at": issued_at, "rows": rows}
-    statement = insert(forecast_sets).values(**row, sha256=sha256(blob).hexdigest(), blob=blob)
+    statement = insert(forecast_sets).values(**row, sha256=sha256(blob).hexdigest(), blob=blob, outlook=outlook, hours=hours)
     return int(conn.execute(statement.returning(forecast_sets.c.id)).scalar_one())
 
 
-def publish(
-    conn: Connection, *, run_id: int, mlflow_run_id: str | None, cutoff: date, horizon: int, issued_at: datetime, rows: int, blob: bytes
-) -> int:
-    """Keeps a forecast set and moves the pointer to it, both in the caller's transaction; returns its id."""
-    new = add(conn, run_id=run_id, mlflow_run_id=mlflow_run_id, cutoff=cutoff, horizon=horizon, issued_at=issued_at, rows=rows, blob=blob)
+def publish(conn: Connection, *, issued_at: datetime, **row: Any) -> int:
+    """Keeps a forecast set (arguments as of `add`) and moves the pointer to it, both in the caller's transaction; returns its id."""
+    new = add(conn, issued_at=issued_at, **row)
     point(conn, new, issued_at)
     return new
 

@@ -276,6 +276,8 @@ forecast_sets = Table(
     Column("rows", Integer, nullable=False),
     Column("sha256", String, nullable=False),
     Column("blob", LargeBinary, nullable=False),
+    Column("outlook", LargeBinary),  # this and the next: Parquet; None in sets that were made before there was one
+    Column("hours", LargeBinary),  # shares of the hours of each day; an empty table: no ticket tells its hour
     Index(None, "cutoff"),
 )
 

@@ -6,7 +6,7 @@ import pytest
 
 from forecasting import distribution, explanation
 from forecasting.errors import InputError
-from forecasting.forecast_set import ForecastSet, with_quantiles
+from forecasting.forecast_set import ForecastSet, pack, unpack, with_quantiles
 
 
 @pytest.fixture
@@ -49,6 +49,21 @@ def test_bytes_that_are_no_forecast_set_are_an_error(made: ForecastSet) -> None:
     for wrong in (b"", b"PAR1", blob[:-20], blob[: len(blob) // 2], b"x" * 100, _plain(made.frame), _plain(made.frame.drop(columns="mean"))):
         with pytest.raises(InputError, match="not a forecast set"):
             ForecastSet.from_parquet(wrong)
+
+
+def test_a_table_beside_the_set_is_read_as_it_was_written() -> None:
+    days = pd.date_range("2025-01-01", periods=2)
+    frame = pd.DataFrame({"category": ["朝阳", "x"], "path": [["朝阳", "ALL"], ["x", "ALL"]], "date": days, "h00": [0.5, np.nan]})
+    read = unpack(pack(frame), list(frame.columns))
+    pd.testing.assert_frame_equal(read.drop(columns="path"), frame.drop(columns="path"))
+    assert [list(path) for path in read["path"]] == list(frame["path"])
+    assert pack(frame) == pack(frame.copy())
+
+
+def test_bytes_that_are_no_such_table_are_an_error(made: ForecastSet) -> None:
+    for wrong in (b"", made.to_parquet()[:-20], made.to_parquet()):
+        with pytest.raises(InputError, match="not a table of a forecast set"):
+            unpack(wrong, ["week_ahead"])
 
 
 def _plain(frame: pd.DataFrame) -> bytes:

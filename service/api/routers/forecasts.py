@@ -2,9 +2,8 @@
 
 from collections.abc import Collection, Iterator
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Any
 
-import numpy as np
 import pandas as pd
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
@@ -20,13 +19,15 @@ from service.api.deps import Requires, Running, Service
 from service.api.errors import Problem, problems
 from service.api.nodes import ALL, allowed, area_tree, category_tree, visible
 from service.api.parameters import DEFAULT_ROWS, MOST_ROWS, Day, Parameters, Period, Places, Table, as_of
-from service.api.published import LoadedSet
-from service.api.schemas import Contribution, Explanation, ForecastPage, ForecastRow, Member
+from service.api.published import Found, Granularity, LoadedSet
+from service.api.schemas import Contribution, Explanation, ForecastPage, ForecastRow, HourRow, Member, WeekRow
 from service.api.tables import CSV, csv_response
 from service.store.engine import reading
 from service.store.keys import Caller
 
 router = APIRouter(tags=["counts and forecasts"])
+
+ROWS: dict[Granularity, type[ForecastRow | WeekRow | HourRow]] = {"day": ForecastRow, "week": WeekRow, "hour": HourRow}
 
 
 class AsOf(Parameters):
@@ -42,6 +43,12 @@ class AsOf(Parameters):
 
 class ForecastParameters(Places, Period, Table, AsOf):
     """Parameters of `/v1/forecasts`."""
+
+    granularity: Granularity = Field(
+        "day",
+        description="`day`: each day of the next four weeks. `week`: each of the next thirteen weeks of seven days after the cutoff; the days asked "
+        "for choose the weeks that have one of them. `hour`: each hour of today and tomorrow.",
+    )
 
 
 class ExplanationParameters(Places, AsOf):
@@ -63,16 +70,19 @@ def list_forecasts(
     service: Running,
     caller: Annotated[Caller, Requires("forecasts:read")],
 ) -> ForecastPage | StreamingResponse:
-    """Expected tickets a day with quantiles, from the current forecast set or, with `as_of`, from the one that was current then.
+    """Expected tickets a day, a week or an hour with quantiles, from the current forecast set or, with `as_of`, from the one that was current then.
 
     Without `area` and `category`: every bottom series, that is each district with each leaf category; with a limited key, those of
     its districts. Without `from` and `to`: all days of the set; days that it does not hold are left out, unless it holds none of those
     asked for. Means add up over both trees; a display that rounds should round each number alone. All pages of one list come from one
     set, also if a new one is published meanwhile.
 
-    查询预测:按区、街乡镇、类别、日期给出每日预计工单量及分位数。
+    The first weeks of the outlook are the sums of their days; later weeks know season and holidays and are wider. Hours are the day's mean times
+    its profile, learnt by category for working and for free days; where no ticket tells its hour there are none (404).
+
+    查询预测:按区、街乡镇、类别给出预计工单量及分位数;granularity 可选逐日(未来四周)、逐周(未来十三周)或逐小时(今明两日)。
     """
-    place = pages.place(request, asked.next, pages.number, pages.number)
+    place = pages.place(request, asked.next, pages.number, pages.number, _day)
     with reading(service.engine) as conn:
         areas, categories = area_tree(conn), category_tree(conn)
         wanted = asked.areas(areas)
@@ -81,17 +91,21 @@ def list_forecasts(
         wanted_areas = wanted or (areas.at("district") if own is None else areas.at("district") & own)
         wanted_categories = asked.categories(categories) or categories.leaves
         found = _set(service, conn, asked.as_of, None if place is None else place[0])
-    start, end = asked.bounds(found.first_day, found.last_day)
-    _holds(found, start, end, "from, to")
-    rows = found.find(wanted_areas, wanted_categories, start, end)
+    today = _today(service, asked.as_of) if place is None else place[2]
+    first_day, last_day = found.span(asked.granularity, today)
+    start, end = asked.bounds(first_day, last_day)
+    _holds(first_day, last_day, start, end, "from, to")
+    rows = found.find(asked.granularity, wanted_areas, wanted_categories, max(start, first_day), min(end, last_day))
 
     first = 0 if place is None else place[1]
     limit = asked.limit or (len(rows) if asked.format == "csv" else DEFAULT_ROWS)
-    page = rows[first : first + limit]
-    following = pages.token(request, found.id, first + limit) if first + limit < len(rows) else None
+    last = min(first + limit, len(rows))
+    following = pages.token(request, found.id, last, today.toordinal()) if last < len(rows) else None
     if asked.format == "csv":
-        return csv_response(request, f"forecasts-{found.cutoff}", _chunks(service, found, page), bom=asked.bom, next_page=following)
-    items = [ForecastRow.model_validate(row) for row in _table(service, found, page).to_dict("records")]
+        name = f"forecasts-{found.cutoff}" if asked.granularity == "day" else f"forecasts-{asked.granularity}s-{found.cutoff}"
+        return csv_response(request, name, _chunks(service, rows, first, last), bom=asked.bom, next_page=following)
+    row = ROWS[asked.granularity]
+    items: Any = [row.model_validate(record) for record in _table(service, rows, first, last).to_dict("records")]
     return ForecastPage(items=items, next=following)
 
 
@@ -122,14 +136,14 @@ def explain_forecast(
         area, category = _one(wanted, "area"), _one(asked.categories(categories), "category")
         found = _set(service, conn, asked.as_of, None)
     day = asked.day or found.first_day
-    _holds(found, day, day, "date")
-    position = found.find([area], [category], day, day)
-    if not len(position):
+    _holds(found.first_day, found.last_day, day, day, "date")
+    rows = found.find("day", [area], [category], day, day)
+    if not len(rows):
         raise Problem(404, f"'{category}' in '{area}' is not forecast", where="area, category", mend="ask for nodes that /v1/forecasts lists")
-    parts = found.parts(position[0])
+    parts = found.parts(rows.positions[0])
     if parts is None:
         raise Problem(404, f"the forecasts known until {found.cutoff} were published without explanations", mend="ask for later ones, or train again")
-    row = ForecastRow.model_validate(_table(service, found, position).to_dict("records")[0])
+    row = ForecastRow.model_validate(_table(service, rows, 0, 1).to_dict("records")[0])
     names = [{("area", area): areas.label(area)[k], ("category", category): categories.label(category)[k]} for k in (0, 1)]
     zh, en = sentences(Labels(*names), area, category, day, row.mean, parts)
     return Explanation(
@@ -154,11 +168,22 @@ def _one(codes: Collection[str], where: str) -> str:
     return next(iter(codes), ALL)
 
 
-def _holds(found: LoadedSet, start: date, end: date, where: str) -> None:
-    """Raises InputError if a set holds none of the days from `start` to `end`."""
-    if start > found.last_day or end < found.first_day:
-        days = f"{found.first_day} to {found.last_day}"
+def _holds(first_day: date, last_day: date, start: date, end: date, where: str) -> None:
+    """Raises InputError if a set that holds `first_day` to `last_day` holds none of the days from `start` to `end`."""
+    if start > last_day or end < first_day:
+        days = f"{first_day} to {last_day}"
         raise InputError(f"the forecast set holds {days}, none of the days asked for", where, f"ask for days from {days}")
+
+
+def _day(part: Any) -> date:
+    """Reads the day that was today on the first page."""
+    return date.fromordinal(pages.number(part))
+
+
+def _today(service: Service, as_of_text: str | None) -> date:
+    """The city's day at the moment that is asked about."""
+    moment = service.clock.now() if as_of_text is None else as_of(as_of_text, service.clock)
+    return moment.astimezone(service.clock.zone).date()
 
 
 def _set(service: Service, conn: Connection, as_of_text: str | None, set_id: int | None) -> LoadedSet:
@@ -176,11 +201,11 @@ def _set(service: Service, conn: Connection, as_of_text: str | None, set_id: int
     return found
 
 
-def _table(service: Service, found: LoadedSet, rows: np.ndarray) -> pd.DataFrame:
-    return found.table(rows).assign(issued_at=service.local(found.issued_at))
+def _table(service: Service, found: Found, first: int, last: int) -> pd.DataFrame:
+    return found.table(first, last).assign(issued_at=service.local(found.issued_at))
 
 
-def _chunks(service: Service, found: LoadedSet, rows: np.ndarray) -> Iterator[pd.DataFrame]:
+def _chunks(service: Service, found: Found, first: int, last: int) -> Iterator[pd.DataFrame]:
     """The table in parts, so that a large export neither waits nor fills the memory; one part at least, for the header."""
-    for first in range(0, max(len(rows), 1), MOST_ROWS):
-        yield _table(service, found, rows[first : first + MOST_ROWS])
+    for start in range(first, max(last, first + 1), MOST_ROWS):
+        yield _table(service, found, start, min(start + MOST_ROWS, last))

@@ -40,9 +40,17 @@ class City:
             return keys.create(conn, name, scopes or SCOPES, districts, NOW)
 
     def publish(
-        self, cutoff: date, issued_at: datetime, *, scale: float = 1.0, mlflow_run_id: str | None = "f00d", frame: pd.DataFrame | None = None
+        self,
+        cutoff: date,
+        issued_at: datetime,
+        *,
+        scale: float = 1.0,
+        mlflow_run_id: str | None = "f00d",
+        frame: pd.DataFrame | None = None,
+        outlook: bytes | None = None,
+        hours: bytes | None = None,
     ) -> int:
-        """Publishes a forecast set for every node of both trees, or that of a frame."""
+        """Publishes a forecast set for every node of both trees, or that of a frame; without weeks and hours unless they are given."""
         with writing(self.engine) as conn:
             run_id = runs.start(conn, cutoff, "test", issued_at, timedelta(hours=1), force=True)
             runs.succeed(conn, run_id, issued_at, mlflow_run_id)
@@ -56,6 +64,8 @@ class City:
                 issued_at=issued_at,
                 rows=len(frame),
                 blob=ForecastSet(frame, {}).to_parquet(),
+                outlook=outlook,
+                hours=hours,
             )
 
     def alert(self, alert_id: str, **changes: Any) -> alerts.Alert:

@@ -101,6 +101,11 @@ def test_a_night_by_hand(bench: Bench, typed: Typed) -> None:
     lines = answer(typed, bench, "forecast", "--explain", **settings).splitlines()
     assert lines[0].split() == ["date", "horizon", "mean", "level", "trend", "news", "weekday", "holiday", "season", "weather", "rest"]
     assert lines[-1].startswith(f"known until {until}, run ")
+    ahead = answer(typed, bench, "forecast", "--area", "North", "--granularity", "week", "--format", "json", **settings)
+    weeks = pd.DataFrame(json.loads(ahead))
+    assert list(weeks["week_ahead"]) == list(range(1, 14))
+    assert abs(weeks["mean"][0] - rows["mean"][:7].sum()) < 1e-6
+    assert answer(typed, bench, "forecast", "--granularity", "week", **settings).splitlines()[0].split()[:2] == ["date", "week_ahead"]
     assert json.loads(answer(typed, bench, "alerts", "--format", "json", "--status", "acknowledged", **settings)) == []
     assert json.loads(answer(typed, bench, "status", **settings))["last_run"]["status"] == "done"
 
@@ -109,6 +114,8 @@ def test_a_night_by_hand(bench: Bench, typed: Typed) -> None:
         (("--category", "Gold"), "Gold"),
         (("--area", "South", "--category", "Noise"), "South"),
         (("--format", "xml"), "xml"),
+        (("--granularity", "month"), "month"),
+        (("--granularity", "hour"), "hour"),  # the counts came by whole days
     ):
         code, _, err = typed(bench, "forecast", *arguments, **settings)
         assert code == 2

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine
 
 from forecasting.errors import InputError
+from forecasting.intraday import Profiles
 from service.jobs import knowledge
 from service.settings import Settings
 from service.store import areas, bulk, categories, category_map, counts, excluded_spans, ingests
@@ -97,6 +98,73 @@ def test_a_category_that_moves_takes_its_history_along(city: Engine, folder: Pat
     nodes = known.hierarchy.nodes
     row = nodes.index[(nodes["area"] == "D1") & (nodes["category"] == "TRAFFIC")][0]
     assert (known.counts[row] == 12).all()
+
+
+def hourly(engine: Engine, zone: str, hours: dict[str, list[int]], days: pd.DatetimeIndex) -> None:
+    """Brings 30 tickets an hour of each category, in D1, at these hours of the city's clock."""
+    local = pd.DataFrame([(c, day + pd.Timedelta(hours=h)) for c, at in hours.items() for h in at for day in days], columns=["category", "local"])
+    moment = local["local"].dt.tz_localize(zone).dt.tz_convert("UTC").astype(bulk.UTC_MOMENT)
+    frame = local.assign(area="D1", day=local["local"].dt.normalize().astype(bulk.DAY), hour=moment, count=30, received_at=moment)
+    with writing(engine) as conn:
+        areas.join(conn, {"D1": "ALL"}, NOW)
+        categories.join(conn, {"PROP": "HOUSING", "ELEV": "HOUSING", "PARK": "TRAFFIC"}, NOW)
+        counts.set_baseline(conn, ingests.begin(conn, "counts", "counts.csv", NOW), frame.drop(columns="local"), NOW)
+
+
+def profiles(engine: Engine, folder: Path, zone: str, until: date = LAST) -> Profiles | None:
+    settings = Settings(data_dir=folder, timezone=zone, country="none")
+    with reading(engine) as conn:
+        return knowledge.profiles(conn, settings, knowledge.known(conn, settings, until))
+
+
+def peak(made: Profiles | None, category: str) -> int:
+    assert made is not None
+    return int(made.shares[list(made.paths).index(category), 0].argmax())
+
+
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/New_York", "Australia/Lord_Howe"])
+def test_hours_are_those_of_the_city_s_clock_also_when_it_is_shifted(engine: Engine, folder: Path, zone: str) -> None:
+    hourly(engine, zone, {"PROP": [9], "PARK": [20]}, pd.date_range("2025-02-10", "2025-04-20"))
+    made = profiles(engine, folder, zone, date(2025, 4, 20))
+    assert (peak(made, "PROP"), peak(made, "PARK")) == (9, 20)
+    assert made is not None
+    assert made.shares[:, 0].max(axis=1).min() > 0.8, "no hour slipped into its neighbour"
+
+
+def test_hours_are_told_in_todays_codes(engine: Engine, folder: Path) -> None:
+    hourly(engine, "Asia/Shanghai", {"PROP": [9], "HOUSING": [15]}, pd.date_range(START, periods=DAYS))
+    recode(engine, 60, 1.0)
+    made = profiles(engine, folder, "Asia/Shanghai", START + timedelta(days=DAYS - 1))
+    assert (peak(made, "PROP"), peak(made, "HOUSING->*")) == (9, 15)
+    recode(engine, 20, 1.0)
+    assert peak(profiles(engine, folder, "Asia/Shanghai"), "ELEV") == 9
+
+
+def test_hours_after_the_cutoff_are_not_known(engine: Engine, folder: Path) -> None:
+    days = pd.date_range(START, periods=DAYS)
+    hourly(engine, "Asia/Shanghai", {"PROP": [9]}, days)
+    before = profiles(engine, folder, "Asia/Shanghai")
+    hourly(engine, "Asia/Shanghai", {"PROP": [20]}, days + pd.Timedelta(days=DAYS))
+    after = profiles(engine, folder, "Asia/Shanghai")
+    assert before is not None
+    assert after is not None
+    np.testing.assert_array_equal(before.shares, after.shares)
+
+
+def test_days_on_which_the_whole_city_is_excluded_teach_no_hours(engine: Engine, folder: Path) -> None:
+    days = pd.date_range(START, periods=DAYS)
+    hourly(engine, "Asia/Shanghai", {"PROP": [9]}, days[:19])
+    hourly(engine, "Asia/Shanghai", {"PROP": [20]}, days[19:])
+    assert peak(profiles(engine, folder, "Asia/Shanghai"), "PROP") == 20
+    with writing(engine) as conn:
+        span = {"start": days[19:20], "end": days[-1:], "area": ["ALL"], "category": ["ALL"], "reason": ["lockdown"]}
+        table = pd.DataFrame(span).astype({"start": bulk.DAY, "end": bulk.DAY})
+        excluded_spans.put(conn, table, ingests.begin(conn, "excluded_spans", "excluded_spans.csv", NOW))
+    assert peak(profiles(engine, folder, "Asia/Shanghai"), "PROP") == 9
+
+
+def test_counts_by_whole_days_tell_no_hours(city: Engine, folder: Path) -> None:
+    assert profiles(city, folder, "Asia/Shanghai") is None
 
 
 def test_an_empty_store_says_what_to_do(engine: Engine, folder: Path) -> None:

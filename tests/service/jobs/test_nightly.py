@@ -18,8 +18,9 @@ from processes import Bench, free_port, until
 from sqlalchemy import Connection
 
 from experiments import tracking
+from forecasting import intraday, outlook
 from forecasting.errors import InputError
-from forecasting.forecast_set import ForecastSet
+from forecasting.forecast_set import ForecastSet, unpack
 from forecasting.hierarchy import ALL
 from service.jobs import nightly
 from service.store import alerts, forecast_sets, runs
@@ -62,6 +63,23 @@ def test_every_node_has_every_day_and_all_sums_add_up(trained: City) -> None:
     np.testing.assert_allclose(table[list(CATEGORIES)].sum(axis=1), table[ALL], atol=1e-6)
     table = frame.pivot_table(index=["horizon", "category"], columns="area", values="mean")
     np.testing.assert_allclose(table[list(DISTRICTS)].sum(axis=1), table[ALL], atol=1e-6)
+
+
+def test_the_set_has_thirteen_weeks_and_says_that_there_are_no_hours(trained: City) -> None:
+    with reading(trained.engine) as conn:
+        current = published(conn)
+        warm_up = forecast_sets.latest_before(conn, day(DAYS))
+    assert current.outlook is not None
+    assert current.hours is not None
+    weeks = unpack(current.outlook, outlook.COLUMNS)
+    assert len(weeks) == (len(DISTRICTS) + 1) * (len(CATEGORIES) + 1) * 13
+    assert weeks["date"].min() == pd.Timestamp(day(DAYS + 1))
+    days = ForecastSet.from_parquet(current.blob).frame
+    first = weeks[weeks["week_ahead"] == 1].set_index(["area", "category"])["mean"]
+    np.testing.assert_allclose(first, days[days["horizon"] <= 7].groupby(["area", "category"])["mean"].sum().loc[first.index])
+    assert unpack(current.hours, intraday.COLUMNS).empty, "its counts came by whole days"
+    assert warm_up is not None
+    assert (warm_up.outlook, warm_up.hours) == (None, None), "nobody asks a set that is not published"
 
 
 def test_a_night_that_is_done_is_not_done_again_unless_it_is_forced(trained: City) -> None:

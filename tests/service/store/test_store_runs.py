@@ -130,6 +130,17 @@ def test_the_newest_success_is_that_of_the_latest_business_date(engine: Engine) 
         assert [run.id for run in runs.list_runs(conn, limit=1, before_id=earlier)] == [later]
 
 
+def test_weeks_and_hours_are_kept_with_the_set_and_may_be_missing(engine: Engine) -> None:
+    run = _start(engine)
+    older = _publish(engine, run)
+    row = {"run_id": run, "mlflow_run_id": None, "cutoff": DAY, "horizon": 28, "issued_at": NOW, "rows": 1, "blob": b"days"}
+    with writing(engine) as conn:
+        newer = forecast_sets.publish(conn, **row, outlook=b"weeks", hours=b"hours")
+    with reading(engine) as conn:
+        found = [forecast_sets.get(conn, one) for one in (older, newer)]
+    assert [(one.outlook, one.hours) for one in found] == [(None, None), (b"weeks", b"hours")]
+
+
 def test_publishing_moves_the_pointer_and_adding_does_not(engine: Engine) -> None:
     run = _start(engine)
     first = _publish(engine, run, blob=b"one")
