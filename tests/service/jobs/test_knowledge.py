@@ -132,12 +132,12 @@ def test_hours_are_those_of_the_city_s_clock_also_when_it_is_shifted(engine: Eng
 
 
 def test_hours_are_told_in_todays_codes(engine: Engine, folder: Path) -> None:
-    hourly(engine, "Asia/Shanghai", {"PROP": [9], "HOUSING": [15]}, pd.date_range(START, periods=DAYS))
+    hourly(engine, "Asia/Shanghai", {"PROP": [15], "HOUSING": [9]}, pd.date_range(START, periods=DAYS))
     recode(engine, 60, 1.0)
     made = profiles(engine, folder, "Asia/Shanghai", START + timedelta(days=DAYS - 1))
-    assert (peak(made, "PROP"), peak(made, "HOUSING->*")) == (9, 15)
+    assert (peak(made, "PROP"), peak(made, "HOUSING->*")) == (15, 9)
     recode(engine, 20, 1.0)
-    assert peak(profiles(engine, folder, "Asia/Shanghai"), "ELEV") == 9
+    assert peak(profiles(engine, folder, "Asia/Shanghai"), "ELEV") == 15
 
 
 def test_hours_after_the_cutoff_are_not_known(engine: Engine, folder: Path) -> None:
