@@ -82,6 +82,23 @@ def test_the_set_has_thirteen_weeks_and_says_that_there_are_no_hours(trained: Ci
     assert (warm_up.outlook, warm_up.hours) == (None, None), "nobody asks a set that is not published"
 
 
+def test_counts_by_hour_give_the_shares_of_each_day_s_hours(bare: City) -> None:
+    bare.bring(counts(DAYS).assign(hour=9))
+    nightly.run(bare.engine, bare.settings(day(DAYS)))
+    with reading(bare.engine) as conn:
+        current = published(conn)
+    assert current.hours is not None
+    shares = unpack(current.hours, intraday.COLUMNS)
+    assert set(shares["category"]) == set(CATEGORIES)
+    assert set(shares["date"]) == {pd.Timestamp(day(DAYS + k)) for k in range(1, 29)}
+    np.testing.assert_allclose(shares[list(intraday.HOURS)].sum(axis=1), 1)
+    assert (shares["h09"] > 0.8).all()
+    days = ForecastSet.from_parquet(current.blob).frame
+    hours = intraday.hours(days, days, shares)
+    assert len(hours) == 24 * len(days)
+    np.testing.assert_allclose(hours["mean"].to_numpy().reshape(-1, 24).sum(axis=1), days["mean"], atol=1e-6)
+
+
 def test_a_night_that_is_done_is_not_done_again_unless_it_is_forced(trained: City) -> None:
     settings = trained.settings(day(DAYS))
     with pytest.raises(InputError, match=rf"{day(DAYS)} is done.*--force"):
