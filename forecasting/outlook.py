@@ -22,7 +22,7 @@ FAR = ("loglinear", "prophet")  # the booster is learnt for the days of the dail
 WINDOWS, STEP = 3, 84  # looks from earlier days, twelve weeks apart: together nine months, for the price of three fits of the two quick members
 UNTESTED = 2.0  # times the dispersion of the band before: what no look could test is taken to scatter more, on purpose
 LEAST_LOOK = 28  # days of history before a look
-SHRINK = 0.3  # as the default recipe's
+SHRINK = 0.3  # three looks say less than the recipe's windows: weights are drawn towards equal ones more strongly
 COLUMNS = ("area", "category", "date", "week_ahead", "mean", "dispersion", "model")
 
 
