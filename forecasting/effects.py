@@ -14,8 +14,8 @@ import pandas as pd
 from forecasting.calendars import HOLIDAY, NO_HEATING, NO_LUNAR
 
 WEEK = 0.5
-HOLIDAY_EFFECT = 0.3
-SEASON = 0.3  # of the year's first wave; the k-th has one k-th of it, for seasons are smooth
+HOLIDAY_EFFECT = 0.2
+SEASON = 0.2  # of the year's first wave; the k-th has one k-th of it, for seasons are smooth
 WAVES = 10
 LUNAR = 0.3
 HEATING_RUNS, HEATING_TRIAL, HEATING_FADES = 1.5, 1.0, 0.6  # heating complaints come and go by factors, not by percents

@@ -25,7 +25,7 @@ from forecasting.hierarchy import ALL
 from forecasting.models import smoothing
 from forecasting.models.base import Known, NoOpinion
 
-TREND_PRIOR = 0.15  # standard deviation of the change of the log level's slope from one quarter to the next
+TREND_PRIOR = 0.1  # standard deviation of the change of the log level's slope from one quarter to the next
 QUARTER = 91
 STEPS = 12  # of Fisher scoring: six are usually enough
 FREE_STEPS = 3  # before bursts are cut: the fit must know what is usual first
@@ -114,7 +114,7 @@ class Loglinear:
         years: at most so many years of history.
     """
 
-    years: int = 5
+    years: int = 10
 
     limits: ClassVar[dict[str, tuple[float, float]]] = {"years": (1, 100)}
     """What the model takes, setting by setting."""
