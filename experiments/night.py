@@ -14,7 +14,7 @@ import pandas as pd
 
 from forecasting import metrics, training
 from forecasting.errors import InputError
-from forecasting.forecast_set import ForecastSet, with_quantiles
+from forecasting.forecast_set import ForecastSet
 from forecasting.hierarchy import ALL
 from forecasting.models.base import NO_OPINION, Fitted, Known, NoOpinion
 from forecasting.recipe import CHAMPION, MODELS, Recipe
@@ -126,42 +126,40 @@ def load_models(folder: Path) -> dict[str, Fitted]:
 
 
 def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Scores by level and by series, in the windows of the members' backtest."""
-    if not members.origins:
-        empty = metrics.score(pd.DataFrame({"cutoff": [], "district": [], "category": [], "date": []}), metrics.actuals(members.known.panel))
-        return empty, empty
-    able = [model for model, fitted in zip(members.models, members.fitted, strict=True) if fitted is not None]
-    parts = [_window_rows(training.assemble(members, (model.name,), recipe.shrink), model.name, None) for model in able]
-    several = len(members.origins) > 1
-    parts += [_window_rows(training.assemble(members, None, recipe.shrink, w if several else None), CHAMPION, w) for w in range(len(members.origins))]
-    table = pd.concat(parts, ignore_index=True)
-    truth = metrics.actuals(members.known.panel)
-    scores = metrics.score(table, truth)
-    bottom = table[(metrics.level_of(table) == "series") & table["model"].isin([CHAMPION, *(m.name for m in members.models if m.reference)])]
-    return scores, metrics.score(bottom, truth, by=("model", "district", "category"))
-
-
-def _window_rows(champion: Champion, name: str, window: int | None) -> pd.DataFrame:
-    """Rows of one window (or all), as `metrics.score` reads them: series, districts, categories and the city."""
-    members = champion.backtested
+    """Scores by level and by series, in the windows of the members' backtest; the champion's weights for a window come from the others."""
     nodes = members.known.hierarchy.nodes
-    leaves = set(members.known.panel.series["category"]) | {ALL}
-    rows = np.flatnonzero(nodes["category"].isin(leaves).to_numpy())
-    means, dispersion = training.in_windows(champion)[rows], champion.dispersion.at(members.horizon)[rows]
-    parts = []
-    for w in range(len(members.origins)) if window is None else [window]:
-        cutoff = members.known.panel.days[members.origins[w]]
-        frame = pd.DataFrame(
-            {
-                "district": np.repeat(nodes["area"].to_numpy()[rows], members.horizon),
-                "category": np.repeat(nodes["category"].to_numpy()[rows], members.horizon),
-                "date": np.tile((cutoff + pd.to_timedelta(np.arange(1, members.horizon + 1), unit="D")).to_numpy(), len(rows)),
-                "mean": means[:, w].ravel(),
-                "dispersion": dispersion.ravel(),
-            }
-        )
-        parts.append(with_quantiles(frame.dropna(subset="mean")).assign(model=name, cutoff=cutoff))
-    return pd.concat(parts, ignore_index=True)
+    rows = np.flatnonzero(nodes["category"].isin(set(members.known.panel.series["category"]) | {ALL}).to_numpy())
+    places = nodes.iloc[rows].rename(columns={"area": "district"}).reset_index(drop=True)
+    by_level: dict[str, pd.DataFrame] = {}
+    by_series: dict[str, pd.DataFrame] = {}
+    if members.origins:
+        yardstick = metrics.yardstick(members.known.counts[rows, : members.origins[0] + 1])
+
+        def added(names: tuple[str, ...] | None, window: int | None) -> pd.DataFrame:
+            champion = training.assemble(members, names, recipe.shrink, window if len(members.origins) > 1 else None)
+            windows = slice(None) if window is None else slice(window, window + 1)
+            means, counts = training.in_windows(champion)[rows, windows], members.counts[rows, windows]
+            return metrics.node_sums(means, champion.dispersion.at(members.horizon)[rows], counts, yardstick)
+
+        able = [model for model, fitted in zip(members.models, members.fitted, strict=True) if fitted is not None]
+        sums = {model.name: added((model.name,), None) for model in able}
+        sums[CHAMPION] = sum((added(None, w) for w in range(1, len(members.origins))), added(None, 0))
+        compared = {CHAMPION, *(model.name for model in members.models if model.reference)}
+        bottom = (places["level"] == "series").to_numpy()
+        for name, nodes_sums in sums.items():
+            levels = nodes_sums.groupby(places["level"]).sum()
+            by_level[name] = metrics.ratios(levels[levels["rows"] > 0])
+            if name in compared:
+                series = nodes_sums[bottom].set_index(pd.MultiIndex.from_frame(places.loc[bottom, metrics.KEYS]))
+                by_series[name] = metrics.ratios(series[series["rows"] > 0])
+    return _stacked(by_level, ["level"]), _stacked(by_series, metrics.KEYS)
+
+
+def _stacked(scores: dict[str, pd.DataFrame], keys: list[str]) -> pd.DataFrame:
+    """The models' scores one below the other, with the keys as columns; no rows without models."""
+    if not scores:
+        return metrics.ratios(pd.DataFrame(columns=list(metrics.SUMS), dtype=float)).assign(model="", **dict.fromkeys(keys, ""))
+    return pd.concat(scores, names=["model"]).reset_index().sort_values(["model", *keys], ignore_index=True)
 
 
 def _peak_mb() -> float:

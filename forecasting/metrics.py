@@ -4,15 +4,18 @@ WRMSSE after Makridakis, Spiliotis & Assimakopoulos (M5, 2022), quantile loss af
 taken before the first cutoff only. WAPE = sum |error| / sum actual; bias = sum forecast / sum actual - 1.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
 from forecasting import hierarchy
-from forecasting.distribution import LEVELS, QUANTILE_NAMES
+from forecasting.distribution import LEVELS, QUANTILE_NAMES, quantiles
 from forecasting.hierarchy import ALL, Tree
 from forecasting.panel import CountPanel
 
 WEIGHT_DAYS = 180  # days whose volume says how much a node counts: recent, and half a year evens out seasons
+NODES_AT_ONCE = 2_000  # whose quantiles are held at once: bounds memory
 SEASON = 7  # days of the naive forecast that gives the scale
 
 KEYS = ["district", "category"]
@@ -107,6 +110,76 @@ def sums(forecasts: pd.DataFrame, truth: pd.DataFrame, by: tuple[str, ...] = ("m
         }
     )
     return totals.join(weighted.groupby(level=keys).sum())[list(SUMS)]
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What errors of M nodes are measured by, taken before the first cutoff; see `scales`.
+
+    Attributes:
+        scale, step: [M] mean squared and mean absolute weekly difference, NaN where it is 0.
+        weight: [M] recent volume.
+    """
+
+    scale: np.ndarray
+    step: np.ndarray
+    weight: np.ndarray
+
+
+def yardstick(counts: np.ndarray) -> Yardstick:
+    """The yardstick of nodes from their counts [M, T] up to the first cutoff, NaN where missing."""
+    difference = counts[:, SEASON:] - counts[:, :-SEASON]
+    there = ~np.isnan(difference)
+    number = np.maximum(there.sum(axis=1), 1)
+    squared, absolute = (np.where(there, x, 0.0).sum(axis=1) / number for x in (difference**2, np.abs(difference)))
+    return Yardstick(np.where(squared > 0, squared, np.nan), np.where(absolute > 0, absolute, np.nan), np.nansum(counts[:, -WEIGHT_DAYS:], axis=1))
+
+
+def node_sums(means: np.ndarray, dispersion: np.ndarray, counts: np.ndarray, by: Yardstick) -> pd.DataFrame:
+    """`sums` of each node over its windows, from arrays: for many nodes in a fraction of the time and memory of a long frame.
+
+    Args:
+        means: [M, W, H], NaN where there is no forecast.
+        dispersion: [M, H].
+        counts: [M, W, H], NaN where nothing is known.
+
+    Returns:
+        frame of `SUMS`, a row per node; sums of any groups of nodes may be added up before `ratios` is taken.
+    """
+    parts = []
+    for start in range(0, len(means), NODES_AT_ONCE):
+        rows = slice(start, start + NODES_AT_ONCE)
+        parts.append(_node_sums(means[rows], dispersion[rows], counts[rows], by.scale[rows], by.step[rows], by.weight[rows]))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _node_sums(
+    means: np.ndarray, dispersion: np.ndarray, counts: np.ndarray, scale: np.ndarray, step: np.ndarray, weight: np.ndarray
+) -> pd.DataFrame:
+    use = np.isfinite(means) & np.isfinite(counts)
+    mean, count = np.where(use, means, 0.0), np.where(use, counts, 0.0)
+    quantile = quantiles(mean, np.broadcast_to(dispersion[:, None], mean.shape))
+    miss = count[..., None] - quantile
+    loss = np.where(use, 2 * np.maximum(miss * np.array(LEVELS), -miss * (1 - np.array(LEVELS))).mean(axis=-1), 0.0)
+    q = dict(zip(QUANTILE_NAMES, np.moveaxis(quantile, -1, 0), strict=True))
+    error = mean - count
+    number = use.sum(axis=2)
+    counted = (number > 0) & ~np.isnan(scale * step)[:, None] & (weight > 0)[:, None]
+    squared, absolute = (x.sum(axis=2) / np.maximum(number, 1) for x in (error**2, np.abs(error)))
+    return pd.DataFrame(
+        {
+            "rows": number.sum(axis=1),
+            "count": count.sum(axis=(1, 2)),
+            "mean": mean.sum(axis=(1, 2)),
+            "absolute": np.abs(error).sum(axis=(1, 2)),
+            "loss": loss.sum(axis=(1, 2)),
+            "in80": (use & (q["q10"] <= count) & (count <= q["q90"])).sum(axis=(1, 2)),
+            "in90": (use & (q["q05"] <= count) & (count <= q["q95"])).sum(axis=(1, 2)),
+            "rmsse": np.where(counted, np.sqrt(squared / scale[:, None]) * weight[:, None], 0.0).sum(axis=1),
+            "mase": np.where(counted, absolute / step[:, None] * weight[:, None], 0.0).sum(axis=1),
+            "weight": (counted * weight[:, None]).sum(axis=1),
+        }
+    )[list(SUMS)]
 
 
 def ratios(added: pd.DataFrame) -> pd.DataFrame:

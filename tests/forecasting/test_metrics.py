@@ -10,6 +10,7 @@ import small_cities
 
 from forecasting import metrics, panel
 from forecasting.distribution import LEVELS, QUANTILE_NAMES
+from forecasting.forecast_set import with_quantiles
 from forecasting.hierarchy import ALL
 
 DAYS = 60
@@ -203,3 +204,47 @@ def test_where_nothing_came_relative_scores_are_missing_and_not_infinite() -> No
     got = metrics.score(forecasts_of(truth_of(counts)), metrics.actuals(panel.from_counts(counts)))
     assert got[["WRMSSE", "WAPE", "WQL", "MASE", "bias"]].isna().all().all()
     assert got["cover90"].notna().all()
+
+
+def test_sums_from_arrays_are_those_of_the_long_table() -> None:
+    """Windows with holes, a node first named late, one without a count: as the long table has it."""
+    rng = np.random.default_rng(4)
+    days, horizon = 120, 7
+    frame = small_cities.counts(days, ("d1", "d2"), ("HEAT", "NOISE"), level=6)
+    known = small_cities.known(frame)
+    counts = known.counts.copy()
+    counts[2, 100:103] = np.nan
+    origins = (98, 105, 112)
+    came = np.stack([counts[:, o + 1 : o + 1 + horizon] for o in origins], axis=1)
+    means = rng.gamma(5, 1, came.shape)
+    means[1, 0] = np.nan
+    dispersion = rng.gamma(1, 0.1, (len(means), horizon))
+    nodes = known.hierarchy.nodes
+    long = pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "district": np.repeat(nodes["area"].to_numpy(), horizon),
+                    "category": np.repeat(nodes["category"].to_numpy(), horizon),
+                    "date": np.tile(known.panel.days[o + 1 : o + 1 + horizon].to_numpy(), len(nodes)),
+                    "cutoff": known.panel.days[o],
+                    "model": "m",
+                    "mean": means[:, w].ravel(),
+                    "dispersion": dispersion.ravel(),
+                }
+            ).dropna(subset="mean")
+            for w, o in enumerate(origins)
+        ]
+    )
+    truth = pd.DataFrame(
+        {
+            "district": np.repeat(nodes["area"].to_numpy(), days),
+            "category": np.repeat(nodes["category"].to_numpy(), days),
+            "date": np.tile(known.panel.days.to_numpy(), len(nodes)),
+            "count": counts.ravel(),
+        }
+    ).dropna(subset="count")
+    want = metrics.sums(with_quantiles(long), truth, by=("district", "category"))
+    got = metrics.node_sums(means, dispersion, came, metrics.yardstick(counts[:, : origins[0] + 1]))
+    got.index = pd.MultiIndex.from_frame(nodes[["area", "category"]])
+    pd.testing.assert_frame_equal(got.sort_index(), want.sort_index(), check_dtype=False, check_names=False)
