@@ -128,7 +128,8 @@ def load_models(folder: Path) -> dict[str, Fitted]:
 def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Scores by level and by series, in the windows of the members' backtest; the champion's weights for a window come from the others."""
     nodes = members.known.hierarchy.nodes
-    rows = np.flatnonzero(nodes["category"].isin(set(members.known.panel.series["category"]) | {ALL}).to_numpy())
+    leaves = nodes["category"].isin(set(members.known.panel.series["category"]) | {ALL})
+    rows = np.flatnonzero((leaves & (nodes["level"] != "branch")).to_numpy())
     places = nodes.iloc[rows].rename(columns={"area": "district"}).reset_index(drop=True)
     by_level: dict[str, pd.DataFrame] = {}
     by_series: dict[str, pd.DataFrame] = {}

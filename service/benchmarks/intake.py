@@ -8,7 +8,7 @@ For each database:
 1. 1.35 million tickets (a hotline's year at 3,700 a day) from Parquet: new, the same file again, all of them changed (a tenth moved).
 2. Peak memory of the process that reads 0.3, 1.35 and 4 million. While the 4 million come in, an alert is acknowledged and reopened, and alerts
    and a day's counts are read, twenty times a second: the longest wait of each.
-3. The daily counts of all districts, and of all streets, laid out as a panel.
+3. The daily counts of all districts, and of all streets, laid out as a panel; those of a city that counts by district.
 4. What most would write instead: `pandas.read_parquet` and `DataFrame.to_sql`, which keeps no counts and takes a file twice for two files.
 
 Times are of a process of its own each, without its start. The server is one of its own with its default settings, fsync included.
@@ -59,10 +59,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Files:
-    """Parquet files of the simulated city: tickets by size, the middle one with every ticket changed, its trees."""
+    """Parquet files of the simulated city: tickets by size, the middle one with every ticket changed, counts by district, its trees."""
 
     sizes: tuple[Path, ...]
     changed: Path
+    counts: Path
     trees: tuple[Path, Path]
 
 
@@ -137,6 +138,10 @@ def measured(files: Files, fresh: Callable[[], str], say: Callable[[str], None])
     for name in ("districts", "streets"):
         series, days, cells, seconds = apart(read_panel, url, name == "streets")
         figures[f"panel of {name}"] = f"{seconds:.2f} s ({series:,} series, {days:,} days, {cells:,} cells)"
+    url = fresh()
+    apart(bring, url, (files.counts,))
+    series, days, cells, seconds = apart(read_panel, url, False)
+    figures["panel of a city without streets"] = f"{seconds:.2f} s ({series:,} series, {days:,} days, {cells:,} cells)"
     say("pandas to_sql")
     seconds, memory = apart(bring_plainly, fresh(), middle)
     figures["tickets/s, pandas to_sql (no counts, no repeats)"] = f"{min(PLAIN_ROWS, _rows(middle)) / seconds:,.0f}"
@@ -166,7 +171,9 @@ def make_files(folder: Path, rows: int) -> Files:
     )
     made.areas.to_csv(folder / "areas.csv", index=False)
     made.categories.to_csv(folder / "categories.csv", index=False)
-    return Files(sizes, folder / "changed.parquet", (folder / "areas.csv", folder / "categories.csv"))
+    daily = made.counts.groupby(["district", "category", "date"], as_index=False)["count"].sum()
+    daily[daily["district"] != ""].to_parquet(folder / "counts.parquet", index=False)
+    return Files(sizes, folder / "changed.parquet", folder / "counts.parquet", (folder / "areas.csv", folder / "categories.csv"))
 
 
 def bring(url: str, paths: tuple[Path, ...]) -> tuple[float, int]:

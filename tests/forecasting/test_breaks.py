@@ -101,16 +101,21 @@ def test_a_recoding_that_is_mapped_leaves_no_break(city: City, usual: pd.DataFra
     assert got < 0.85 * plain
 
 
-def test_a_level_that_has_shifted_is_forecast_two_weeks_later(city: City, usual: pd.DataFrame) -> None:
+def test_levels_that_have_shifted_are_forecast_two_weeks_later(city: City, usual: pd.DataFrame) -> None:
+    """Three categories double; one of them has had incidents of its own in the weeks before, among which a shift is hard to tell."""
     counts, _ = city
+    doubled = ("CONSUM", "ENV", "NOISE_S")
 
     def shift(c: pd.DataFrame) -> pd.DataFrame:
-        later = (c["category"] == "CONSUM") & (c["date"] > CUTOFF - pd.Timedelta(days=14))
+        later = c["category"].isin(doubled) & (c["date"] > CUTOFF - pd.Timedelta(days=14))
         return c.assign(count=c["count"].where(~later, c["count"] * 2))
 
-    got = error(changed(city, shift), shift(counts), ALL, "CONSUM")
-    print(f"level doubled two weeks ago: {got:.3f}, never: {error(usual, counts, ALL, 'CONSUM'):.3f}, not followed: 0.5")
-    assert got < 0.25
+    frame = changed(city, shift)
+    got = {category: error(frame, shift(counts), ALL, category) for category in doubled}
+    never = {category: error(usual, counts, ALL, category) for category in doubled}
+    print(f"levels doubled two weeks ago: {got}, never: {never}, not followed: 0.5")
+    assert np.mean(list(got.values())) < 0.22
+    assert max(got.values()) < 0.3
 
 
 def test_a_year_that_is_excluded_is_not_learnt(city: City, usual: pd.DataFrame) -> None:
