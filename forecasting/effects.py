@@ -25,9 +25,11 @@ DOWNPOUR = 0.4  # of a driver that comes now and then, such as rain
 BUMP = 4  # days between the bumps around the lunar New Year
 LUNAR_DAYS = range(-24, 25, BUMP)
 FADES = (4, 8, 12, 18, 26, 40, 60)  # days in which what the start of the heating brings may fade
+TRIAL_WEEK = 8  # days of the trial, 7 to 14 November: the scale of its rise
 TRIAL_DAYS = 30  # days from the trial's beginning within which the season begins
 AFTER_HEATING = 8  # days in which what its end brings fades
 UNUSUAL = (0.15, 0.85)  # a driver beyond these quantiles acts more than in proportion: frost, heat
+SOME, MUCH = 0.1, 2.0  # of a sudden driver's usual size: that it came at all, and from where on it acts more than in proportion
 NOW_AND_THEN = 0.25  # a driver whose median is less than this part of its mean comes now and then
 
 GROUPS = ("weekday", "holiday", "season", "weather")
@@ -59,8 +61,8 @@ class Driver:
         """Columns [A, n] of values [A, n] on consecutive days, `heating` [n] being 1 while the heating runs."""
         x = (values - self.centre) / self.scale
         if self.sudden:
-            log, much = np.log1p(np.maximum(x, 0.0)), np.maximum(x - 2.0, 0.0) / 2.0
-            return [log, _lag(log, 1), (x > 0.1).astype(float), much, _lag(much, 1)]
+            log, much = np.log1p(np.maximum(x, 0.0)), np.maximum(x / MUCH - 1.0, 0.0)
+            return [log, _lag(log, 1), (x > SOME).astype(float), much, _lag(much, 1)]
         fall = _fall(x)
         high, low = np.maximum(values - self.high, 0.0) / self.scale, np.maximum(self.low - values, 0.0) / self.scale
         return [x, _lag(x, 1), high, low, fall, (x - self.cold) * heating, (fall - self.fall) * heating]
@@ -182,7 +184,7 @@ def _heating(table: pd.DataFrame) -> list[tuple[float, np.ndarray]]:
     return [
         (HEATING_RUNS, runs),
         (HEATING_TRIAL, trial),
-        (HEATING_TRIAL, np.where(trial, day / 8, 0.0)),
+        (HEATING_TRIAL, np.where(trial, day / TRIAL_WEEK, 0.0)),
         (HEATING_FADES, season & ~begun),
         (HEATING_TRIAL, over),
         (HEATING_TRIAL, np.where(over, np.maximum(1 - since / AFTER_HEATING, 0.0), 0.0)),

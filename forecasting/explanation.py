@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting import effects
+from forecasting.calendars import HOLIDAY_SHAPE
 from forecasting.detection.explain import Labels, number
 from forecasting.models import smoothing
 from forecasting.models.base import Known
@@ -78,9 +79,8 @@ def parts(known: Known, means: np.ndarray, fitted: FittedLoglinear | None) -> np
     logs, which = np.zeros((len(effects.GROUPS), 1, n_days - start + horizon)), np.zeros(m, int)
     if fitted is not None:
         logs, which = fitted.logs(known, horizon, first)
-        logs = _without_weekday(logs[..., start - first :], kinds == smoothing.HOLIDAY, horizon)
-    exists = np.arange(start, n_days)[None, :] >= known.first[:, None]
-    counts = np.where(exists, known.counts[:, start:], np.nan)
+        logs = _without_weekday(logs[..., start - first :], kinds == HOLIDAY_SHAPE, horizon)
+    counts = known.since_first[:, start:]
     out = np.zeros((m, horizon, len(PARTS)))
     for i in range(0, m, smoothing.CHUNK):
         rows = slice(i, i + smoothing.CHUNK)
@@ -123,7 +123,7 @@ def _parts(counts: np.ndarray, means: np.ndarray, logs: np.ndarray, kinds: np.nd
     of_kind = np.eye(smoothing.KINDS)
     own = np.log((counts @ of_kind[past_kinds] + PRIOR) / (expected @ of_kind[past_kinds] + PRIOR))  # [m, KINDS]
     expected = expected * np.exp(own[:, past_kinds])
-    holiday = ahead_kinds == smoothing.HOLIDAY
+    holiday = ahead_kinds == HOLIDAY_SHAPE
     factors[effects.GROUPS.index("holiday")] += np.where(holiday, own[:, ahead_kinds], 0.0)
     factors[effects.GROUPS.index("weekday")] += np.where(holiday, 0.0, own[:, ahead_kinds])
 

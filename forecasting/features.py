@@ -110,7 +110,7 @@ def compute(known: Known, origins: np.ndarray, ahead: np.ndarray, codes: dict[st
         ahead: [P] days from the origin to the day meant, >= 1.
         codes: 'area', 'category' and 'holiday' -> code -> number, as learnt from; an unknown code is NaN.
     """
-    counts = _since_first(known)
+    counts = known.since_first
     nodes = known.hierarchy.nodes
     place = {pair: i for i, pair in enumerate(zip(nodes["area"], nodes["category"], strict=True))}
     of_category = np.array([place.get((ALL, c), i) for i, c in enumerate(nodes["category"])])
@@ -162,12 +162,6 @@ def compute(known: Known, origins: np.ndarray, ahead: np.ndarray, codes: dict[st
     for j, x in enumerate(columns.values()):
         values[:, j] = x.ravel()
     return Features(tuple(columns), values, level)
-
-
-def _since_first(known: Known) -> np.ndarray:
-    """Counts of every node, NaN before it was first named."""
-    exists = np.arange(len(known.panel.days))[None, :] >= known.first[:, None]
-    return np.where(exists, known.counts, np.nan)
 
 
 def _calendar(known: Known, origins: np.ndarray, day: np.ndarray, codes: dict[str, dict[str, int]]) -> dict[str, np.ndarray]:

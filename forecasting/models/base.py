@@ -59,6 +59,11 @@ class Known:
         """[M, T] counts of every node, NaN where missing."""
         return self.hierarchy.total(self.panel.counts)
 
+    @cached_property
+    def since_first(self) -> np.ndarray:
+        """[M, T] counts of every node, NaN where missing and before the node was first named: what is new has no history of zeros."""
+        return np.where(np.arange(len(self.panel.days)) >= self.first[:, None], self.counts, np.nan)
+
     def recent(self, days: int) -> np.ndarray:
         """[M] mean count over the last days of each node, over those known: a missing day is no zero. 0 where none is known."""
         newest = self.counts[:, -days:]

@@ -30,9 +30,8 @@ class SameWeekday:
     def forecast(self, known: Known, horizon: int) -> np.ndarray:
         counts = known.counts
         if self.robust:
-            begin = _start(counts)
-            exists = np.arange(counts.shape[1]) >= known.first[:, None]  # to what is new, zeros before its first day would make all a burst
-            counts = without_bursts(np.where(exists, counts, np.nan)[:, begin:])
+            # To what is new, zeros before its first day would make all a burst.
+            counts = without_bursts(known.since_first[:, _start(counts) :])
         n_days = counts.shape[1]
         means = np.full((len(counts), WEEK), np.nan)
         for k in range(WEEK):  # k + 1 days ahead has the weekday of the days 6 - k, 13 - k, … before the cutoff

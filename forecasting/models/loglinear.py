@@ -26,7 +26,9 @@ from forecasting.models import smoothing
 from forecasting.models.base import Known, NoOpinion
 
 TREND_PRIOR = 0.1  # standard deviation of the change of the log level's slope from one quarter to the next
+FREE = 1e-6  # precision of the constant: none to speak of
 QUARTER = 91
+MOST_LOG = 12.0  # of a mean while the fit is on its way: 160,000 a day; beyond it a step of the scoring overflows
 STEPS = 12  # of Fisher scoring: six are usually enough
 FREE_STEPS = 3  # before bursts are cut: the fit must know what is usual first
 CLOSE = 1e-3  # change of every effect at which the fit has converged
@@ -36,6 +38,7 @@ LARGEST = 5.0  # of the log of a factor: 150 times; heating complaints rise fift
 LEAST_TOTAL = 50  # tickets of a category in the history; below it there is nothing to estimate an effect from
 CLIMATE_DAYS = 31  # around the same day of earlier years, whose mean factor stands for a day without a weather forecast
 YEAR, YEARS_BACK = 365, 3
+RECENT = 28  # days whose mean factor stands for it where no earlier year is known
 
 
 @dataclass(frozen=True)
@@ -133,13 +136,13 @@ class Loglinear:
         weather, weather_prior, _ = _weather(design, known, 0, start, table)
         trend = _trend(n_days)
         columns = np.concatenate([np.ones((n_days, 1)), trend, calendar, weather[0]], axis=1)
-        precision = np.concatenate([[1e-6], np.full(trend.shape[1], TREND_PRIOR), calendar_prior, weather_prior])
+        precision = np.concatenate([[FREE], np.full(trend.shape[1], TREND_PRIOR), calendar_prior, weather_prior])
         precision[1:] = precision[1:] ** -2
         nodes = known.hierarchy.nodes
         found = {}
         for i in np.flatnonzero(nodes["area"].to_numpy() == ALL):
-            counts = known.counts[i, start:]
-            use = ~np.isnan(counts) & (np.arange(start, start + n_days) >= known.first[i])
+            counts = known.since_first[i, start:]
+            use = ~np.isnan(counts)
             if counts[use].sum() >= LEAST_TOTAL:
                 b = _fit(counts[use], columns[use], precision)
                 found[str(nodes["category"].iloc[i])] = b[1 + trend.shape[1] :]
@@ -150,8 +153,7 @@ class Loglinear:
 
 
 def _moved(known: Known, start: int, factors: np.ndarray, which: np.ndarray) -> np.ndarray:
-    exists = np.arange(len(known.panel.days)) >= known.first[:, None]
-    counts = np.where(exists, known.counts, np.nan)[:, start:]
+    counts = known.since_first[:, start:]
     return shifts.moved(counts / factors[which, : counts.shape[1]])
 
 
@@ -161,7 +163,7 @@ def _fit(counts: np.ndarray, columns: np.ndarray, precision: np.ndarray) -> np.n
     b[0] = np.log(counts.mean())
     phi, cut = PHI, counts
     for step in range(STEPS):
-        log = np.clip(columns @ b, -12.0, 12.0)
+        log = np.clip(columns @ b, -MOST_LOG, MOST_LOG)
         mean = np.exp(log)
         if step >= FREE_STEPS:
             scatter = BURST * np.sqrt(mean + phi * mean**2)
@@ -221,5 +223,5 @@ def _expected(log: np.ndarray, given: np.ndarray, horizon: int) -> np.ndarray:
     there = (back >= 0) & (back < n_days)
     years = np.where(there, smooth[np.clip(back, 0, n_days - 1)], 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
     out = log.copy()
-    out[missing] = np.log(np.where(there.any(axis=1), years, factor[-28:].mean()))
+    out[missing] = np.log(np.where(there.any(axis=1), years, factor[-RECENT:].mean()))
     return out

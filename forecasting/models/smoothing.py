@@ -15,14 +15,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from forecasting.calendars import HOLIDAY_SHAPE
 from forecasting.models.base import Known
 from forecasting.models.baselines import without_bursts
 
 LEVELS = (0.003, 0.01, 0.03, 0.07, 0.15, 0.3)  # discounts a day of the level: a memory of a year down to three days
 SHAPES = (0.005, 0.02, 0.05)  # discounts a week of the week's shape: a memory of years down to five months
-KINDS = 8  # Monday to Sunday, and a holiday
-HOLIDAY = 7
 WEEK = 7
+KINDS = HOLIDAY_SHAPE + 1  # Monday to Sunday, and a holiday
+FAST = 0.15  # discounts a day from which on a pair forgets within a week: they follow a level that has moved
 PRIOR = 6.0  # tickets that a flat week is worth: the shape of a sparse series is told late
 FIRST_SCORED = 28  # days of history before a forecast of a pair counts for its worth
 FORGET = 0.986  # a week: what a pair was worth a year ago counts half
@@ -30,7 +31,7 @@ MOST_WEEKS = 60.0  # weights do not sharpen for ever: all pairs are wrong someho
 CHUNK = 4_000  # nodes at once: bounds memory
 
 PAIR_LEVELS = np.repeat(LEVELS, len(SHAPES))  # [G] the level's discount of each pair
-FAST_PAIRS = (PAIR_LEVELS >= 0.15) / (PAIR_LEVELS >= 0.15).sum()  # [G] weights of a node whose level has moved: a memory of a week
+FAST_PAIRS = (PAIR_LEVELS >= FAST) / (PAIR_LEVELS >= FAST).sum()  # [G] weights of a node whose level has moved
 OF = np.tile(np.arange(len(SHAPES)), len(LEVELS))  # [G] which of the shapes is each pair's
 
 
@@ -53,8 +54,7 @@ def smooth(known: Known, horizon: int, start: int, factors: np.ndarray, which: n
     """
     n_days = len(known.panel.days)
     kinds = known.calendar(horizon)["shape_day"].to_numpy(int)[start : n_days + horizon]
-    exists = np.arange(n_days)[None, :] >= known.first[:, None]
-    counts = np.where(exists, known.counts, np.nan)[:, start:]
+    counts = known.since_first[:, start:]
     chunks = [slice(i, i + CHUNK) for i in range(0, len(counts), CHUNK)]
     return np.concatenate([_recursion(counts[rows], kinds, factors[which[rows]], moved[rows], horizon) for rows in chunks])
 
@@ -91,7 +91,7 @@ class _State:
 
     def shape(self) -> np.ndarray:
         """[KINDS, m, U] each kind's share of the week's mean, drawn towards 1 where there are few tickets."""
-        week = self.total[:HOLIDAY].sum(axis=0) / np.maximum(self.number[:HOLIDAY].sum(axis=0), 1e-9)
+        week = self.total[:WEEK].sum(axis=0) / np.maximum(self.number[:WEEK].sum(axis=0), 1e-9)
         prior = PRIOR * np.array(SHAPES) / (week + 0.05)
         return np.asarray(np.where(week > 0, (self.total + prior * week) / (self.number + prior) / np.where(week > 0, week, 1.0), 1.0))
 

@@ -49,7 +49,19 @@ def rainy_city(ahead: int, seed: int = 0) -> tuple[Known, np.ndarray]:
     return city(mean, drivers=pd.concat([observed, issued]), seed=seed), mean
 
 
-def test_a_season_of_the_year_and_a_holiday_come_back() -> None:
+def test_a_holiday_takes_from_its_days_what_it_took_before() -> None:
+    """National Day's week has halved the tickets in two years; it lies 6 to 12 days ahead of the cutoff."""
+    days = int((pd.Timestamp("2024-09-25") - START).days) + 1
+    dates = pd.date_range(START, periods=days + HORIZON)
+    in_break = (dates.month == 10) & (dates.day <= 7)
+    known = city(np.where(in_break, 30.0, 60.0), country="CN", days=days)
+    got = learn(known).forecast(known, HORIZON)[0]
+    ahead = in_break[days:]
+    assert got[ahead].mean() == pytest.approx(30, rel=0.2)
+    assert got[~ahead].mean() == pytest.approx(60, rel=0.1)
+
+
+def test_a_season_of_the_year_comes_back() -> None:
     dates = pd.date_range(START, periods=DAYS + HORIZON)
     season = 1 + 0.5 * np.sin(2 * np.pi * dates.day_of_year / 365.25)
     cutoff = int((pd.Timestamp("2024-02-28") - START).days) + 1
