@@ -15,10 +15,12 @@ from typing import Annotated
 
 import typer
 
-from experiments.benchmarks.accuracy import bars, compare, panels, report, runs, speed, worth
+from experiments.benchmarks import panels, runs
+from experiments.benchmarks.accuracy import bars, compare, report, speed, worth
 from experiments.benchmarks.accuracy.compare import Compared
-from experiments.benchmarks.accuracy.panels import LONG, REAL, SIMULATED
-from experiments.benchmarks.accuracy.runs import ROOT, Record, Run
+from experiments.benchmarks.page import bar_table
+from experiments.benchmarks.panels import LONG, REAL, SIMULATED
+from experiments.benchmarks.runs import ROOT, Record, Run
 from forecasting.errors import InputError
 from forecasting.recipe import CHAMPION, MODELS
 
@@ -98,7 +100,7 @@ def _report(work: Path, peers: Path, accept: Path | None, page: Path) -> None:
     day = f"{date.today():%Y-%m-%d}"  # noqa: DTZ011 - where it was run
     stored = report.store(work, day, lines, compared)
     page.write_text(report.page(day, lines, compared, report.worth_table(left_out), _agreement(accept, compared)), "utf-8")
-    print(report.bar_table(lines).to_string(index=False))
+    print(bar_table(lines).to_string(index=False))
     print(*[path for path in (stored, page) if path], sep="\n")
 
 

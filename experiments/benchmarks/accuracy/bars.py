@@ -1,14 +1,15 @@
 """The bars: what must be reached, what was reached, how sure that is, and whether it holds."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from experiments.benchmarks.accuracy import calibration, floor, scores, speed
 from experiments.benchmarks.accuracy.compare import Compared
-from experiments.benchmarks.accuracy.panels import LONG
 from experiments.benchmarks.accuracy.peers import PEERS
-from experiments.benchmarks.accuracy.runs import Record
 from experiments.benchmarks.accuracy.scores import ALL_LEVELS, AVERAGE, EVERY_LEVEL, Draws, Estimate
+from experiments.benchmarks.page import Bar, percent
+from experiments.benchmarks.panels import LONG
+from experiments.benchmarks.runs import Record
 from forecasting.recipe import CHAMPION
 
 PEER_NAMES = tuple(PEERS)
@@ -18,27 +19,6 @@ HEATING_SHARE, FLOOR_RATIO = 0.5, 1.25
 PIT_POINTS = 0.02
 LIMITS = {speed.CITY: (180.0, 2000.0), speed.LARGE: (900.0, 8000.0)}  # seconds, MB
 METRICS = ("WRMSSE", "WQL")
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A line of the list.
-
-    Attributes:
-        holds: None where it was not measured.
-        interval: in which 95 of 100 resamples of the cutoffs lie; empty where nothing was resampled.
-    """
-
-    what: str
-    must: str
-    reached: str = "not measured"
-    interval: str = ""
-    holds: bool | None = None
-
-
-def percent(x: float) -> str:
-    """A signed share: '-4.2 %'."""
-    return f"{100 * x:+.1f} %"
 
 
 def _bar(what: str, must: str, e: Estimate, holds: bool, show: Callable[[float], str] = percent) -> Bar:

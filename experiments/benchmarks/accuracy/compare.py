@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.benchmarks.accuracy import floor, product, runs, scores
-from experiments.benchmarks.accuracy.panels import Panel
+from experiments.benchmarks import runs
+from experiments.benchmarks.accuracy import floor, product, scores
 from experiments.benchmarks.accuracy.peers import PEERS
-from experiments.benchmarks.accuracy.runs import Record, Run
 from experiments.benchmarks.accuracy.scores import Draws
+from experiments.benchmarks.panels import Panel
+from experiments.benchmarks.runs import Record, Run
 from forecasting.errors import InputError
 from forecasting.recipe import CHAMPION, MODELS
 

@@ -7,7 +7,7 @@ negative binomial with the variance that chance and shocks give each node.
 import numpy as np
 import pandas as pd
 
-from experiments.benchmarks.accuracy.panels import Panel
+from experiments.benchmarks.panels import Panel
 from forecasting import metrics
 from forecasting.city.counts import CATEGORY_SHOCK, CITY_SHOCK, DISTRICT_SHOCK, OVERDISPERSION
 from forecasting.city.faults import BLANK_SHARE

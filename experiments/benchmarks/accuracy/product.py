@@ -18,9 +18,9 @@ from typing import Any
 import pandas as pd
 
 from experiments import files, night, recipes, rolling
-from experiments.benchmarks.accuracy import runs
-from experiments.benchmarks.accuracy.panels import HORIZON, Panel
-from experiments.benchmarks.accuracy.runs import ROOT, Run
+from experiments.benchmarks import runs
+from experiments.benchmarks.panels import HORIZON, Panel
+from experiments.benchmarks.runs import ROOT, Run
 from experiments.rolling import Request
 from forecasting import panel
 from forecasting.drivers import from_frame

@@ -1,16 +1,14 @@
 """The page and the tables of what was measured."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 
 from experiments.benchmarks.accuracy import floor, scores
-from experiments.benchmarks.accuracy.bars import Bar, percent
 from experiments.benchmarks.accuracy.compare import Compared
 from experiments.benchmarks.accuracy.scores import ALL_LEVELS
+from experiments.benchmarks.page import Bar, bar_table, markdown, percent
 from forecasting.recipe import CHAMPION
 
 HEAD = """# Accuracy
@@ -41,23 +39,16 @@ Real tickets are read from `FOLDER/chicago-311-sanitation`, `FOLDER/chicago-burg
 def page(day: str, bars: Sequence[Bar], panels: Sequence[Compared], worth: pd.DataFrame, agreement: str) -> str:
     """The text of `docs/accuracy.md`."""
     parts = [HEAD.format(day=day, average=scores.AVERAGE, block=scores.BLOCK, draws=scores.DRAWS, floor=floor.FLOOR)]
-    parts.append("## Bars\n\n" + _markdown(bar_table(bars)))
+    parts.append("## Bars\n\n" + markdown(bar_table(bars)))
     if agreement:
         parts.append(agreement + "\n")
     if not worth.empty:
         text = "How much worse (+) or better (-) the champion is without a member or a group of features, mean of the four levels.\n\n"
-        parts.append("## What each part is worth\n\n" + text + _markdown(worth))
+        parts.append("## What each part is worth\n\n" + text + markdown(worth))
     for compared in panels:
         if compared.frames:
             parts.append(_panel(compared))
     return "\n".join(parts)
-
-
-def bar_table(bars: Sequence[Bar]) -> pd.DataFrame:
-    """The bars, a row each."""
-    table = pd.DataFrame([asdict(bar) for bar in bars])
-    table["holds"] = [{True: "yes", False: "**no**", None: ""}[bar.holds] for bar in bars]
-    return table
 
 
 def worth_table(panels: Sequence[Compared]) -> pd.DataFrame:
@@ -91,18 +82,7 @@ def _panel(compared: Compared) -> str:
     failed = [f"{name} failed ({record.error})" for name, record in compared.records.items() if record.error]
     if failed:
         lines.append("; ".join(failed) + ".\n")
-    return "\n".join([*lines, _markdown(table)])
-
-
-def _markdown(table: pd.DataFrame) -> str:
-    def cell(value: object) -> str:
-        if isinstance(value, float):
-            return "" if math.isnan(value) else f"{value:.4f}"
-        return str(value)
-
-    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
-    lines += ["| " + " | ".join(cell(value) for value in row) + " |" for row in table.itertuples(index=False)]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, markdown(table)])
 
 
 def store(work: Path, day: str, bars: Sequence[Bar], panels: Sequence[Compared]) -> Path | None:

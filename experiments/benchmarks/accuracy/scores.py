@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from experiments.benchmarks.accuracy.panels import Panel
+from experiments.benchmarks.panels import Panel
 from forecasting import metrics
 from forecasting.distribution import QUANTILE_NAMES
 from forecasting.errors import InputError

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.benchmarks.accuracy import product, runs
-from experiments.benchmarks.accuracy.panels import END, START, daily, largest
-from experiments.benchmarks.accuracy.runs import Run
+from experiments.benchmarks import runs
+from experiments.benchmarks.accuracy import product
+from experiments.benchmarks.panels import END, START, daily, largest
+from experiments.benchmarks.runs import Run
 from forecasting import city
 from forecasting.city.places import CODES, DISTRICT_CODES
 from forecasting.city.streets import street_table

@@ -8,8 +8,8 @@ import yaml
 
 from experiments import recipes
 from experiments.benchmarks.accuracy import product
-from experiments.benchmarks.accuracy.panels import Panel
-from experiments.benchmarks.accuracy.runs import ROOT, Run
+from experiments.benchmarks.panels import Panel
+from experiments.benchmarks.runs import ROOT, Run
 from forecasting import features
 from forecasting.models.boosting import Boosting
 from forecasting.recipe import MODELS

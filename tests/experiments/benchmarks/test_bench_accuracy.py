@@ -11,9 +11,11 @@ import typer
 import yaml
 
 from experiments import recipes
-from experiments.benchmarks.accuracy import bars, compare, panels, report, worth
+from experiments.benchmarks import panels
+from experiments.benchmarks.accuracy import bars, compare, report, worth
 from experiments.benchmarks.accuracy.__main__ import main
-from experiments.benchmarks.accuracy.runs import Record
+from experiments.benchmarks.page import Bar, bar_table, percent
+from experiments.benchmarks.runs import Record
 from forecasting import recipe
 from forecasting.errors import InputError
 from forecasting.recipe import MODELS
@@ -134,7 +136,7 @@ def test_bars_of_time_compare_what_was_run() -> None:
 
 
 def test_a_bar_that_fails_is_shown_to_fail() -> None:
-    table = report.bar_table([bars.Bar("a", "b", "c", "", False), bars.Bar("a", "b", "c", "", True), bars.Bar("a", "b")])
+    table = bar_table([Bar("a", "b", "c", "", False), Bar("a", "b", "c", "", True), Bar("a", "b")])
     assert list(table["holds"]) == ["**no**", "yes", ""]
 
 
@@ -146,5 +148,5 @@ def test_what_leaving_out_costs_is_read_from_the_runs(folder: Path) -> None:
     records = {names[name]: record for name, record in made.records.items()}
     (row,) = report.worth_table([compare.Compared(panel, 0, frames, records, ("champion",))]).to_dict("records")
     scored = made.table().set_index(["level", "model"])["WRMSSE"]
-    assert row["WRMSSE"] == bars.percent(scored["all", NAMES[0]] / scored["all", NAMES[1]] - 1)
+    assert row["WRMSSE"] == percent(scored["all", NAMES[0]] / scored["all", NAMES[1]] - 1)
     assert (row["recipe"], row["code changed since"]) == ("without boosting", "yes")

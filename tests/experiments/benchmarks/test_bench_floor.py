@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.benchmarks.accuracy import floor, panels
+from experiments.benchmarks import panels
+from experiments.benchmarks.accuracy import floor
 from forecasting import city, metrics
 from forecasting.panel import from_counts
 

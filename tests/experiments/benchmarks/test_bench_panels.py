@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments.benchmarks.accuracy import panels
-from experiments.benchmarks.accuracy.panels import Slice
+from experiments.benchmarks import panels
+from experiments.benchmarks.panels import Slice
 from forecasting.errors import InputError
 
 PART = Slice("here", "2020-01-01", "2020-12-31", ("A", "B"), ("0",))

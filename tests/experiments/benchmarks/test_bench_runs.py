@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from processes import until
 
-from experiments.benchmarks.accuracy import runs
-from experiments.benchmarks.accuracy.runs import Run
+from experiments.benchmarks import runs
+from experiments.benchmarks.runs import Run
 
 WRITES = "import sys, pathlib; pathlib.Path(sys.argv[1]).write_text('made'); pathlib.Path(sys.argv[2]).open('a').write('x')"
 
@@ -75,7 +75,7 @@ def test_code_is_the_same_with_other_comments_and_another_with_another_number(tm
 def test_who_is_told_to_stop_ends_what_it_measures(tmp_path: Path) -> None:
     child = "import os, pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(60)"
     script = (
-        "import signal, sys; from experiments.benchmarks.accuracy import runs\n"
+        "import signal, sys; from experiments.benchmarks import runs\n"
         "signal.signal(signal.SIGTERM, signal.default_int_handler)\n"
         f"runs.measured((sys.executable, '-c', {child!r}, sys.argv[1]), 2)"
     )

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from experiments.benchmarks.accuracy import product, runs, speed
-from experiments.benchmarks.accuracy.panels import daily
-from experiments.benchmarks.accuracy.runs import Run
+from experiments.benchmarks import runs
+from experiments.benchmarks.accuracy import product, speed
+from experiments.benchmarks.panels import daily
+from experiments.benchmarks.runs import Run
 from forecasting import city
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 LOOK = 0.25  # seconds between two looks at the memory of a process and its workers
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
