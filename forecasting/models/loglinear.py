@@ -20,9 +20,10 @@ import numpy as np
 import pandas as pd
 
 from forecasting import effects, shifts
+from forecasting.drivers import Drivers
 from forecasting.effects import Design
 from forecasting.hierarchy import ALL
-from forecasting.models import smoothing
+from forecasting.models import foresight, smoothing
 from forecasting.models.base import Known, NoOpinion
 
 TREND_PRIOR = 0.1  # standard deviation of the change of the log level's slope from one quarter to the next
@@ -36,9 +37,8 @@ BURST = 4.0  # standard deviations beyond which a day is cut to that: an event i
 PHI, PHI_LIMITS = 0.02, (1e-4, 2.0)  # dispersion to begin with, and its limits
 LARGEST = 5.0  # of the log of a factor: 150 times; heating complaints rise fiftyfold within days
 LEAST_TOTAL = 50  # tickets of a category in the history; below it there is nothing to estimate an effect from
-CLIMATE_DAYS = 31  # around the same day of earlier years, whose mean factor stands for a day without a weather forecast
-YEAR, YEARS_BACK = 365, 3
-RECENT = 28  # days whose mean factor stands for it where no earlier year is known
+MOST_AREAS = 20  # whose forecasts are learnt from: areas of one city have much the same weather
+LAGS = 2  # days before a day whose weather acts on it
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,13 @@ class FittedLoglinear:
         years: at most so many years of history make a level.
         design: the columns.
         effects: category -> effect of each column, those of the calendar before those of the weather.
+        trusted: category -> [H + 1, H + 1] what its weather tells of later days; see `foresight.trust`.
     """
 
     years: int
     design: Design
     effects: Mapping[str, np.ndarray]
+    trusted: Mapping[str, np.ndarray]
 
     def forecast(self, known: Known, horizon: int) -> np.ndarray:
         start = smoothing.start(known, self.years)
@@ -93,7 +95,10 @@ class FittedLoglinear:
             for g in range(len(effects.GROUPS)):
                 out[g, u] = calendar[:, groups == g] @ b[: calendar.shape[1]][groups == g]
             if weather.shape[-1]:
-                out[-1, u] = _expected(weather[a] @ b[calendar.shape[1] :], given[a], horizon)
+                out[-1, u] = sum(
+                    _expected(weather[a] @ part, given[a], trusted, horizon)
+                    for part, trusted in zip(_split(self.design, b[calendar.shape[1] :]), (self.trusted[codes[e]], np.eye(horizon + 1)), strict=True)
+                )
         out = np.clip(out, -LARGEST, LARGEST)
         out -= out[..., : len(table) - horizon].mean(axis=-1, keepdims=True)
         return out, which.ravel()
@@ -102,10 +107,12 @@ class FittedLoglinear:
     def load(cls, folder: Path) -> "FittedLoglinear":
         """Reads what `save` wrote."""
         read = json.loads((folder / "loglinear.json").read_text("utf-8"))
-        return cls(read["years"], Design.from_mapping(read["design"]), {c: np.array(b) for c, b in read["effects"].items()})
+        return cls(read["years"], Design.from_mapping(read["design"]), *(_arrays(read[k]) for k in ("effects", "trusted")))
 
     def save(self, folder: Path) -> None:
-        made = {"years": self.years, "design": self.design.as_mapping(), "effects": {c: b.tolist() for c, b in sorted(self.effects.items())}}
+        tables = {"effects": self.effects, "trusted": self.trusted}
+        lists = {name: {c: b.tolist() for c, b in sorted(table.items())} for name, table in tables.items()}
+        made = {"years": self.years, "design": self.design.as_mapping(), **lists}
         (folder / "loglinear.json").write_text(json.dumps(made, ensure_ascii=False, indent=1), "utf-8")
 
 
@@ -133,7 +140,7 @@ class Loglinear:
         table = known.calendar(horizon).iloc[start : start + n_days]
         design = effects.design(table, *_observed(known, start))
         calendar, calendar_prior, _ = design.calendar(table)
-        weather, weather_prior, _ = _weather(design, known, 0, start, table)
+        weather, weather_prior, given = _weather(design, known, 0, start, table)
         trend = _trend(n_days)
         columns = np.concatenate([np.ones((n_days, 1)), trend, calendar, weather[0]], axis=1)
         precision = np.concatenate([[FREE], np.full(trend.shape[1], TREND_PRIOR), calendar_prior, weather_prior])
@@ -146,10 +153,18 @@ class Loglinear:
             if counts[use].sum() >= LEAST_TOTAL:
                 b = _fit(counts[use], columns[use], precision)
                 found[str(nodes["category"].iloc[i])] = b[1 + trend.shape[1] :]
-        return FittedLoglinear(self.years, design, found) if found else NoOpinion()
+        if not found:
+            return NoOpinion()
+        observed = np.where(given[..., None], weather, np.nan)
+        first = calendar.shape[1]
+        return FittedLoglinear(self.years, design, found, _trusted(design, known, horizon, start, observed, {c: b[first:] for c, b in found.items()}))
 
     def settings(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def _arrays(table: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    return {name: np.array(values) for name, values in table.items()}
 
 
 def _moved(known: Known, start: int, factors: np.ndarray, which: np.ndarray) -> np.ndarray:
@@ -201,27 +216,72 @@ def _weather(design: Design, known: Known, horizon: int, start: int, table: pd.D
     if known.drivers is None or not design.drivers:
         areas = len(known.drivers.areas) if known.drivers else 1
         return np.zeros((areas, len(table), 0)), np.zeros(0), np.ones((areas, len(table)), bool)
-    values, given = known.drivers.known(pd.DatetimeIndex([known.cutoff]), len(known.panel.days) - 1 - start, horizon)
-    place = {name: k for k, name in enumerate(known.drivers.names)}
-    order = [place[driver.name] for driver in design.drivers]
-    columns, priors = design.weather(values[order, :, 0], heating)
-    return columns, priors, np.asarray(given[order, :, 0].all(axis=0))
+    every = np.arange(len(known.drivers.areas))
+    values, given = _of_design(design, known.drivers, pd.DatetimeIndex([known.cutoff]), len(known.panel.days) - 1 - start, horizon, every)
+    columns, priors = design.weather(values[:, :, 0], heating)
+    return columns, priors, np.asarray(given[:, :, 0].all(axis=0))
 
 
-def _expected(log: np.ndarray, given: np.ndarray, horizon: int) -> np.ndarray:
-    """Log factors [n] of the weather, with what is usual for the season on days to come whose weather [n] is not given.
+def _split(design: Design, effect: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Effects [Q] of the drivers that are always there, and of those that come now and then: what is unusual in a storm does not last."""
+    sudden = np.concatenate([np.full(len(driver.priors), driver.sudden) for driver in design.drivers])
+    return np.where(sudden, 0.0, effect), np.where(sudden, effect, 0.0)
 
-    What is usual is the mean of the factor and not the factor of the mean: some rain every day is not what rain is.
+
+def _expected(log: np.ndarray, given: np.ndarray, trusted: np.ndarray, horizon: int) -> np.ndarray:
+    """Log factors [n] of the weather, known or as forecast, with those to be expected on the days to come.
+
+    Args:
+        log: [n], what is usual where nothing is given.
+        given: [n].
+        trusted: see `foresight.trust`; days beyond its last lead have the season's.
+        horizon: days to come.
     """
     n_days = len(log) - horizon
-    missing = np.flatnonzero(~given[n_days:]) + n_days
-    if not len(missing):
-        return log
-    factor = np.exp(np.clip(log[:n_days], -LARGEST, LARGEST))
-    smooth = pd.Series(factor).rolling(CLIMATE_DAYS, center=True, min_periods=1).mean().to_numpy()
-    back = missing[:, None] - YEAR * np.arange(1, YEARS_BACK + 1)
-    there = (back >= 0) & (back < n_days)
-    years = np.where(there, smooth[np.clip(back, 0, n_days - 1)], 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
-    out = log.copy()
-    out[missing] = np.log(np.where(there.any(axis=1), years, factor[-RECENT:].mean()))
+    usual = np.log(foresight.season(np.exp(np.clip(log[:n_days], -LARGEST, LARGEST)), horizon))
+    leads = min(horizon + 1, len(trusted))
+    soon = slice(n_days - 1, n_days - 1 + leads)
+    out = np.concatenate([log[:n_days], usual[n_days:]])
+    out[n_days : n_days - 1 + leads] = foresight.expected(log[soon], usual[soon], given[soon], trusted[:leads, :leads])
     return out
+
+
+def _trusted(
+    design: Design, known: Known, horizon: int, start: int, observed: np.ndarray, effects_of: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """What each category's weather tells of later days, from the forecasts issued in the last years; see `foresight.trust`.
+
+    Args:
+        observed: [A, n, Q] columns of the weather that came, NaN where it is not known.
+        effects_of: category -> effect of each of the Q columns.
+    """
+    n_days = observed.shape[1]
+    issued = np.arange(n_days - 1, max(n_days - foresight.LEARNT_DAYS, LAGS), -foresight.EVERY)
+    if known.drivers is None or not design.drivers or not len(issued):
+        return {name: np.eye(horizon + 1) for name in effects_of}
+    areas = np.unique(np.linspace(0, len(observed) - 1, MOST_AREAS).astype(int))
+    around = issued[:, None] + np.arange(-LAGS, horizon + 1)
+    days = pd.DatetimeIndex(known.panel.days[start:])[issued]
+    values, given = _of_design(design, known.drivers, days, LAGS, horizon, areas)
+    runs = effects.heating_runs(known.calendar(horizon)).astype(float)[start:][around]
+    columns, _ = design.weather(values.reshape(len(values), -1, values.shape[-1]), np.tile(runs, (len(areas), 1)))
+    columns = columns.reshape(*values.shape[1:], -1)[:, :, LAGS:]
+    around, there = around[:, LAGS:], np.asarray(given.all(axis=0))[:, :, LAGS:]
+    found = {}
+    for name, (effect, _) in ((name, _split(design, effect)) for name, effect in effects_of.items()):
+        came = observed[areas] @ effect
+        usual = np.log(foresight.season(np.exp(np.clip(np.nan_to_num(came), -LARGEST, LARGEST)), horizon))
+        unusual = np.concatenate([came - usual[:, :n_days], np.full((len(areas), horizon), np.nan)], axis=1)[:, around]
+        found[name] = foresight.trust(np.where(there, columns @ effect - usual[:, around], np.nan), unusual)
+    return found
+
+
+def _of_design(
+    design: Design, drivers: Drivers, origins: pd.DatetimeIndex, back: int, ahead: int, areas: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Values and mask [K, A, O, back + 1 + ahead] of the design's drivers around each origin, as `Drivers.known` gives them."""
+    place = {name: k for k, name in enumerate(drivers.names)}
+    order = np.array([place[driver.name] for driver in design.drivers])
+    values, given = drivers.known(origins, back, ahead)
+    pick = np.ix_(order, areas)
+    return values[pick], given[pick]
