@@ -1,12 +1,14 @@
 """The panels on which product and peers are measured: slices of public tickets that are complete, and the simulated city."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
 import pandas as pd
 
+from experiments.benchmarks.runs import fingerprint
 from forecasting import city
 from forecasting.errors import InputError
 
@@ -27,6 +29,7 @@ class Slice:
         first, last: its days.
         categories: those that are complete; empty: all.
         not_districts: codes that are no place.
+        merge: another name of a district -> its name.
     """
 
     folder: str
@@ -34,23 +37,34 @@ class Slice:
     last: str
     categories: tuple[str, ...] = ()
     not_districts: tuple[str, ...] = ()
+    merge: Mapping[str, str] = field(default_factory=dict)
 
 
+BOSTON = {  # a ticket names either the neighbourhood or the planning district that holds it
+    "Allston": "Allston / Brighton",
+    "Brighton": "Allston / Brighton",
+    "South Boston": "South Boston / South Boston Waterfront",
+    "Mattapan": "Greater Mattapan",
+}
 REAL = {
     "chicago-311-sanitation": Slice("chicago-311-sanitation", "2011-01-01", "2014-12-31", not_districts=("0",)),
     "chicago-burglary-2011-14": Slice("chicago-burglary-2011-14", "2011-07-02", "2014-11-02"),
     "boston-311-animal": Slice(
         "boston-311-animal-pest", "2014-01-01", "2023-12-31",
-        ("Animal Generic Request", "Animal Found", "Animal Lost", "Animal Noise Disturbances"),
+        ("Animal Generic Request", "Animal Found", "Animal Lost", "Animal Noise Disturbances"), merge=BOSTON,
     ),
     "boston-311-pest": Slice(
-        "boston-311-animal-pest", "2013-01-01", "2019-12-31", ("Pick up Dead Animal", "Pest Infestation - Residential", "Bed Bugs")
+        "boston-311-animal-pest", "2013-01-01", "2019-12-31",
+        ("Pick up Dead Animal", "Pest Infestation - Residential", "Bed Bugs"), merge=BOSTON,
     ),
     "boston-311-rodent": Slice(
-        "boston-311-animal-pest", "2013-01-01", "2015-12-31", ("Rodent Activity", "Mice Infestation - Residential", "Rat Bite")
+        "boston-311-animal-pest", "2013-01-01", "2015-12-31",
+        ("Rodent Activity", "Mice Infestation - Residential", "Rat Bite"), merge=BOSTON,
     ),
 }  # fmt: skip
 SIMULATED = {"city-0.1": 0.1, "city-1.0": 1.0}  # name -> scale
+DEFINED: dict[str, object] = {**REAL, **{name: (scale, START, END) for name, scale in SIMULATED.items()}, LONG: (LARGEST, LONG_START, END)}
+"""How each panel is cut: files that were cut otherwise are made again."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +85,9 @@ class Panel:
     country: str
 
     @property
-    def real(self) -> bool:
-        """True for tickets of a real city."""
-        return self.name in REAL
+    def definition(self) -> Path:
+        """The file beside the counts that says how they were cut."""
+        return self.counts.with_suffix(".sha256")
 
     @property
     def fingerprint(self) -> str:
@@ -98,45 +112,66 @@ def cutoffs(last: pd.Timestamp) -> list[str]:
 
 
 def lay_down(name: str, data: Path | None, work: Path) -> Panel:
-    """Makes the files of a panel below `work/name`, unless they are there.
+    """Makes the files of a panel below `work/name`, unless they are there and it has been cut the same way.
 
     Raises:
-        InputError: an unknown name, or a real panel without the folder of its tickets.
+        InputError: an unknown name, or a real panel without the file of its tickets.
     """
-    folder = work / name
-    panel = Panel(
-        name,
-        folder / "counts.parquet",
-        folder / "drivers.parquet" if name in SIMULATED else None,
-        folder / "rates.parquet" if name in SIMULATED else None,
-        "US" if name in REAL else "CN",
-    )
-    if panel.counts.exists():
+    if panel := laid(name, work):
         return panel
-    if name in REAL and data is None:
-        raise InputError(f"'{name}' needs its tickets", "--data", "give the folder that holds them")
-    if name not in REAL and name not in SIMULATED and name != LONG:
+    if name not in DEFINED:
         raise InputError(f"unknown panel '{name}'", "--panels", f"choose from {', '.join([*REAL, *SIMULATED])}")
-    folder.mkdir(parents=True, exist_ok=True)
-    if name in REAL and data is not None:
-        made = counts_of(pd.read_parquet(data / REAL[name].folder / "tickets.parquet"), REAL[name])
+    panel = _panel(name, work)
+    tickets = _tickets(name, data) if name in REAL else None
+    panel.counts.parent.mkdir(parents=True, exist_ok=True)
+    panel.definition.unlink(missing_ok=True)
+    if tickets is not None:
+        made = counts_of(tickets, REAL[name])
     elif name in SIMULATED:
         made = _city(SIMULATED[name], panel)
     else:
         made = largest(daily(city.simulate(0, 0.1, LONG_START, END).counts), LARGEST)
     _write(made, panel.counts)
+    panel.definition.write_text(fingerprint(DEFINED[name]))
     return panel
+
+
+def laid(name: str, work: Path) -> Panel | None:
+    """A panel whose files are there, cut as it is defined now; else None."""
+    panel = _panel(name, work)
+    there = name in DEFINED and panel.counts.exists() and panel.definition.exists()
+    return panel if there and panel.definition.read_text() == fingerprint(DEFINED[name]) else None
+
+
+def _panel(name: str, work: Path) -> Panel:
+    folder, simulated = work / name, name in SIMULATED
+    drivers, rates = (folder / f"{file}.parquet" if simulated else None for file in ("drivers", "rates"))
+    return Panel(name, folder / "counts.parquet", drivers, rates, "US" if name in REAL else "CN")
+
+
+def _tickets(name: str, data: Path | None) -> pd.DataFrame:
+    """The tickets of a real panel, or an InputError that says what is wrong with their file."""
+    if data is None:
+        raise InputError(f"'{name}' needs its tickets", "--data", "give the folder that holds them")
+    path = data / REAL[name].folder / "tickets.parquet"
+    try:
+        return pd.read_parquet(path, columns=["ticket_id", "created_at", "district", "category"])
+    except FileNotFoundError:
+        raise InputError(f"{path} is not there", "--data", f"'{name}' needs it: give the folder that holds {REAL[name].folder}") from None
+    except (OSError, ValueError) as error:  # no Parquet, or without these columns
+        raise InputError(
+            f"{path} cannot be read: {str(error).splitlines()[0]}", "--data", "give Parquet with ticket_id, created_at, district, category"
+        ) from None
 
 
 def counts_of(tickets: pd.DataFrame, part: Slice) -> pd.DataFrame:
     """Tickets a day of each pair: a ticket counts once, one without a district not at all."""
     once = tickets.drop_duplicates("ticket_id").dropna(subset=["district", "category"])
-    day = pd.to_datetime(once["created_at"]).dt.normalize()
-    use = day.between(part.first, part.last) & ~once["district"].astype(str).isin(part.not_districts)
+    once = once.assign(district=once["district"].astype(str).replace(dict(part.merge)), date=pd.to_datetime(once["created_at"]).dt.normalize())
+    use = once["date"].between(part.first, part.last) & ~once["district"].isin(part.not_districts)
     if part.categories:
         use &= once["category"].isin(part.categories)
-    cell = once.assign(date=day)[use]
-    return cell.groupby(["district", "category", "date"]).size().rename("count").reset_index()
+    return once[use].groupby(["district", "category", "date"]).size().rename("count").reset_index()
 
 
 def daily(counts: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
+NOT_STARTED = 127  # the code by which a shell says so
 LOOK = 0.25  # seconds between two looks at the memory of a process and its workers
 ROOT = Path(__file__).parents[2]
 
@@ -71,7 +72,11 @@ def ensure(run: Run, say: Callable[[str], None]) -> Record:
     load = os.getloadavg()[0]
     log = run.out.with_suffix(".log")
     with log.open("w") as lines:
-        code, seconds, peak = measured(run.command, lines.fileno())
+        try:
+            code, seconds, peak = measured(run.command, lines.fileno())
+        except OSError as reason:  # no such program, or none that this machine runs
+            code, seconds, peak = NOT_STARTED, 0.0, 0.0
+            print(f"{run.command[0]} does not start: {reason.strerror}", file=lines, flush=True)
     last = (log.read_text().strip().splitlines() or ["no word"])[-1]
     error = "" if code == 0 and run.out.exists() else f"exit {code}: {last[:300]}"
     new = Record(run.fingerprint, round(seconds, 1), round(peak), f"{date.today():%Y-%m-%d}", round(load, 1), error)  # noqa: DTZ011 - where it was run
@@ -130,8 +135,15 @@ def fingerprint(*parts: object) -> str:
 
 
 def code(paths: Iterable[Path]) -> str:
-    """SHA-256 of what Python files do: comments and layout aside."""
+    """SHA-256 of what Python files do: comments, docstrings and layout aside."""
     digest = hashlib.sha256()
     for path in sorted(paths):
-        digest.update(ast.dump(ast.parse(path.read_text("utf-8"))).encode())
+        digest.update(ast.dump(_Deeds().visit(ast.parse(path.read_text("utf-8")))).encode())
     return digest.hexdigest()
+
+
+class _Deeds(ast.NodeTransformer):
+    """Leaves out statements that are a text alone: they do nothing."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node

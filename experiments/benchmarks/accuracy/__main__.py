@@ -17,24 +17,25 @@ import typer
 
 from experiments.benchmarks import panels, runs
 from experiments.benchmarks.accuracy import bars, compare, report, speed, worth
+from experiments.benchmarks.accuracy.bars import OF_TIME
 from experiments.benchmarks.accuracy.compare import Compared
+from experiments.benchmarks.accuracy.peers import PEERS
 from experiments.benchmarks.page import bar_table
 from experiments.benchmarks.panels import LONG, REAL, SIMULATED
 from experiments.benchmarks.runs import ROOT, Record, Run
 from forecasting.errors import InputError
-from forecasting.recipe import CHAMPION, MODELS
+from forecasting.recipe import MODELS
 
 CORES = 2
 PARTS = ("scores", "worth", "speed")
 WORK = Path(".weisu/benchmarks/accuracy")
-PEERS = Path(".weisu/benchmarks/peers/bin/python")
-OF_TIME = (CHAMPION, "AutoETS")
+PEERS_PYTHON = Path(".weisu/benchmarks/peers/bin/python")
 
 
 def main(
     data: Annotated[Path | None, typer.Option(help="Folder of the real panels' tickets; without it the simulated city alone.")] = None,
     work: Annotated[Path, typer.Option(help="Folder of what is stored.")] = WORK,
-    peers: Annotated[Path, typer.Option(help="Python of the peers' environment.")] = PEERS,
+    peers: Annotated[Path, typer.Option(help="Python of the peers' environment.")] = PEERS_PYTHON,
     panel: Annotated[str, typer.Option("--panels", help="Some panels only, by comma.")] = "",
     model: Annotated[str, typer.Option("--models", help="Some models only, by comma.")] = "",
     parts: Annotated[str, typer.Option(help="Some parts only, by comma: scores, worth, speed.")] = ",".join(PARTS),
@@ -48,12 +49,14 @@ def main(
         chosen = _chosen(panel, [*(REAL if data else ()), *SIMULATED], [*REAL, *SIMULATED], "--panels")
         models = _chosen(model, compare.MODELS_COMPARED, list(dict.fromkeys([*compare.MODELS_COMPARED, *MODELS])), "--models")
         wanted = _chosen(parts, PARTS, PARTS, "--parts")
-        if not render:
-            _run(chosen, models, wanted, chosen if panel else worth.PANELS, data, work, peers)
+        failed = [] if render else _run(chosen, models, wanted, chosen if panel else worth.PANELS, data, work, peers)
         _report(work, peers, accept, page)
     except InputError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(2) from None
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+        raise typer.Exit(1)
 
 
 def _chosen(text: str, usual: Sequence[str], known: Sequence[str], option: str) -> list[str]:
@@ -64,11 +67,18 @@ def _chosen(text: str, usual: Sequence[str], known: Sequence[str], option: str) 
     return names
 
 
-def _run(chosen: list[str], models: list[str], wanted: list[str], taken_apart: Sequence[str], data: Path | None, work: Path, peers: Path) -> None:
+def _run(
+    chosen: list[str], models: list[str], wanted: list[str], taken_apart: Sequence[str], data: Path | None, work: Path, peers: Path
+) -> list[str]:
+    """Runs what is wanted; the names of what failed."""
+    if ("speed" in wanted or ("scores" in wanted and set(models) & set(PEERS))) and not os.access(peers, os.X_OK):
+        raise InputError(f"the peers' Python is not at {peers}", "--peers", "`make bench-accuracy` makes it; or choose --models of the product")
+    failed = []
+
     def ensure(run: Run) -> None:
         made = runs.ensure(run, lambda text: print(text, "...", file=sys.stderr, flush=True))
         if made.error:
-            print(made.error, file=sys.stderr)
+            failed.append(f"{run.out.parent.name} {run.out.stem} ({made.error})")
 
     laid = [panels.lay_down(name, data, work) for name in chosen]
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])  # the same two cores for all that is measured
@@ -86,27 +96,36 @@ def _run(chosen: list[str], models: list[str], wanted: list[str], taken_apart: S
         for model in OF_TIME:
             ensure(compare.run_of(long, model, work, peers))
         for name in speed.NIGHTS:
-            ensure(speed.night_run(name, work))
+            speed.lay_down(name, work)
+            ensure(speed.run_of(name, work))
+    return failed
 
 
 def _report(work: Path, peers: Path, accept: Path | None, page: Path) -> None:
-    laid = [(i, panels.lay_down(name, None, work)) for i, name in enumerate([*REAL, *SIMULATED]) if (work / name / "counts.parquet").exists()]
+    laid = [(i, panel) for i, name in enumerate([*REAL, *SIMULATED]) if (panel := panels.laid(name, work))]
     everything = (*compare.MODELS_COMPARED, *MODELS)
     compared = [compare.collect(p, i, [(model, compare.run_of(p, model, work, peers)) for model in everything]) for i, p in laid]
-    compared = [one for one in compared if one.frames]
+    compared = [one for one in compared if one.records]
     left_out = [compare.collect(p, i, worth.runs_of(p, work)) for i, p in laid]
-    lines = bars.of_real([c for c in compared if c.panel.real]) + bars.of_simulated([c for c in compared if not c.panel.real])
-    lines += bars.of_calibration(compared) + bars.of_time(_times(work))
+    lines = bars.of_real(compared) + bars.of_simulated(compared) + bars.of_calibration(compared) + bars.of_time(*_times(work, peers))
     day = f"{date.today():%Y-%m-%d}"  # noqa: DTZ011 - where it was run
     stored = report.store(work, day, lines, compared)
     page.write_text(report.page(day, lines, compared, report.worth_table(left_out), _agreement(accept, compared)), "utf-8")
     print(bar_table(lines).to_string(index=False))
-    print(*[path for path in (stored, page) if path], sep="\n")
+    for one in compared:
+        print(f"\n{one.panel.name}", *report.said_of(one), sep="\n")
+        if one.frames:
+            print(one.table().to_string(index=False, float_format="{:.4g}".format, na_rep=""))
+    print("", *[path for path in (stored, page) if path], sep="\n")
 
 
-def _times(work: Path) -> dict[str, Record]:
-    files = {model: work / LONG / f"{model}.parquet" for model in OF_TIME} | {name: work / name / "scores.parquet" for name in speed.NIGHTS}
-    return {name: made for name, path in files.items() if (made := runs.record(path))}
+def _times(work: Path, peers: Path) -> tuple[dict[str, Record], list[str]]:
+    """What was measured of time, and which of it by other code or from other inputs."""
+    long = panels.laid(LONG, work)
+    made = [(model, compare.run_of(long, model, work, peers)) for model in OF_TIME] if long else []
+    made += [(name, speed.run_of(name, work)) for name in speed.NIGHTS if speed.laid(name, work)]
+    found = {name: (record, record.fingerprint != run.fingerprint) for name, run in made if (record := runs.record(run.out))}
+    return {name: record for name, (record, _) in found.items()}, [name for name, (_, old) in found.items() if old]
 
 
 def _agreement(accept: Path | None, compared: list[Compared]) -> str:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,9 @@ from experiments.benchmarks.accuracy.peers import PEERS
 from experiments.benchmarks.accuracy.scores import Draws
 from experiments.benchmarks.panels import Panel
 from experiments.benchmarks.runs import Record, Run
+from forecasting import metrics
 from forecasting.errors import InputError
+from forecasting.hierarchy import ALL
 from forecasting.recipe import CHAMPION, MODELS
 
 PEERS_FILE = Path(__file__).with_name("peers.py")
@@ -46,6 +48,10 @@ class Compared:
         """What came."""
         return scores.truth_of(self.panel)
 
+    def lacks(self, models: Iterable[str]) -> list[str]:
+        """Those of several models that have no forecasts here, and, said so, those whose forecasts are outdated."""
+        return [name if name not in self.frames else f"{name} outdated" for name in models if name not in self.frames or name in self.outdated]
+
     @cached_property
     def sums(self) -> pd.DataFrame:
         """`metrics.SUMS` of every model (the average of two and the generator among them), level and cutoff."""
@@ -56,8 +62,8 @@ class Compared:
 
     @cached_property
     def draws(self) -> Draws:
-        """Scores as measured and as resampled."""
-        return scores.resampled(self.sums, self.number)
+        """Scores as measured and as resampled; empty where all models failed."""
+        return scores.resampled(self.sums, self.number) if self.frames else {}
 
     def table(self) -> pd.DataFrame:
         """A row per level and model, with seconds and peak memory of the whole backtest and the load when it began."""
@@ -90,7 +96,7 @@ def run_of(panel: Panel, model: str, work: Path, interpreter: Path) -> Run:
 
 
 def collect(panel: Panel, number: int, made: Iterable[tuple[str, Run]]) -> Compared:
-    """What runs have left, the champion first; nothing is run."""
+    """What runs have left, the champion first; nothing is run. Forecasts of a panel that was cut otherwise then are left out."""
     frames, records, outdated = {}, {}, []
     for name, run in made:
         record = runs.record(run.out)
@@ -98,11 +104,38 @@ def collect(panel: Panel, number: int, made: Iterable[tuple[str, Run]]) -> Compa
             continue
         records[name] = record
         frame = None if record.error else runs.frame(run.out)
-        if frame is not None:
-            frames[name] = frame
-        if record.fingerprint != run.fingerprint:
+        old = record.fingerprint != run.fingerprint
+        if old:
             outdated.append(name)
+        if frame is not None and (not old or _fits(frame, panel)):
+            frames[name] = frame
     return Compared(panel, number, frames, records, tuple(outdated))
+
+
+def _fits(frame: pd.DataFrame, panel: Panel) -> bool:
+    """Whether forecasts are of the panel's nodes and cutoffs, as it is now."""
+    counts, cutoffs = panel.table(), panel.cutoffs()
+    pairs = set(counts.loc[counts["date"] <= cutoffs[-1], metrics.KEYS].drop_duplicates().itertuples(index=False, name=None))
+    nodes = pairs | {node for d, c in pairs for node in ((d, ALL), (ALL, c), (ALL, ALL))}
+    forecast = set(frame[metrics.KEYS].drop_duplicates().itertuples(index=False, name=None))
+    return nodes == forecast and set(frame["cutoff"].unique()) == set(pd.to_datetime(cutoffs))
+
+
+def missing(panels: Sequence[Compared], names: Iterable[str], models: Iterable[str]) -> str:
+    """What a figure over some panels and models still lacks, in words; empty if it lacks nothing.
+
+    Args:
+        panels: what there is.
+        names: of the panels that the figure is about.
+        models: that each of them needs.
+    """
+    models, there = tuple(models), {compared.panel.name: compared for compared in panels}
+    words = []
+    for name in names:
+        lacks = there[name].lacks(models) if name in there else list(models)
+        if lacks:
+            words.append(name if lacks == list(models) else f"{name} ({', '.join(lacks)})")
+    return "; ".join(words)
 
 
 def difference_to(scorer: Path, compared: Compared, ours: pd.DataFrame, say: Callable[[str], None]) -> float:

@@ -31,8 +31,11 @@ knows the rates from which the simulated city is drawn, but not its incidents, s
 Where counts are small an interval of whole numbers covers more than it is named after, however right the distribution: beside each coverage stand
 what such intervals would cover if the distribution were right, and the share of randomised probability integral transforms in the same central part,
 which is the nominal one for a right distribution. `load` is how many processes wanted a core when a run began: above 2, its seconds say little.
+A bar that lacks a panel, a model or a run of the present code is not measured; what the rest gives stands there as partial. The plain mean
+over the real panels counts Boston's three slices as three panels; the mean over the sources takes their mean first, and counts each source once.
+
 Real tickets are read from `FOLDER/chicago-311-sanitation`, `FOLDER/chicago-burglary-2011-14` and `FOLDER/boston-311-animal-pest`
-(`tickets.parquet` of `ticket_id, created_at, district, category`).
+(`tickets.parquet` of `ticket_id, created_at, district, category`). Names of districts that overlap are merged.
 """
 
 
@@ -45,9 +48,7 @@ def page(day: str, bars: Sequence[Bar], panels: Sequence[Compared], worth: pd.Da
     if not worth.empty:
         text = "How much worse (+) or better (-) the champion is without a member or a group of features, mean of the four levels.\n\n"
         parts.append("## What each part is worth\n\n" + text + markdown(worth))
-    for compared in panels:
-        if compared.frames:
-            parts.append(_panel(compared))
+    parts += [_panel(compared) for compared in panels]
     return "\n".join(parts)
 
 
@@ -67,22 +68,26 @@ def worth_table(panels: Sequence[Compared]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def said_of(compared: Compared) -> list[str]:
+    """Sentences about runs that are outdated or failed."""
+    old = [f"Made before the code or its inputs changed: {', '.join(compared.outdated)}."] if compared.outdated else []
+    return old + [f"{name} failed ({record.error})." for name, record in compared.records.items() if record.error]
+
+
 def _panel(compared: Compared) -> str:
+    counts = compared.panel.table()
+    pairs = len(counts[["district", "category"]].drop_duplicates())
+    first, last = counts["date"].min(), counts["date"].max()
+    lines = [f"## {compared.panel.name}", f"{pairs} series, {first:%Y-%m-%d} to {last:%Y-%m-%d}, {counts['count'].sum():,.0f} tickets."]
+    lines += said_of(compared)
+    if not compared.frames:
+        return "\n\n".join(lines) + "\n"
     table = compared.table()
     days = {name: record.measured for name, record in compared.records.items()}
     table["measured"] = table["model"].map(days).fillna("")
     for name, digits in (("seconds", 0), ("peak_mb", 0), ("load", 1)):
         table[name] = [f"{value:.{digits}f}" if value == value else "" for value in table[name]]
-    counts = compared.panel.table()
-    pairs = len(counts[["district", "category"]].drop_duplicates())
-    first, last = counts["date"].min(), counts["date"].max()
-    lines = [f"## {compared.panel.name}\n", f"{pairs} series, {first:%Y-%m-%d} to {last:%Y-%m-%d}, {counts['count'].sum():,.0f} tickets.\n"]
-    if compared.outdated:
-        lines.append(f"Made before the code or its inputs changed: {', '.join(compared.outdated)}.\n")
-    failed = [f"{name} failed ({record.error})" for name, record in compared.records.items() if record.error]
-    if failed:
-        lines.append("; ".join(failed) + ".\n")
-    return "\n".join([*lines, markdown(table)])
+    return "\n\n".join([*lines, markdown(table)])
 
 
 def store(work: Path, day: str, bars: Sequence[Bar], panels: Sequence[Compared]) -> Path | None:

@@ -114,8 +114,8 @@ def resampled(sums: pd.DataFrame, panel_number: int = 0) -> Draws:
 
 
 def mean_over(panels: list[Draws]) -> Draws:
-    """The plain mean of the panels, for the models that all of them have."""
-    keys = [key for key in panels[0] if all(key in draws for draws in panels)]
+    """The plain mean of the panels, for the models that all of them have; empty without panels."""
+    keys = [key for key in panels[0] if all(key in draws for draws in panels)] if panels else []
     columns = {key: [draws[key] for draws in panels] for key in keys}
     return {key: sum(parts[1:], parts[0]) / len(parts) for key, parts in columns.items()}
 

@@ -17,20 +17,34 @@ LARGE, LARGE_SERIES, LARGE_SCALE = "night-20000", 20_000, 0.3
 NIGHTS = (CITY, LARGE)
 
 
-def night_run(name: str, work: Path) -> Run:
-    """One training on three years of the simulated city, whose files are made if they are not there."""
-    folder = work / name
-    paths = {key: folder / f"{key}.parquet" for key in ("drivers", "areas", "counts")}
-    if not paths["counts"].exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        for key, frame in (_city() if name == CITY else _large()).items():
-            half = paths[key].with_suffix(".half")
-            frame.to_parquet(half, index=False)
-            half.rename(paths[key])
+def laid(name: str, work: Path) -> bool:
+    """Whether the files of a night are there."""
+    return _paths(name, work)["counts"].exists()
+
+
+def lay_down(name: str, work: Path) -> None:
+    """Makes the files of a night, three years of the simulated city, unless they are there."""
+    if laid(name, work):
+        return
+    paths = _paths(name, work)
+    paths["counts"].parent.mkdir(parents=True, exist_ok=True)
+    for key, frame in (_city() if name == CITY else _large()).items():
+        half = paths[key].with_suffix(".half")
+        frame.to_parquet(half, index=False)
+        half.rename(paths[key])
+
+
+def run_of(name: str, work: Path) -> Run:
+    """One training on the files of a night."""
+    paths = _paths(name, work)
     asked = {key: str(path) if path.exists() else None for key, path in paths.items()}
-    out = folder / "scores.parquet"
+    out = work / name / "scores.parquet"
     inputs = runs.fingerprint(*(path.read_bytes() if path.exists() else b"" for path in paths.values()), product.engine())
     return Run(out, product.command("night", out, asked), inputs)
+
+
+def _paths(name: str, work: Path) -> dict[str, Path]:
+    return {key: work / name / f"{key}.parquet" for key in ("drivers", "areas", "counts")}
 
 
 def base(counts: pd.DataFrame) -> pd.DataFrame:

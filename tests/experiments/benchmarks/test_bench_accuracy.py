@@ -1,5 +1,6 @@
 """The accuracy benchmark from end to end on a small panel, with models of the product."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,9 @@ import yaml
 
 from experiments import recipes
 from experiments.benchmarks import panels
-from experiments.benchmarks.accuracy import bars, compare, report, worth
+from experiments.benchmarks.accuracy import compare, report, worth
 from experiments.benchmarks.accuracy.__main__ import main
 from experiments.benchmarks.page import Bar, bar_table, percent
-from experiments.benchmarks.runs import Record
 from forecasting import recipe
 from forecasting.errors import InputError
 from forecasting.recipe import MODELS
@@ -44,6 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tickets.assign(ticket_id=tickets.index.astype(str)).to_parquet(path / panels.REAL[PANEL].folder / "tickets.parquet")
     done = bench(path, "--data", str(path), "--panels", PANEL, "--models", ",".join(NAMES), "--parts", "scores")
     assert done.returncode == 0, done.stderr
+    (path / "printed").write_text(done.stdout)
     return path
 
 
@@ -107,10 +108,49 @@ def test_another_scorer_is_asked_and_its_difference_said(folder: Path) -> None:
 )
 def test_bad_options_are_one_line_and_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str) -> None:
     with pytest.raises(typer.Exit) as stopped:
-        main(**{"work": tmp_path, "parts": "scores", "model": "", "panel": "", option: value})
+        main(**{"work": tmp_path, "parts": "scores", "model": "champion", "panel": "", option: value})
     assert stopped.value.exit_code == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_peers_python_nothing_is_begun(tmp_path: Path) -> None:
+    done = bench(tmp_path, "--peers", str(tmp_path / "python"), "--panels", "city-0.1", "--models", "champion,AutoETS", "--parts", "scores")
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert "--peers" in line
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_run_that_fails_is_named_on_the_page_and_by_the_exit_code(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "work" / PANEL, tmp_path / "work" / PANEL, ignore=shutil.ignore_patterns(*(f"{name}.*" for name in NAMES)))
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho out of order >&2\nexit 3\n")
+    broken.chmod(0o755)
+    asked = ("--data", str(folder), "--peers", str(broken), "--panels", PANEL, "--models", "AutoETS", "--parts", "scores")
+    done = bench(tmp_path, *asked)
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1] == f"failed: {PANEL} AutoETS (exit 3: out of order)"
+    page = (tmp_path / "page.md").read_text()
+    assert f"## {PANEL}" in page
+    assert "AutoETS failed (exit 3: out of order)." in page
+    assert bench(tmp_path, "--render", "--peers", str(broken)).returncode == 0
+
+
+def test_scores_and_seconds_are_printed(folder: Path) -> None:
+    printed = (folder / "printed").read_text()
+    head = next(line for line in printed.splitlines() if line.split()[:2] == ["level", "model"])
+    assert {"WRMSSE", "WQL", "seconds", "peak_mb"} <= set(head.split())
+    assert [line for line in printed.splitlines() if line.split()[:2] == ["city", "four_week_mean"]]
+
+
+def test_forecasts_of_a_panel_that_was_cut_otherwise_are_not_scored(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "work" / PANEL, tmp_path / PANEL)
+    panel = panels.lay_down(PANEL, None, tmp_path)
+    panel.table().replace({"district": {"Fenway": "Elsewhere"}}).to_parquet(panel.counts)
+    made = compare.collect(panel, 0, [(n, compare.run_of(panel, n, tmp_path, Path("python"))) for n in NAMES])
+    assert made.frames == {}
+    assert made.outdated == NAMES
 
 
 def test_each_member_of_the_blend_is_left_out_once_and_what_is_compared_with_stays() -> None:
@@ -121,18 +161,6 @@ def test_each_member_of_the_blend_is_left_out_once_and_what_is_compared_with_sta
     for name in blended:
         left = recipe.from_mapping(yaml.safe_load(yaml.safe_dump(made[f"without {name}"])))
         assert {m.name for m in left.members} == {m.name for m in recipes.load().members} - {name}
-
-
-def test_bars_of_time_compare_what_was_run() -> None:
-    def record(seconds: float, memory: float = 100, error: str = "") -> Record:
-        return Record("f", seconds, memory, "2026-01-01", 1.0, error)
-
-    def holds(records: dict[str, Record]) -> list[bool | None]:
-        return [bar.holds for bar in bars.of_time(records)]
-
-    assert holds({"champion": record(5), "AutoETS": record(6), "night-448": record(179, 1999), "night-20000": record(901)}) == [True, True, False]
-    assert holds({"champion": record(7), "AutoETS": record(6), "night-448": record(100, 2001)}) == [False, False, None]
-    assert holds({"champion": record(7, error="exit 1"), "night-448": record(1, error="exit 1")}) == [None, False, None]
 
 
 def test_a_bar_that_fails_is_shown_to_fail() -> None:

@@ -62,14 +62,23 @@ def test_memory_is_of_the_process_and_its_workers(tmp_path: Path) -> None:
     assert 120 < peak < 400
 
 
-def test_code_is_the_same_with_other_comments_and_another_with_another_number(tmp_path: Path) -> None:
+def test_code_is_the_same_with_other_words_about_it_and_another_with_another_number(tmp_path: Path) -> None:
     path = tmp_path / "a.py"
-    path.write_text("x = 1\n")
-    before = runs.code([path])
-    path.write_text("# why\nx = (1)\n")
-    assert runs.code([path]) == before
-    path.write_text("x = 2\n")
-    assert runs.code([path]) != before
+
+    def code(text: str) -> str:
+        path.write_text(text)
+        return runs.code([path])
+
+    before = code("x = 1\ndef f():\n    return 'a'\n")
+    assert code('"""A module."""\n# why\nx = (1)\n"""A number."""\ndef f():\n    """Says a."""\n    return "a"\n') == before
+    assert code("x = 2\ndef f():\n    return 'a'\n") != before
+    assert code("x = 1\ndef f():\n    return 'b'\n") != before
+
+
+def test_a_program_that_is_not_there_is_recorded_as_a_failure(run: Run) -> None:
+    made = runs.ensure(replace(run, command=("/nowhere/python", "-c", "pass")), str)
+    assert "/nowhere/python does not start: No such file or directory" in made.error
+    assert runs.record(run.out) == made
 
 
 def test_who_is_told_to_stop_ends_what_it_measures(tmp_path: Path) -> None:
