@@ -75,6 +75,18 @@ def fit(means: np.ndarray, counts: np.ndarray, groups: np.ndarray) -> Dispersion
     return Dispersion(np.maximum.accumulate(GRID[np.argmax(score, axis=2)], axis=0).T)
 
 
+def widened(dispersion: np.ndarray, tickets: np.ndarray, days: np.ndarray) -> np.ndarray:
+    """Adds what is not known of a level and its week that few tickets and days have told: the relative variance of their means.
+
+    Each kind of day has seen a seventh of the days. Where history is long there is nothing to speak of.
+
+    Args:
+        dispersion: [M, H].
+        tickets, days: [M] that tell each node's level.
+    """
+    return np.asarray(dispersion + WEEK * dispersion / np.maximum(days, 1.0)[:, None] + 1.0 / (tickets + 1.0)[:, None])
+
+
 def _mean(total: np.ndarray, number: np.ndarray) -> np.ndarray:
     """Totals [..., G] over numbers [...]; 0 where there is none."""
     return np.asarray(np.where(number[..., None] > 0, total / np.maximum(number, 1.0)[..., None], 0.0))

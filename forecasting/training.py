@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from forecasting import calibration, explanation
+from forecasting import calibration, explanation, shifts
 from forecasting.calibration import Dispersion
 from forecasting.forecast_set import ForecastSet
 from forecasting.models import blend
@@ -67,13 +67,27 @@ class Champion:
     dispersion: Dispersion
 
     @cached_property
+    def moved(self) -> np.ndarray:
+        """[M] nodes whose level has moved; none where no member follows a level that moves."""
+        fitted = self.backtested.fitted[self.chosen[self.follower]] if self.follower >= 0 else None
+        return fitted.moved(self.backtested.known) if isinstance(fitted, FittedLoglinear) else np.zeros(len(self.weights), bool)
+
+    @property
+    def follower(self) -> int:
+        """Position in `chosen` of the member that follows a level that has moved; -1: there is none."""
+        return next((k for k, member in enumerate(self.chosen) if isinstance(self.backtested.fitted[member], FittedLoglinear)), -1)
+
+    @cached_property
     def serving(self) -> np.ndarray:
         """[M, len(chosen)] weights of the forecast: a node whose level has moved is left to the member that follows it."""
-        for k, member in enumerate(self.chosen):
-            fitted = self.backtested.fitted[member]
-            if isinstance(fitted, FittedLoglinear):
-                return np.where(fitted.moved(self.backtested.known)[:, None], np.arange(len(self.chosen)) == k, self.weights)
-        return self.weights
+        return np.where(self.moved[:, None], np.arange(len(self.chosen)) == self.follower, self.weights)
+
+    def scatter(self, horizon: int) -> np.ndarray:
+        """[M, H] dispersion of the days after the cutoff: that of the windows, and how little is known of a level that is new or has moved."""
+        known = self.backtested.known
+        told = np.where(self.moved[:, None] & (np.arange(len(known.panel.days)) < len(known.panel.days) - shifts.NEW_DAYS), np.nan, known.since_first)
+        there = ~np.isnan(told)
+        return calibration.widened(self.dispersion.at(horizon), np.where(there, told, 0.0).sum(axis=1), there.sum(axis=1))
 
     def means(self) -> np.ndarray:
         """[M, H] coherent means for the days after the cutoff."""
@@ -97,7 +111,7 @@ class Champion:
                 "date": np.tile(days.to_numpy(), m),
                 "horizon": np.tile(np.arange(1, horizon + 1), m),
                 "mean": means.ravel(),
-                "dispersion": self.dispersion.at(horizon).ravel(),
+                "dispersion": self.scatter(horizon).ravel(),
                 "model": np.repeat(self.describe(), horizon),
             }
         )

@@ -65,10 +65,15 @@ class Known:
         return np.where(np.arange(len(self.panel.days)) >= self.first[:, None], self.counts, np.nan)
 
     def recent(self, days: int) -> np.ndarray:
-        """[M] mean count over the last days of each node, over those known: a missing day is no zero. 0 where none is known."""
-        newest = self.counts[:, -days:]
+        """[M] mean count over the last days of each node, over those known: a missing day is no zero. 0 where none is known.
+
+        Of a node that was first named within these days, the ticket that named it is left out: without it there would be no node.
+        """
+        newest = self.since_first[:, -days:]
         there = ~np.isnan(newest)
-        return np.asarray(np.where(there, newest, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1))
+        young = self.first > len(self.panel.days) - days
+        tickets = np.where(there, newest, 0.0).sum(axis=1) - young
+        return np.asarray(np.maximum(tickets, 0.0) / np.maximum(there.sum(axis=1), 1))
 
     @cached_property
     def first(self) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from forecasting import calibration
+from forecasting import calibration, distribution
 from forecasting.calibration import DEFAULT, GRID, GROUP_DAYS
 
 STEP = GRID[1] / GRID[0]
@@ -108,3 +108,21 @@ def test_a_missing_count_is_no_residual() -> None:
     np.testing.assert_array_equal(
         calibration.fit(means, holes, np.zeros(5, int)).nodes, calibration.fit(means[:, :1], counts[:, :1], np.zeros(5, int)).nodes
     )
+
+
+def test_a_level_that_few_days_told_widens_the_forecast_and_a_long_history_does_not() -> None:
+    rng = np.random.default_rng(2)
+    level, dispersion = 30.0, 0.05
+    seen = rng.poisson(rng.gamma(1 / dispersion, level * dispersion, (20_000, 7)))
+    told = seen.mean(axis=1)
+    coming = rng.poisson(rng.gamma(1 / dispersion, level * dispersion, 20_000))
+    wide = calibration.widened(np.full((20_000, 1), dispersion), seen.sum(axis=1), np.full(20_000, 7))[:, 0]
+
+    def inside(scatter: np.ndarray) -> float:
+        low, high = distribution.quantiles(told, scatter, (0.05, 0.95)).T
+        return float(((low <= coming) & (coming <= high)).mean())
+
+    assert inside(np.full(20_000, dispersion)) < 0.9
+    assert 0.9 < inside(wide) < 0.98
+    long = calibration.widened(np.full((1, 3), dispersion), np.array([30_000]), np.array([1000]))
+    np.testing.assert_allclose(long, dispersion, rtol=0.02)

@@ -380,3 +380,23 @@ def test_what_is_said_of_a_blend_can_be_read_again() -> None:
     assert blend.members(blend.describe(weights)) == {"boosting": 0.62, "prophet": 0.38}
     assert blend.describe({"prophet": 1.0, "boosting": 0.0}) == "prophet"
     assert blend.members("prophet") == {"prophet": 1.0}
+
+
+def test_a_new_series_is_forecast_with_a_wider_interval_than_one_of_its_size_that_is_known() -> None:
+    old = small_cities.counts(DAYS, ("d1", "d2", "d3"), ("x",), seed=3)
+    new = old[(old["district"] == "d1") & (old["date"] > day(DAYS - 6))].assign(district="d9")
+    known = small_cities.known(pd.concat([old, new]))
+    members = training.backtest_members(known, of("usual_weeks", "loglinear").members, HORIZON, 2, 0)
+    frame = training.assemble(members).forecast().frame
+    scatter = frame[frame["category"] == "x"].groupby("area")["dispersion"].mean()
+    assert scatter["d9"] > 2 * scatter["d1"]
+
+
+def test_the_ticket_that_names_a_node_first_says_nothing_of_its_size() -> None:
+    old = small_cities.counts(DAYS, ("d1",), ("x",), level=30)
+    one = pd.DataFrame({"district": ["d8"], "category": ["x"], "date": [day(DAYS - 1)], "count": [1]})
+    thirty = old[old["date"] > day(DAYS - 4)].assign(district="d9", count=30)
+    known = small_cities.known(pd.concat([old, one, thirty]))
+    recent = dict(zip(known.hierarchy.nodes["area"], known.recent(56), strict=True))
+    assert recent["d8"] == 0
+    assert recent["d9"] == pytest.approx(30, rel=0.02)

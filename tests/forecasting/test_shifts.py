@@ -25,6 +25,11 @@ def test_a_level_that_doubled_or_fell_to_a_third_is_found_two_weeks_later_and_fo
     assert shifts.moved(draw(level(change, since))).mean() > 0.8
 
 
+@pytest.mark.parametrize(("change", "base", "least"), [(2.0, 3.0, 0.3), (2.0, 10.0, 0.8), (0.5, 10.0, 0.5), (0.5, 30.0, 0.85), (1.5, 30.0, 0.55)])
+def test_small_nodes_and_smaller_shifts_are_found_as_far_as_two_weeks_can_show_them(change: float, base: float, least: float) -> None:
+    assert shifts.moved(draw(level(change, 14, base))).mean() > least
+
+
 @pytest.mark.parametrize("base", [0.05, 0.5, 3.0, 20.0, 400.0])
 def test_where_nothing_moves_next_to_nothing_is_found(base: float) -> None:
     assert shifts.moved(draw(level(1.0, 1, base), nodes=4000)).mean() < 0.002
