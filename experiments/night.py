@@ -33,6 +33,8 @@ class Night:
         forecast_set: its forecasts.
         scores: a row per model and level, over the windows of the backtest; the champion's weights for a window come from the others.
         series_scores: the champion's and baselines' scores of every series.
+        worth: what each member of the blend adds: `member`, `level`, `WRMSSE`, the share by which the blend's score rises without it (blends
+            of these members, weighed and scored on the same windows); no rows where one member is all there is.
         seconds: how long each step took.
         peak_mb: peak resident memory of this process, MB; the workers of an executor come on top.
         fingerprint: SHA-256 of what was learnt from.
@@ -43,6 +45,7 @@ class Night:
     forecast_set: ForecastSet
     scores: pd.DataFrame
     series_scores: pd.DataFrame
+    worth: pd.DataFrame
     seconds: dict[str, float]
     peak_mb: float
     fingerprint: str
@@ -72,9 +75,9 @@ def train(
     forecast_set = champion.forecast(explained=True)
     seconds["assemble"] = time.perf_counter() - started - seconds["fit"]
     say("scoring")
-    scores, series_scores = _scores(members, recipe)
+    scores, series_scores, worth = _scores(members, recipe)
     seconds["total"] = time.perf_counter() - started
-    return Night(recipe, champion, forecast_set, scores, series_scores, seconds, _peak_mb(), fingerprint(known))
+    return Night(recipe, champion, forecast_set, scores, series_scores, worth, seconds, _peak_mb(), fingerprint(known))
 
 
 def fingerprint(known: Known) -> str:
@@ -125,14 +128,17 @@ def load_models(folder: Path) -> dict[str, Fitted]:
     return found
 
 
-def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Scores by level and by series, in the windows of the members' backtest; the champion's weights for a window come from the others."""
+def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Scores by level and by series, in the windows of the members' backtest, the champion's weights for a window coming from the others;
+    and what each member is worth.
+    """
     nodes = members.known.hierarchy.nodes
     leaves = nodes["category"].isin(set(members.known.panel.series["category"]) | {ALL})
     rows = np.flatnonzero((leaves & (nodes["level"] != "branch")).to_numpy())
     places = nodes.iloc[rows].rename(columns={"area": "district"}).reset_index(drop=True)
     by_level: dict[str, pd.DataFrame] = {}
     by_series: dict[str, pd.DataFrame] = {}
+    worth = []
     if members.origins:
         yardstick = metrics.yardstick(members.known.counts[rows, : members.origins[0] + 1])
 
@@ -145,6 +151,12 @@ def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataF
         able = [model for model, fitted in zip(members.models, members.fitted, strict=True) if fitted is not None]
         sums = {model.name: added((model.name,), None) for model in able}
         sums[CHAMPION] = sum((added(None, w) for w in range(1, len(members.origins))), added(None, 0))
+        blended = [model.name for model in able if not model.reference]
+        if len(blended) > 1:
+            whole = _wrmsse(added(tuple(blended), None), places["level"])
+            for name in blended:
+                without = _wrmsse(added(tuple(other for other in blended if other != name), None), places["level"])
+                worth.append((without / whole - 1).rename("WRMSSE").reset_index().assign(member=name))
         compared = {CHAMPION, *(model.name for model in members.models if model.reference)}
         bottom = (places["level"] == "series").to_numpy()
         for name, nodes_sums in sums.items():
@@ -153,7 +165,15 @@ def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataF
             if name in compared:
                 series = nodes_sums[bottom].set_index(pd.MultiIndex.from_frame(places.loc[bottom, metrics.KEYS]))
                 by_series[name] = metrics.ratios(series[series["rows"] > 0])
-    return _stacked(by_level, ["level"]), _stacked(by_series, metrics.KEYS)
+    told = pd.concat(worth, ignore_index=True) if worth else pd.DataFrame(columns=["level", "WRMSSE", "member"])
+    return _stacked(by_level, ["level"]), _stacked(by_series, metrics.KEYS), told[["member", "level", "WRMSSE"]]
+
+
+def _wrmsse(sums: pd.DataFrame, levels: pd.Series) -> pd.Series:
+    """WRMSSE by level of sums by node."""
+    by_level = sums.groupby(levels).sum()
+    score: pd.Series = metrics.ratios(by_level[by_level["rows"] > 0])["WRMSSE"]
+    return score
 
 
 def _stacked(scores: dict[str, pd.DataFrame], keys: list[str]) -> pd.DataFrame:

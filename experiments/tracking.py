@@ -91,7 +91,9 @@ def parameters(result: Night) -> dict[str, object]:
 
 
 def flat_metrics(result: Night) -> dict[str, float]:
-    """Scores as 'level.WAPE' for the champion and 'level.WAPE.model' for the others, skill against the better baseline, seconds, memory."""
+    """Scores as 'level.WAPE' for the champion and 'level.WAPE.model' for the others, skill against the better baseline, each
+    member's worth ('level.worth.model'), seconds, memory.
+    """
     out = {f"seconds.{step}": value for step, value in result.seconds.items()} | {"peak_mb": result.peak_mb}
     for row in result.scores.to_dict("records"):
         suffix = "" if row["model"] == ALIAS else f".{row['model']}"
@@ -103,6 +105,8 @@ def flat_metrics(result: Night) -> dict[str, float]:
         baselines = by_model[by_model.index.isin([m.name for m in result.recipe.members if m.reference])]
         if ALIAS in by_model and len(baselines):
             out[f"{level}.skill"] = float(1 - by_model[ALIAS] / baselines.min())
+    for row in result.worth.dropna().to_dict("records"):
+        out[f"{row['level']}.worth.{row['member']}"] = float(row["WRMSSE"])
     return out
 
 

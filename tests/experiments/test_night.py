@@ -93,6 +93,28 @@ def test_the_champion_is_scored_in_each_window_with_weights_learnt_from_the_othe
     assert got == pytest.approx(errors / members.counts[city].sum())
 
 
+def test_a_member_that_knows_what_the_others_miss_is_worth_more_than_one_that_adds_nothing() -> None:
+    """A wave of thirty days that no weekday mean follows, and a regression that is told it."""
+    days = pd.date_range(tables.START, periods=200)
+    wave = np.sin(2 * np.pi * np.arange(200) / 30)
+    rng = np.random.default_rng(4)
+    counts = pd.concat(
+        [pd.DataFrame({"district": d, "category": "x", "date": days, "count": rng.poisson(60 * np.exp(0.6 * wave))}) for d in ("a", "b", "c")]
+    )
+    ahead = pd.DataFrame({"name": "t", "date": days, "value": wave, "issued_at": days - pd.Timedelta(days=7)})
+    weather = pd.concat([pd.DataFrame({"name": "t", "date": days, "value": wave, "issued_at": pd.NaT}), ahead])
+    known = Known(panel.from_counts(counts), Tree(), Tree(), from_frame(weather), "none")
+    made = night.train(known, recipe.from_mapping({"windows": 2, "members": {"usual_weeks": None, "loglinear": None}}), HORIZON)
+    worth = made.worth.set_index(["member", "level"])["WRMSSE"]
+    assert set(made.worth["member"]) == {"usual_weeks", "loglinear"}
+    assert worth["loglinear", "city"] > 0.3
+    assert worth["usual_weeks", "city"] < 0.1
+
+
+def test_a_single_member_has_nobody_to_be_compared_with(result: Night) -> None:
+    assert result.worth.empty
+
+
 def test_the_same_inputs_give_the_same_set_and_the_same_fingerprint(result: Night, quick: Recipe) -> None:
     again = night.train(known(), quick, HORIZON)
     assert again.forecast_set.to_parquet() == result.forecast_set.to_parquet()
