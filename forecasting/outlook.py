@@ -55,6 +55,7 @@ def make(champion: Champion, seed: int = 0) -> pd.DataFrame:
     tested = np.stack([_blended(known, forecasts[:, :, w], weights, champion.variances) for w in range(counts.shape[1])], axis=1)
     tested[:, :, :near] = np.nan  # those weeks are the champion's
     dispersion = _dispersion(np.concatenate([tested, _near(champion, near)], axis=1), np.concatenate([counts, _came(champion, near)], axis=1), groups)
+    dispersion = calibration.widened(dispersion, *champion.told)
     m = len(nodes)
     model = np.repeat(_described(models, weights)[:, None], WEEKS, axis=1)
     model[:, :near] = champion.describe()[:, None]

@@ -82,12 +82,18 @@ class Champion:
         """[M, len(chosen)] weights of the forecast: a node whose level has moved is left to the member that follows it."""
         return np.where(self.moved[:, None], np.arange(len(self.chosen)) == self.follower, self.weights)
 
+    @cached_property
+    def told(self) -> tuple[np.ndarray, np.ndarray]:
+        """Tickets [M] and days [M] that tell the level of each node: since it was first named, of one that has moved since then."""
+        known = self.backtested.known
+        new = np.arange(len(known.panel.days)) >= len(known.panel.days) - shifts.NEW_DAYS
+        counts = np.where(self.moved[:, None] & ~new, np.nan, known.since_first)
+        there = ~np.isnan(counts)
+        return np.where(there, counts, 0.0).sum(axis=1), there.sum(axis=1)
+
     def scatter(self, horizon: int) -> np.ndarray:
         """[M, H] dispersion of the days after the cutoff: that of the windows, and how little is known of a level that is new or has moved."""
-        known = self.backtested.known
-        told = np.where(self.moved[:, None] & (np.arange(len(known.panel.days)) < len(known.panel.days) - shifts.NEW_DAYS), np.nan, known.since_first)
-        there = ~np.isnan(told)
-        return calibration.widened(self.dispersion.at(horizon), np.where(there, told, 0.0).sum(axis=1), there.sum(axis=1))
+        return calibration.widened(self.dispersion.at(horizon), *self.told)
 
     def means(self) -> np.ndarray:
         """[M, H] coherent means for the days after the cutoff."""
