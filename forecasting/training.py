@@ -206,7 +206,8 @@ def assemble(backtested: Backtested, names: Sequence[str] | None = None, shrink:
             chosen.append(fallback)
             weights = np.column_stack([weights, np.zeros(len(weights))])
     blended = _windows(backtested, chosen, weights)
-    variances = _variances(blended[:, use], counts, scale, groups)
+    new = ~np.isfinite(blended).any(axis=(1, 2))  # not yet known in any window
+    variances = _variances(blended[:, use], counts, scale, groups) + _grown(known, new, recent)
     coherent = _reconciled(backtested, blended, variances)
     return Champion(backtested, tuple(chosen), weights, variances, calibration.fit(coherent[:, use], counts, groups))
 
@@ -234,6 +235,12 @@ def _variances(blended: np.ndarray, counts: np.ndarray, scale: np.ndarray, group
     typical = np.where(seen > 0, total / np.maximum(seen, 1), 1.0)[groups]
     prior = 56.0  # days of residuals that the group's typical variance is worth: two windows of four weeks
     return np.asarray(scale**2 * (own + prior * typical) / (number + prior))
+
+
+def _grown(known: Known, new: np.ndarray, recent: np.ndarray) -> np.ndarray:
+    """[M] variance of older nodes into which new series [M] of a size [M] count: their forecasts have hardly learnt of them yet."""
+    size = known.hierarchy.total(np.where(new, recent, 0.0)[: known.hierarchy.n_series, None])[:, 0]
+    return np.asarray(np.where(new, 0.0, size**2))
 
 
 def _reconciled(backtested: Backtested, blended: np.ndarray, variances: np.ndarray) -> np.ndarray:
