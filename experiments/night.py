@@ -5,7 +5,6 @@ import json
 import resource
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +35,7 @@ class Night:
         worth: what each member of the blend adds: `member`, `level`, `WRMSSE`, the share by which the blend's score rises without it (blends
             of these members, weighed and scored on the same windows); no rows where one member is all there is.
         seconds: how long each step took.
-        peak_mb: peak resident memory of this process, MB; the workers of an executor come on top.
+        peak_mb: peak resident memory of this process, MB.
         fingerprint: SHA-256 of what was learnt from.
     """
 
@@ -51,9 +50,7 @@ class Night:
     fingerprint: str
 
 
-def train(
-    known: Known, recipe: Recipe, horizon: int, seed: int = 0, executor: Executor | None = None, progress: Callable[[str], None] | None = None
-) -> Night:
+def train(known: Known, recipe: Recipe, horizon: int, seed: int = 0, progress: Callable[[str], None] | None = None) -> Night:
     """Trains on all that is known.
 
     Args:
@@ -61,14 +58,13 @@ def train(
         recipe: members and settings.
         horizon: days to forecast.
         seed: the same inputs and seed give the same forecasts.
-        executor: where independent fits may run.
         progress: told the name of each step as it begins.
     """
     say = progress or (lambda _: None)
     seconds = {}
     started = time.perf_counter()
     say("fitting members")
-    members = training.backtest_members(known, recipe.members, horizon, recipe.windows, seed, executor)
+    members = training.backtest_members(known, recipe.members, horizon, recipe.windows, seed)
     seconds["fit"] = time.perf_counter() - started
     say("weighing and calibrating")
     champion = training.assemble(members, None, recipe.shrink)

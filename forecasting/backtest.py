@@ -1,7 +1,7 @@
 """Rolling origin: one task in, one long table out."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
 from datetime import date
 
@@ -70,12 +70,15 @@ def run(
     task: Task,
     executor: Executor | None = None,
     progress: Callable[[int], None] | None = None,
+    at_once: int = 2,
 ) -> pd.DataFrame:
     """Trains anew at each cutoff on what was known by its end, and forecasts the days after it.
 
     Args:
         known_at: what was known at the end of a cutoff; `Known.at` of everything, where nothing is received late.
+        executor: where the cutoffs are worked on; None: in this process, one after the other. The result is the same.
         progress: called with the number of cutoffs done.
+        at_once: cutoffs that an executor is given at a time. What is known at each, and at the one that comes next, is in memory.
 
     Returns:
         long frame of `COLUMNS` and `dispersion` (see `distribution`), a row per model, cutoff, node and day; `ALL` stands where something is summed.
@@ -86,16 +89,43 @@ def run(
     for name in task.models:
         if name != CHAMPION and name not in {m.name for m in recipe.members}:
             raise InputError(f"'{name}' is not in the recipe", "--models", "add it to the recipe's members")
+    say = progress or (lambda _: None)
+    parts: dict[pd.Timestamp, pd.DataFrame] = {}
+    if executor is None:
+        for cutoff in task.cutoffs:
+            parts[cutoff] = at_cutoff(cutoff, known_at(cutoff), recipe, task)
+            say(len(parts))
+        return pd.concat(parts.values(), ignore_index=True)
+
+    at_work: dict[Future[pd.DataFrame], pd.Timestamp] = {}
+
+    def collect(until: int) -> None:
+        while len(at_work) > until:
+            for future in wait(at_work, return_when=FIRST_COMPLETED).done:
+                parts[at_work.pop(future)] = future.result()
+                say(len(parts))
+
+    for cutoff in task.cutoffs:
+        known = known_at(cutoff)  # while the executor is at work
+        collect(at_once - 1)
+        at_work[executor.submit(at_cutoff, cutoff, known, recipe, task)] = cutoff
+    collect(0)
+    return pd.concat([parts[cutoff] for cutoff in task.cutoffs], ignore_index=True)
+
+
+def at_cutoff(cutoff: pd.Timestamp, known: Known, recipe: Recipe, task: Task) -> pd.DataFrame:
+    """The rows of one cutoff, of all models of the task, as `run` gives them.
+
+    Args:
+        known: what was known at the end of the cutoff.
+    """
     wanted = recipe.members
     if CHAMPION not in task.models:  # a baseline stays: it forecasts the nodes on which a member has no opinion
         wanted = tuple(m for m in recipe.members if m.name in task.models or m.least_days == 0)
+    members = training.backtest_members(known, wanted, task.horizon, recipe.windows, task.seed)
     parts = []
-    for done, cutoff in enumerate(task.cutoffs, 1):
-        members = training.backtest_members(known_at(cutoff), wanted, task.horizon, recipe.windows, task.seed, executor)
-        for name in task.models:
-            champion = training.assemble(members, None if name == CHAMPION else (name,), recipe.shrink)
-            frame = with_quantiles(champion.forecast().frame)
-            parts.append(frame.rename(columns={"area": "district"}).assign(cutoff=cutoff, model=name)[[*COLUMNS, "dispersion"]])
-        if progress:
-            progress(done)
+    for name in task.models:
+        champion = training.assemble(members, None if name == CHAMPION else (name,), recipe.shrink)
+        frame = with_quantiles(champion.forecast().frame)
+        parts.append(frame.rename(columns={"area": "district"}).assign(cutoff=cutoff, model=name)[[*COLUMNS, "dispersion"]])
     return pd.concat(parts, ignore_index=True)

@@ -1,7 +1,6 @@
 """From what is known to a forecast of every node: backtest the members, weigh them, calibrate, forecast, make it add up."""
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -134,7 +133,7 @@ class Champion:
         return np.array([blend.describe(dict(zip(names, row, strict=True))) for row in unique], dtype=object)[which.ravel()]
 
 
-def backtest_members(known: Known, models: Sequence[Model], horizon: int, windows: int, seed: int, executor: Executor | None = None) -> Backtested:
+def backtest_members(known: Known, models: Sequence[Model], horizon: int, windows: int, seed: int) -> Backtested:
     """Fits every member on all that is known, and lets it forecast windows before it from what was known then.
 
     A member whose forecasts do not age is fitted once before the first window and serves all of them; the others are fitted anew.
@@ -160,11 +159,11 @@ def backtest_members(known: Known, models: Sequence[Model], horizon: int, window
                 continue
             fitted = early.get(k) if not model.ages else None
             if fitted is None:
-                fitted = model.fit(then, horizon, seed, executor)
+                fitted = model.fit(then, horizon, seed)
                 early[k] = fitted
             forecasts[k, rows, w] = fitted.forecast(then, horizon)
     enough = [len(known.panel.days) >= model.least_days for model in models]
-    last = tuple(model.fit(known, horizon, seed, executor) if ok else None for model, ok in zip(models, enough, strict=True))
+    last = tuple(model.fit(known, horizon, seed) if ok else None for model, ok in zip(models, enough, strict=True))
     return Backtested(known, tuple(models), last, tuple(origins), forecasts, counts)
 
 

@@ -46,7 +46,7 @@ class Settings(BaseSettings):
         le=50_000,
         description="A request of so many tickets is counted when it is answered; one of more is accepted and counted soon after.",
     )
-    workers: int = Field(2, ge=1, le=64, description="Processes and threads that a training may use.")
+    workers: int = Field(2, ge=1, le=64, description="Processes of `weisu backtest`, which works on so many cutoffs at a time.")
     keep_text: bool = Field(False, description="Keep titles, contents and replies of tickets, masked; otherwise they are not even read.")
     hash_key: SecretStr = Field(SecretStr(""), description="Key of the callers' hashes; empty: made once, in the data folder.")
     not_demand: tuple[str, ...] = Field(NOT_DEMAND, description="Ticket types that are left out, as a JSON list; they are no demand.")

@@ -1,7 +1,6 @@
 """The contract of a forecasting model, and what a model may know."""
 
 from collections.abc import Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -140,12 +139,8 @@ class Model(Protocol):
     fitted: ClassVar[type[Any]]
     """What it becomes when it has learnt; its `load` reads what its `save` wrote."""
 
-    def fit(self, known: Known, horizon: int, seed: int, executor: Executor | None = None) -> Fitted:
-        """Learns from what is known. The same inputs and seed give the same model.
-
-        Args:
-            executor: where independent fits may run; None: in this process.
-        """
+    def fit(self, known: Known, horizon: int, seed: int) -> Fitted:
+        """Learns from what is known. The same inputs and seed give the same model."""
         ...
 
     def settings(self) -> dict[str, Any]:

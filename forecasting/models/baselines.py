@@ -1,6 +1,5 @@
 """Cheap forecasts that every other one has to beat."""
 
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -86,7 +85,7 @@ class _Baseline:
     weeks: ClassVar[int]
     robust: ClassVar[bool] = False
 
-    def fit(self, known: Known, horizon: int, seed: int, executor: Executor | None = None) -> SameWeekday:
+    def fit(self, known: Known, horizon: int, seed: int) -> SameWeekday:
         return SameWeekday(self.weeks, self.robust)
 
     def settings(self) -> dict[str, Any]:

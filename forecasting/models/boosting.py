@@ -6,7 +6,6 @@ likelihood with weights 1 / (1 + phi * level) is the quasi-likelihood of a count
 
 import json
 import re
-from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -94,7 +93,7 @@ class Boosting:
     least_days: ClassVar[int] = 140  # the level's window and three months to learn from
     ages: ClassVar[bool] = False
 
-    def fit(self, known: Known, horizon: int, seed: int, executor: Executor | None = None) -> FittedBoosting | NoOpinion:
+    def fit(self, known: Known, horizon: int, seed: int) -> FittedBoosting | NoOpinion:
         nodes = known.hierarchy.nodes
         codes = {kind: {code: i for i, code in enumerate(sorted(nodes[kind].unique()))} for kind in ("area", "category")}
         codes["holiday"] = {code: i for i, code in enumerate(sorted(known.calendar(horizon)["holiday"].unique()))}

@@ -11,7 +11,6 @@ Own code: a library fits one series at a time, and none takes drivers as they we
 
 import json
 from collections.abc import Mapping
-from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -134,7 +133,7 @@ class Loglinear:
     least_days: ClassVar[int] = 56  # eight weeks tell a week; what a shorter history cannot tell stays near no effect
     ages: ClassVar[bool] = False
 
-    def fit(self, known: Known, horizon: int, seed: int, executor: Executor | None = None) -> FittedLoglinear | NoOpinion:
+    def fit(self, known: Known, horizon: int, seed: int) -> FittedLoglinear | NoOpinion:
         start = smoothing.start(known, self.years)
         n_days = len(known.panel.days) - start
         table = known.calendar(horizon).iloc[start : start + n_days]

@@ -1,7 +1,6 @@
 """Prophet's model (Taylor & Letham 2018) on every node with enough history: trend, weekly and yearly season, holidays."""
 
 import json
-from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
@@ -97,7 +96,7 @@ class ProphetModel:
     least_days: ClassVar[int] = 120  # a trend from less than four months runs away within four weeks
     ages: ClassVar[bool] = True
 
-    def fit(self, known: Known, horizon: int, seed: int, executor: Executor | None = None) -> FittedProphet | NoOpinion:
+    def fit(self, known: Known, horizon: int, seed: int) -> FittedProphet | NoOpinion:
         start = max(0, len(known.panel.days) - 365 * self.years)
         days, counts = known.panel.days[start:], known.counts[:, start:]
         use = ~np.isnan(counts) & (np.arange(start, len(known.panel.days)) >= known.first[:, None])

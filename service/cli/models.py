@@ -150,9 +150,12 @@ def backtest(
     seed: Annotated[int, typer.Option(help="The same inputs and seed give the same bytes.")] = 0,
 ) -> None:
     """Forecast as if standing at each cutoff, write the forecasts, and score them where there are actuals."""
+    import signal
+
     from experiments import rolling
 
     settings = load_settings()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop, it ends its workers
     with options.progress("backtesting", total=len(cutoffs.split(","))) as bar:
         result = rolling.run(
             rolling.Request(

@@ -1,12 +1,10 @@
 """The night's work: train on what is known at the end of the business date, record, publish, watch."""
 
 import logging
-import multiprocessing
 import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -86,15 +84,14 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
     try:
         with _lease(db, settings, run_id):
             recipe = recipes.load()
-            with ProcessPoolExecutor(settings.workers, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent) as pool:
-                warm_up = cutoff - timedelta(days=WARM_UP)
-                if needs_warm_up and len(known.panel.days) - WARM_UP >= LEAST_DAYS:
-                    say(f"first night: training as of {warm_up} to judge the last {WARM_UP} days")
-                    earlier = night.train(known.at(warm_up), recipe, settings.horizon, executor=pool, progress=progress)
-                    with engine.writing(db) as conn:
-                        forecast_sets.add(conn, **_row(earlier, run_id, None, warm_up), issued_at=clock.now())
-                say(f"training on all days until {cutoff}")
-                result = night.train(known, recipe, settings.horizon, executor=pool, progress=progress)
+            warm_up = cutoff - timedelta(days=WARM_UP)
+            if needs_warm_up and len(known.panel.days) - WARM_UP >= LEAST_DAYS:
+                say(f"first night: training as of {warm_up} to judge the last {WARM_UP} days")
+                earlier = night.train(known.at(warm_up), recipe, settings.horizon, progress=progress)
+                with engine.writing(db) as conn:
+                    forecast_sets.add(conn, **_row(earlier, run_id, None, warm_up), issued_at=clock.now())
+            say(f"training on all days until {cutoff}")
+            result = night.train(known, recipe, settings.horizon, progress=progress)
             say("weeks and hours")
             with engine.reading(db) as conn:
                 more = _more(conn, settings, result)
@@ -139,18 +136,6 @@ def _lease(db: Engine, settings: Settings, run_id: int) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
-
-
-def _end_with_parent() -> None:
-    """Lets a worker process end when the training is killed; otherwise it would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-
-    def follow() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=follow, name="parent", daemon=True).start()
 
 
 def _row(result: Night, run_id: int, mlflow_run_id: str | None, cutoff: date) -> dict[str, Any]:

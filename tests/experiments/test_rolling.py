@@ -138,6 +138,13 @@ def test_every_file_of_the_same_data_gives_the_same_forecasts(
     pd.testing.assert_frame_equal(got, want, check_exact=True)
 
 
+@pytest.mark.parametrize("workers", [2, 64])
+def test_workers_change_no_byte(request_: Request, made: Path, tmp_path: Path, workers: int) -> None:
+    rolling.run(replace(request_, models=("champion", "four_week_mean", "boosting"), workers=workers), tmp_path)
+    for name in ("forecasts.parquet", "scores.parquet"):
+        assert (tmp_path / name).read_bytes() == (made / name).read_bytes()
+
+
 def test_cutoffs_may_come_in_any_order(request_: Request, forecasts: pd.DataFrame, tmp_path: Path) -> None:
     got = run(replace(request_, cutoffs=CUTOFFS[::-1]), tmp_path)
     pd.testing.assert_frame_equal(got, forecasts[forecasts["model"] == "champion"].reset_index(drop=True), check_exact=True)

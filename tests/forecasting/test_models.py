@@ -1,7 +1,6 @@
 """One suite for every model of `recipe.MODELS`, and for the champion that blends them."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -20,6 +19,7 @@ from forecasting.forecast_set import with_quantiles
 from forecasting.hierarchy import ALL
 from forecasting.models import blend
 from forecasting.models.base import Known, Model
+from forecasting.models.boosting import Boosting
 from forecasting.recipe import CHAMPION, MODELS, Recipe
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -189,6 +189,13 @@ def test_the_same_inputs_and_seed_give_the_same_bytes(name: str) -> None:
     assert one == other
 
 
+def test_a_booster_is_the_same_with_any_number_of_threads() -> None:
+    known = usual()
+    fits = [Boosting(rows=20_000, trees=60, threads=threads).fit(known, HORIZON, 0) for threads in (1, 2, 3)]
+    one, *others = (fitted.forecast(known, HORIZON).tobytes() for fitted in fits)
+    assert others == [one, one]
+
+
 @pytest.mark.parametrize("name", [name for name in MODELS if not MODELS[name].ages])
 def test_a_model_that_does_not_age_serves_later_days_and_series_it_has_not_seen(name: str) -> None:
     known = city("series and driver half-way")
@@ -225,14 +232,6 @@ def test_a_window_of_the_backtest_sees_nothing_after_its_origin(name: str) -> No
 def test_a_model_that_ages_says_so_when_it_is_asked_at_another_day(name: str) -> None:
     with pytest.raises(ValueError, match="fitted for"):
         model_of(name).fit(usual().at(day(DAYS - 30)), HORIZON, 0).forecast(usual(), HORIZON)
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_a_fit_gives_the_same_wherever_it_runs(name: str) -> None:
-    known = city("usual")
-    with ThreadPoolExecutor(1) as pool:
-        there = model_of(name).fit(known, HORIZON, 0, pool).forecast(known, HORIZON)
-    np.testing.assert_array_equal(there, model_of(name).fit(known, HORIZON, 0).forecast(known, HORIZON))
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -1,6 +1,5 @@
 """The outlook: thirteen weeks that agree with the days, add up, see a season coming, and say how sure they are."""
 
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -154,7 +153,7 @@ LOOKED: list[tuple[pd.Timestamp, int]] = []
 class Watched(Loglinear):
     """A member that notes what it is shown."""
 
-    def fit(self, known: Known, horizon: int, seed: int, executor: Executor | None = None) -> SameWeekday:  # type: ignore[override]  # it only looks
+    def fit(self, known: Known, horizon: int, seed: int) -> SameWeekday:  # type: ignore[override]  # it only looks
         LOOKED.append((known.cutoff, known.counts.shape[1]))
         return SameWeekday(2)
 

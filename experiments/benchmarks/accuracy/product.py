@@ -8,9 +8,7 @@ training as the service does it every night.
 """
 
 import json
-import multiprocessing
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -63,7 +61,7 @@ def command(what: str, out: Path, asked: dict[str, Any]) -> tuple[str, ...]:
 def engine() -> str:
     """SHA-256 of the code that forecasts."""
     library = [p for p in (ROOT / "forecasting").rglob("*.py") if p.relative_to(ROOT / "forecasting").parts[0] not in NOT_OF_FORECASTS]
-    return runs.code([*library, *(ROOT / "experiments" / f"{name}.py" for name in ("files", "recipes", "rolling", "night"))])
+    return runs.code([*library, *(ROOT / "experiments" / f"{name}.py" for name in ("files", "recipes", "rolling", "workers", "night"))])
 
 
 def backtest(out: Path, asked: dict[str, Any]) -> None:
@@ -82,8 +80,7 @@ def train(out: Path, asked: dict[str, Any]) -> None:
     weather = from_frame(files.drivers(Path(asked["drivers"]), "Asia/Shanghai")) if asked["drivers"] else None
     areas = Tree(dict(pd.read_parquet(asked["areas"]).to_numpy())) if asked["areas"] else Tree()
     known = Known(panel.from_counts(table), areas, Tree(), weather, "CN")
-    with ProcessPoolExecutor(CORES, mp_context=multiprocessing.get_context("spawn")) as pool:
-        made = night.train(known, recipes.load(None), HORIZON, 0, pool, lambda step: print(step, file=sys.stderr, flush=True))
+    made = night.train(known, recipes.load(None), HORIZON, 0, lambda step: print(step, file=sys.stderr, flush=True))
     print(json.dumps(made.seconds), file=sys.stderr)
     made.scores.assign(series=len(known.panel.series), days=len(known.panel.days)).to_parquet(out, index=False)
 
