@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import time
+from concurrent.futures import Future
 
 import pytest
 
@@ -18,12 +19,19 @@ def test_every_process_works_and_all_have_ended_after_the_block() -> None:
     assert not multiprocessing.active_children()
 
 
+def begin(futures: list[Future[None]], error: type[BaseException]) -> None:
+    """Gives the processes more than they can do at once, and fails."""
+    with workers.pool(2) as pool:
+        futures += [pool.submit(time.sleep, LONG) for _ in range(6)]
+        raise error
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_a_failure_ends_work_that_is_half_done(error: type[BaseException]) -> None:
     started = time.monotonic()
-    with pytest.raises(error), workers.pool(2) as pool:
-        futures = [pool.submit(time.sleep, LONG) for _ in range(6)]
-        raise error
+    futures: list[Future[None]] = []
+    with pytest.raises(error):
+        begin(futures, error)
     assert not multiprocessing.active_children()
-    assert all(future.done() for future in futures)
+    assert [future.done() for future in futures] == [True] * 6
     assert time.monotonic() - started < LONG
