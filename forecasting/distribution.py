@@ -50,7 +50,12 @@ def cdf(mean: np.ndarray, dispersion: np.ndarray, observed: np.ndarray) -> np.nd
 
 def mid_pit(mean: np.ndarray, dispersion: np.ndarray, observed: np.ndarray) -> np.ndarray:
     """Mid probability integral transform, P(count < observed) + P(count = observed) / 2: uniform on average if the forecast is right."""
-    return np.asarray(1.0 - (tail(mean, dispersion, observed) + tail(mean, dispersion, np.asarray(observed) + 1.0)) / 2.0)
+    return np.asarray(1.0 - mid_tail(mean, dispersion, observed))
+
+
+def mid_tail(mean: np.ndarray, dispersion: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """P(count > observed) + P(count = observed) / 2, exact however small."""
+    return np.asarray((tail(mean, dispersion, observed) + tail(mean, dispersion, np.asarray(observed) + 1.0)) / 2.0)
 
 
 def log_likelihood(mean: np.ndarray, dispersion: np.ndarray, observed: np.ndarray) -> np.ndarray:
