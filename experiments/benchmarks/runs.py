@@ -6,9 +6,10 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 NOT_STARTED = 127  # the code by which a shell says so
+OURS = ("forecasting.", "experiments.")  # what is imported from elsewhere has its version in the lock
 LOOK = 0.25  # seconds between two looks at the memory of a process and its workers
 ROOT = Path(__file__).parents[2]
 
@@ -53,6 +55,11 @@ class Record:
     measured: str
     load: float
     error: str = ""
+
+
+def program(module: str, out: Path, asked: Mapping[str, object]) -> tuple[str, ...]:
+    """The command line of a module of ours that makes a file from what is asked."""
+    return (sys.executable, "-m", module, str(out), json.dumps(asked))
 
 
 def record(out: Path) -> Record | None:
@@ -140,6 +147,31 @@ def code(paths: Iterable[Path]) -> str:
     for path in sorted(paths):
         digest.update(ast.dump(_Deeds().visit(ast.parse(path.read_text("utf-8")))).encode())
     return digest.hexdigest()
+
+
+def behind(entry: Path, without: Collection[str] = ()) -> set[Path]:
+    """A Python file of ours and what it imports of ours, and so on.
+
+    Args:
+        without: modules, and packages with all in them, that are not followed.
+    """
+    found: set[Path] = set()
+    ahead = [entry]
+    while ahead:
+        path = ahead.pop()
+        if path in found:
+            continue
+        found.add(path)
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [name.name for name in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{name}" for name in names]
+            parts = [name.split(".") for name in names if name.startswith(OURS)]
+            modules = {".".join(part[:n]) for part in parts for n in range(1, len(part) + 1)}
+            followed = [m for m in modules if not any(m == other or m.startswith(f"{other}.") for other in without)]
+            files = [ROOT / module.replace(".", "/") for module in followed]
+            ahead += [file for path in files for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()]
+    return found
 
 
 class _Deeds(ast.NodeTransformer):

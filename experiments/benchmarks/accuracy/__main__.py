@@ -89,8 +89,7 @@ def _run(
     if "worth" in wanted:
         for panel in laid:
             if panel.name in taken_apart:
-                for _, run in worth.runs_of(panel, work):
-                    ensure(run)
+                ensure(worth.run_of(panel, work))
     if "speed" in wanted:
         long = panels.lay_down(LONG, data, work)
         for model in OF_TIME:
@@ -106,11 +105,11 @@ def _report(work: Path, peers: Path, accept: Path | None, page: Path) -> None:
     everything = (*compare.MODELS_COMPARED, *MODELS)
     compared = [compare.collect(p, i, [(model, compare.run_of(p, model, work, peers)) for model in everything]) for i, p in laid]
     compared = [one for one in compared if one.records]
-    left_out = [compare.collect(p, i, worth.runs_of(p, work)) for i, p in laid]
+    apart = [made for i, p in laid if (made := worth.collect(p, i, work))]
     lines = bars.of_real(compared) + bars.of_simulated(compared) + bars.of_calibration(compared) + bars.of_time(*_times(work, peers))
     day = f"{date.today():%Y-%m-%d}"  # noqa: DTZ011 - where it was run
     stored = report.store(work, day, lines, compared)
-    page.write_text(report.page(day, lines, compared, report.worth_table(left_out), _agreement(accept, compared)), "utf-8")
+    page.write_text(report.page(day, lines, compared, apart, _agreement(accept, compared)), "utf-8")
     print(bar_table(lines).to_string(index=False))
     for one in compared:
         print(f"\n{one.panel.name}", *report.said_of(one), sep="\n")

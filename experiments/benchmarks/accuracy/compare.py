@@ -92,7 +92,7 @@ def run_of(panel: Panel, model: str, work: Path, interpreter: Path) -> Run:
         return Run(out, command, runs.fingerprint(panel.fingerprint, runs.code([PEERS_FILE]), LOCK.read_text(), model, panel.country, cutoffs))
     if model != CHAMPION and model not in MODELS:
         raise InputError(f"unknown model '{model}'", "--models", f"choose from {', '.join([*MODELS_COMPARED, *MODELS])}")
-    return product.backtest_run(panel, model, model, work)
+    return product.backtest_run(panel, model, work)
 
 
 def collect(panel: Panel, number: int, made: Iterable[tuple[str, Run]]) -> Compared:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.benchmarks.accuracy import floor, scores
+from experiments.benchmarks.accuracy import floor, scores, worth
 from experiments.benchmarks.accuracy.compare import Compared
-from experiments.benchmarks.accuracy.scores import ALL_LEVELS
+from experiments.benchmarks.accuracy.scores import ALL_LEVELS, EVERY_LEVEL
+from experiments.benchmarks.accuracy.worth import TakenApart
 from experiments.benchmarks.page import Bar, bar_table, markdown, percent
-from forecasting.recipe import CHAMPION
+from forecasting.recipe import CHAMPION, MODELS
 
 HEAD = """# Accuracy
 
@@ -30,7 +31,10 @@ knows the rates from which the simulated city is drawn, but not its incidents, s
 
 Where counts are small an interval of whole numbers covers more than it is named after, however right the distribution: beside each coverage stand
 what such intervals would cover if the distribution were right, and the share of randomised probability integral transforms in the same central part,
-which is the nominal one for a right distribution. `load` is how many processes wanted a core when a run began: above 2, its seconds say little.
+which is the nominal one for a right distribution. A night is what the service does every night, without store and MLflow: training over both
+levels of the simulated city's categories, the weeks of the outlook, the hours, and all of it packed. `load` is how many processes wanted a core
+when a run began: above 2, its seconds say little.
+
 A bar that lacks a panel, a model or a run of the present code is not measured; what the rest gives stands there as partial. The plain mean
 over the real panels counts Boston's three slices as three panels; the mean over the sources takes their mean first, and counts each source once.
 
@@ -38,33 +42,57 @@ Real tickets are read from `FOLDER/chicago-311-sanitation`, `FOLDER/chicago-burg
 (`tickets.parquet` of `ticket_id, created_at, district, category`). Names of districts that overlap are merged.
 """
 
+WORTH = """How much worse (+) or better (-) the champion is without a member or a group of features, with sums that are sums of the series' forecasts
+(bottom-up), and with nodes that keep their own forecasts (not reconciled): mean of the four levels. Then the members alone. Unless others are
+chosen the panels are {panels}. At each cutoff all is fitted once, the booster once more without each group; a variant is weighed, reconciled and
+calibrated anew."""
 
-def page(day: str, bars: Sequence[Bar], panels: Sequence[Compared], worth: pd.DataFrame, agreement: str) -> str:
+
+def page(day: str, bars: Sequence[Bar], panels: Sequence[Compared], apart: Sequence[TakenApart], agreement: str) -> str:
     """The text of `docs/accuracy.md`."""
     parts = [HEAD.format(day=day, average=scores.AVERAGE, block=scores.BLOCK, draws=scores.DRAWS, floor=floor.FLOOR)]
     parts.append("## Bars\n\n" + markdown(bar_table(bars)))
     if agreement:
         parts.append(agreement + "\n")
-    if not worth.empty:
-        text = "How much worse (+) or better (-) the champion is without a member or a group of features, mean of the four levels.\n\n"
-        parts.append("## What each part is worth\n\n" + text + markdown(worth))
+    if apart:
+        parts.append(_worth(apart))
     parts += [_panel(compared) for compared in panels]
     return "\n".join(parts)
 
 
-def worth_table(panels: Sequence[Compared]) -> pd.DataFrame:
+def _worth(apart: Sequence[TakenApart]) -> str:
+    parts = ["## What each part is worth", WORTH.format(panels=", ".join(worth.PANELS))]
+    for one in apart:
+        old = " The code or its inputs changed since." if one.outdated else ""
+        failed = f" It failed ({one.record.error})." if one.record.error else ""
+        parts.append(f"{one.panel}: {one.record.seconds:.0f} s in all, measured on {one.record.measured}.{old}{failed}")
+    for table in (worth_table(apart), members_table(apart)):
+        if not table.empty:
+            parts.append(markdown(table))
+    return "\n\n".join(parts)
+
+
+def worth_table(apart: Sequence[TakenApart]) -> pd.DataFrame:
     """What leaving out costs: a row per panel and variant."""
     rows = []
-    for compared in panels:
-        for name, record in compared.records.items():
-            if name == CHAMPION or name not in compared.frames or CHAMPION not in compared.frames:
-                continue
-            row = {"panel": compared.panel.name, "recipe": name}
+    for one in apart:
+        for name in dict.fromkeys(model for model, _ in one.draws if model != CHAMPION and model not in MODELS):
+            row = {"panel": one.panel, "champion": name}
             for metric in ("WRMSSE", "WQL"):
-                e = scores.relative(compared.draws, name, CHAMPION, ALL_LEVELS, metric)
+                e = scores.relative(one.draws, name, CHAMPION, ALL_LEVELS, metric)
                 row |= {metric: percent(e.value), f"{metric} interval": f"{percent(e.low)} to {percent(e.high)}"}
-            old = "yes" if {name, CHAMPION} & set(compared.outdated) else ""
-            rows.append(row | {"seconds": f"{record.seconds:.0f}", "with it": f"{compared.records[CHAMPION].seconds:.0f}", "code changed since": old})
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def members_table(apart: Sequence[TakenApart]) -> pd.DataFrame:
+    """Scores of the champion and of each member alone: a row per panel and member, WRMSSE and WQL of all levels and WRMSSE of each."""
+    rows = []
+    for one in apart:
+        for name in dict.fromkeys(model for model, _ in one.draws if model == CHAMPION or model in MODELS):
+            measured = {level: one.draws[name, level].iloc[0] for level in (ALL_LEVELS, *EVERY_LEVEL)}
+            row = {"panel": one.panel, "alone": name, "WRMSSE": measured[ALL_LEVELS]["WRMSSE"], "WQL": measured[ALL_LEVELS]["WQL"]}
+            rows.append(row | {f"WRMSSE {level}": measured[level]["WRMSSE"] for level in EVERY_LEVEL})
     return pd.DataFrame(rows)
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.benchmarks import runs
-from experiments.benchmarks.accuracy import product
+from experiments.benchmarks.accuracy import night, product
 from experiments.benchmarks.panels import END, START, daily, largest
 from experiments.benchmarks.runs import Run
-from forecasting import city
-from forecasting.city.places import CODES, DISTRICT_CODES
+from forecasting import city, intraday
+from forecasting.city.places import CODES, DISTRICT_CODES, category_table
 from forecasting.city.streets import street_table
 
 CITY = "night-448"  # 16 districts x 28 categories
@@ -19,7 +19,8 @@ NIGHTS = (CITY, LARGE)
 
 def laid(name: str, work: Path) -> bool:
     """Whether the files of a night are there."""
-    return _paths(name, work)["counts"].exists()
+    paths = _paths(name, work)
+    return paths["hours"].exists() and paths["counts"].exists()
 
 
 def lay_down(name: str, work: Path) -> None:
@@ -35,16 +36,15 @@ def lay_down(name: str, work: Path) -> None:
 
 
 def run_of(name: str, work: Path) -> Run:
-    """One training on the files of a night."""
-    paths = _paths(name, work)
-    asked = {key: str(path) if path.exists() else None for key, path in paths.items()}
+    """One night on the files of its city."""
+    paths = {key: path for key, path in _paths(name, work).items() if path.exists()}
     out = work / name / "scores.parquet"
-    inputs = runs.fingerprint(*(path.read_bytes() if path.exists() else b"" for path in paths.values()), product.engine())
-    return Run(out, product.command("night", out, asked), inputs)
+    inputs = runs.fingerprint(*(path.read_bytes() for path in paths.values()), product.recipe_text(), night.code())
+    return Run(out, runs.program(night.__name__, out, {key: str(path) for key, path in paths.items()}), inputs)
 
 
 def _paths(name: str, work: Path) -> dict[str, Path]:
-    return {key: work / name / f"{key}.parquet" for key in ("drivers", "areas", "counts")}
+    return {key: work / name / f"{key}.parquet" for key in night.FILES}
 
 
 def base(counts: pd.DataFrame) -> pd.DataFrame:
@@ -52,19 +52,40 @@ def base(counts: pd.DataFrame) -> pd.DataFrame:
     return counts[counts["district"].isin(DISTRICT_CODES) & counts["category"].isin(CODES)]
 
 
+def hours_of(counts: pd.DataFrame) -> pd.DataFrame:
+    """The city's counts by hour, of the days from which hours are learnt: `category`, `date`, `hour`, `count`."""
+    late = counts.assign(date=pd.to_datetime(counts["date"]))
+    late = late[late["date"] > late["date"].max() - pd.Timedelta(days=intraday.DAYS)]
+    hours: pd.DataFrame = late.groupby(["category", "date", "hour"], as_index=False)["count"].sum()
+    return hours
+
+
+def _categories() -> pd.DataFrame:
+    """The category tree: two levels below the root."""
+    return category_table()[["code", "parent"]]
+
+
 def _city() -> dict[str, pd.DataFrame]:
     made = city.simulate(0, 1.0, START, END)
-    return {"drivers": made.drivers, "counts": base(daily(made.counts))}
+    hourly = base(made.counts)
+    return {"drivers": made.drivers, "categories": _categories(), "hours": hours_of(hourly), "counts": daily(hourly)}
 
 
 def _large() -> dict[str, pd.DataFrame]:
     """Two cities' streets side by side: one has 343 streets, and twenty thousand series need twice as many."""
-    counts, areas = [], []
+    counts, hours, areas = [], [], []
     for seed, mark in enumerate(("", "B")):
         made = city.simulate(seed, LARGE_SCALE, START, END, streets=True)
         hourly = made.counts[made.counts["street"] != ""]
         counts.append(daily(hourly.assign(district=mark + hourly["street"].astype(str))))
+        hours.append(hours_of(hourly))
         streets = street_table()
         areas.append(pd.DataFrame({"code": mark + streets["code"], "parent": mark + streets["parent"]}))
         drivers = made.drivers[made.drivers["district"] == "ALL"]
-    return {"drivers": drivers, "areas": pd.concat(areas, ignore_index=True), "counts": largest(pd.concat(counts), LARGE_SERIES)}
+    return {
+        "drivers": drivers,
+        "areas": pd.concat(areas, ignore_index=True),
+        "categories": _categories(),
+        "hours": pd.concat(hours, ignore_index=True),
+        "counts": largest(pd.concat(counts), LARGE_SERIES),
+    }

@@ -9,16 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
-import yaml
 
-from experiments import recipes
 from experiments.benchmarks import panels
-from experiments.benchmarks.accuracy import compare, report, worth
+from experiments.benchmarks.accuracy import compare
 from experiments.benchmarks.accuracy.__main__ import main
-from experiments.benchmarks.page import Bar, bar_table, percent
-from forecasting import recipe
+from experiments.benchmarks.page import Bar, bar_table
 from forecasting.errors import InputError
-from forecasting.recipe import MODELS
 
 PANEL = "boston-311-rodent"
 NAMES = ("seasonal_naive", "four_week_mean")
@@ -153,28 +149,6 @@ def test_forecasts_of_a_panel_that_was_cut_otherwise_are_not_scored(folder: Path
     assert made.outdated == NAMES
 
 
-def test_each_member_of_the_blend_is_left_out_once_and_what_is_compared_with_stays() -> None:
-    default = worth.default_recipe()
-    blended = {name for name in default["members"] if not MODELS[name].reference}
-    made = worth.variants(default)
-    assert {f"without {name}" for name in blended} <= set(made)
-    for name in blended:
-        left = recipe.from_mapping(yaml.safe_load(yaml.safe_dump(made[f"without {name}"])))
-        assert {m.name for m in left.members} == {m.name for m in recipes.load().members} - {name}
-
-
 def test_a_bar_that_fails_is_shown_to_fail() -> None:
     table = bar_table([Bar("a", "b", "c", "", False), Bar("a", "b", "c", "", True), Bar("a", "b")])
     assert list(table["holds"]) == ["**no**", "yes", ""]
-
-
-def test_what_leaving_out_costs_is_read_from_the_runs(folder: Path) -> None:
-    panel = panels.lay_down(PANEL, None, folder / "work")
-    made = compare.collect(panel, 0, [(n, compare.run_of(panel, n, folder / "work", Path("python"))) for n in NAMES])
-    names = dict(zip(NAMES, ("without boosting", "champion"), strict=True))
-    frames = {names[name]: frame.assign(model=names[name]) for name, frame in made.frames.items()}
-    records = {names[name]: record for name, record in made.records.items()}
-    (row,) = report.worth_table([compare.Compared(panel, 0, frames, records, ("champion",))]).to_dict("records")
-    scored = made.table().set_index(["level", "model"])["WRMSSE"]
-    assert row["WRMSSE"] == percent(scored["all", NAMES[0]] / scored["all", NAMES[1]] - 1)
-    assert (row["recipe"], row["code changed since"]) == ("without boosting", "yes")

@@ -75,6 +75,25 @@ def test_code_is_the_same_with_other_words_about_it_and_another_with_another_num
     assert code("x = 1\ndef f():\n    return 'b'\n") != before
 
 
+def test_what_a_backtest_goes_through_is_followed_from_its_imports_and_nothing_else() -> None:
+    def names(entry: str, without: tuple[str, ...] = ()) -> set[str]:
+        return {str(path.relative_to(runs.ROOT)) for path in runs.behind(runs.ROOT / entry, without)}
+
+    backtest = names("experiments/rolling.py", ("forecasting.explanation",))
+    assert {"experiments/rolling.py", "forecasting/training.py", "forecasting/models/boosting.py", "forecasting/models/__init__.py"} <= backtest
+    assert not {name for name in backtest if name.startswith(("forecasting/detection", "forecasting/city", "experiments/benchmarks"))}
+    assert not {f"forecasting/{name}.py" for name in ("outlook", "intraday", "delay", "explanation")} & backtest
+    night = names("experiments/benchmarks/accuracy/night.py", ("experiments.benchmarks",))
+    assert {f"forecasting/{name}.py" for name in ("outlook", "intraday", "explanation")} | {"experiments/night.py"} <= night
+    assert {name for name in night if "benchmarks" in name} == {"experiments/benchmarks/accuracy/night.py"}
+
+
+def test_what_is_behind_a_file_is_what_python_loads_with_it() -> None:
+    script = "import sys, experiments.rolling; print(*(m.__file__ for n, m in sys.modules.items() if n.startswith(('forecasting.', 'experiments.'))))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=runs.ROOT)
+    assert {Path(name) for name in done.stdout.split()} <= runs.behind(runs.ROOT / "experiments" / "rolling.py")
+
+
 def test_a_program_that_is_not_there_is_recorded_as_a_failure(run: Run) -> None:
     made = runs.ensure(replace(run, command=("/nowhere/python", "-c", "pass")), str)
     assert "/nowhere/python does not start: No such file or directory" in made.error
