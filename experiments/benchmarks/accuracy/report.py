@@ -19,7 +19,7 @@ Made by the benchmark from what it has stored; do not edit it by hand. Written o
 ```sh
 make bench-accuracy ARGS='--data FOLDER'             # everything; hours. What is there already is not run again
 make bench-accuracy ARGS='--data FOLDER --panels boston-311-rodent --models champion,AutoETS'
-make bench-accuracy ARGS='--parts worth,speed'
+make bench-accuracy ARGS='--data FOLDER --parts worth,speed'   # worth on {apart}, unless --panels names others
 make bench-accuracy ARGS=--render                    # this page anew, from what is stored
 ```
 
@@ -43,14 +43,13 @@ Real tickets are read from `FOLDER/chicago-311-sanitation`, `FOLDER/chicago-burg
 """
 
 WORTH = """How much worse (+) or better (-) the champion is without a member or a group of features, with sums that are sums of the series' forecasts
-(bottom-up), and with nodes that keep their own forecasts (not reconciled): mean of the four levels. Then the members alone. Unless others are
-chosen the panels are {panels}. At each cutoff all is fitted once, the booster once more without each group; a variant is weighed, reconciled and
-calibrated anew."""
+(bottom-up), and with nodes that keep their own forecasts (not reconciled): mean of the four levels. Then the members alone. At each cutoff all is fitted
+once, the booster once more without each group; a variant is weighed, reconciled and calibrated anew."""
 
 
 def page(day: str, bars: Sequence[Bar], panels: Sequence[Compared], apart: Sequence[TakenApart], agreement: str) -> str:
     """The text of `docs/accuracy.md`."""
-    parts = [HEAD.format(day=day, average=scores.AVERAGE, block=scores.BLOCK, draws=scores.DRAWS, floor=floor.FLOOR)]
+    parts = [HEAD.format(day=day, average=scores.AVERAGE, block=scores.BLOCK, draws=scores.DRAWS, floor=floor.FLOOR, apart=", ".join(worth.PANELS))]
     parts.append("## Bars\n\n" + markdown(bar_table(bars)))
     if agreement:
         parts.append(agreement + "\n")
@@ -61,7 +60,7 @@ def page(day: str, bars: Sequence[Bar], panels: Sequence[Compared], apart: Seque
 
 
 def _worth(apart: Sequence[TakenApart]) -> str:
-    parts = ["## What each part is worth", WORTH.format(panels=", ".join(worth.PANELS))]
+    parts = ["## What each part is worth", WORTH]
     for one in apart:
         old = " The code or its inputs changed since." if one.outdated else ""
         failed = f" It failed ({one.record.error})." if one.record.error else ""
