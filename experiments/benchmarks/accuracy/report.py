@@ -43,8 +43,8 @@ Real tickets are read from `FOLDER/chicago-311-sanitation`, `FOLDER/chicago-burg
 """
 
 WORTH = """How much worse (+) or better (-) the champion is without a member or a group of features, with sums that are sums of the series' forecasts
-(bottom-up), and with nodes that keep their own forecasts (not reconciled): mean of the four levels. Then the members alone. At each cutoff all is fitted
-once, the booster once more without each group; a variant is weighed, reconciled and calibrated anew."""
+(bottom-up), and with nodes that keep their own forecasts (not reconciled): mean of the four levels. Then the members alone. At each cutoff all is
+fitted once, the booster once more without each group; a variant is weighed, reconciled and calibrated anew."""
 
 
 def page(day: str, bars: Sequence[Bar], panels: Sequence[Compared], apart: Sequence[TakenApart], agreement: str) -> str:
