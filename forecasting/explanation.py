@@ -158,11 +158,13 @@ def with_parts(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**dict(zip(PARTS, told.T, strict=True)), **{REST: frame["mean"].to_numpy(float) - told.sum(axis=1)})
 
 
-def sentences(labels: Labels, area: str, category: str, day: date, mean: float, told: Mapping[str, float]) -> tuple[str, str]:
+def sentences(labels: Labels, area: str, category: str, day: date, mean: float, told: Mapping[str, float], weekly: bool = False) -> tuple[str, str]:
     """One sentence in zh and one in en that names what moves a forecast most.
 
     Args:
+        day: the day, or the first one of the week.
         told: every part by name, see `with_parts`.
+        weekly: whether a week is forecast.
     """
     more = mean - told["level"]
     moving = {name: tickets for name, tickets in told.items() if name != "level"}
@@ -174,14 +176,10 @@ def sentences(labels: Labels, area: str, category: str, day: date, mean: float, 
     size = number(abs(more))
     than_zh = "与平常持平" if size == "0" else f"比平常{'多' if more > 0 else '少'} {size} 件"
     than_en = "as many as usual" if size == "0" else f"{size} {'more' if more > 0 else 'fewer'} than usual"
-    zh = (
-        f"{labels.of('area', area, 'zh')}“{labels.of('category', category, 'zh')}”{day:%Y-%m-%d}(周{DAYS_ZH[day.weekday()]})"
-        f"预计 {number(mean)} 件,{than_zh}{why_zh}。"
-    )
-    en = (
-        f"{labels.of('category', category, 'en')} in {labels.of('area', area, 'en')} on {DAYS_EN[day.weekday()]} {day:%Y-%m-%d}: "
-        f"{number(mean)} tickets expected, {than_en}{why_en}."
-    )
+    when_zh = f"{day:%Y-%m-%d} 起一周" if weekly else f"{day:%Y-%m-%d}(周{DAYS_ZH[day.weekday()]})"
+    when_en = f"in the week from {day:%Y-%m-%d}" if weekly else f"on {DAYS_EN[day.weekday()]} {day:%Y-%m-%d}"
+    zh = f"{labels.of('area', area, 'zh')}“{labels.of('category', category, 'zh')}”{when_zh}预计 {number(mean)} 件,{than_zh}{why_zh}。"
+    en = f"{labels.of('category', category, 'en')} in {labels.of('area', area, 'en')} {when_en}: {number(mean)} tickets expected, {than_en}{why_en}."
     return zh, en
 
 

@@ -71,7 +71,7 @@ def pack(frame: pd.DataFrame) -> bytes:
 
 
 def unpack(blob: bytes, columns: Sequence[str]) -> pd.DataFrame:
-    """Reads what `pack` wrote.
+    """Reads what `pack` wrote: these columns, and what else the night had.
 
     Raises:
         InputError: the bytes are no such table.
@@ -83,4 +83,4 @@ def unpack(blob: bytes, columns: Sequence[str]) -> pd.DataFrame:
     if not set(columns) <= set(table.column_names):
         raise InputError("not a table of a forecast set: columns are missing", "forecast set", "train again")
     frame: pd.DataFrame = table.to_pandas()
-    return frame[list(columns)]
+    return frame

@@ -5,14 +5,14 @@ later ones come from the members whose forecasts do not depend on how far ahead 
 their weights, and how far weekly counts scatter, are learnt by letting them look thirteen weeks ahead from earlier days.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
-from forecasting import calibration, training
+from forecasting import calibration, explanation, training
 from forecasting.models import blend
-from forecasting.models.base import Known, Model
+from forecasting.models.base import Fitted, Known, Model
 from forecasting.training import Champion
 
 WEEK = 7
@@ -23,6 +23,7 @@ WINDOWS, STEP = 3, 84  # looks from earlier days, twelve weeks apart: together n
 UNTESTED = 2.0  # times the dispersion of the band before: what no look could test is taken to scatter more, on purpose
 LEAST_LOOK = 28  # days of history before a look
 SHRINK = 0.3  # three looks say less than the recipe's windows: weights are drawn towards equal ones more strongly
+DAYS = WEEKS * WEEK
 COLUMNS = ("area", "category", "date", "week_ahead", "mean", "dispersion", "model")
 
 
@@ -33,13 +34,15 @@ def make(champion: Champion, seed: int = 0) -> pd.DataFrame:
         champion: the daily forecast, and what is known at its cutoff.
 
     Returns:
-        a row per node and week, columns COLUMNS: `date` the first day of the week, `week_ahead` from 1, `mean` and `dispersion` (negative
-        binomial, see `distribution`) of the week's count. Means add up over both trees. A band of weeks that no earlier look could test,
-        because the history is short, is wide: see `UNTESTED`, and `calibration.DEFAULT` at least.
+        a row per node and week, columns COLUMNS and `explanation.COLUMNS`: `date` the first day of the week, `week_ahead` from 1, `mean`
+        and `dispersion` (negative binomial, see `distribution`) of the week's count, and what explains the mean: the sums of its days' parts.
+        Means add up over both trees. A band of weeks that no earlier look could test, because the history is short, is wide: see
+        `UNTESTED`, and `calibration.DEFAULT` at least.
     """
     known, daily = champion.backtested.known, champion.backtested.horizon
     nodes, near = known.hierarchy.nodes, min(daily // WEEK, WEEKS)
-    models = far_members(champion)
+    far = far_members(champion)
+    models = [champion.backtested.models[k] for k in far]
     looks = list(_looks(known, models, seed))
     size = known.recent(training.RECENT)
     groups = blend.groups(nodes["level"].to_numpy(), size)
@@ -48,10 +51,11 @@ def make(champion: Champion, seed: int = 0) -> pd.DataFrame:
     forecasts = np.stack([single for single, _ in looks], axis=2) if looks else np.full((len(models), len(nodes), 1, WEEKS), np.nan)
     counts = np.stack([came for _, came in looks], axis=1) if looks else np.full((len(nodes), 1, WEEKS), np.nan)
     baseline = np.array([model.least_days == 0 for model in models])
-    ahead = _members(known, models, seed)
+    ahead = _ahead(known, [champion.backtested.fitted[k] for k in far])
     weights = _of_those_there(blend.weights(forecasts, counts, scale, groups, baseline, SHRINK), np.isfinite(ahead).all(axis=2).T)
-    means = _blended(known, ahead, weights, champion.variances)
-    means[:, :near] = weeks(champion.means()[:, : near * WEEK])
+    days = _blended(known, ahead, weights, champion.variances)
+    days[:, : near * WEEK] = champion.means[:, : near * WEEK]
+    parts = explanation.parts(known, days, champion.regression)
     tested = np.stack([_blended(known, forecasts[:, :, w], weights, champion.variances) for w in range(counts.shape[1])], axis=1)
     tested[:, :, :near] = np.nan  # those weeks are the champion's
     dispersion = _dispersion(np.concatenate([tested, _near(champion, near)], axis=1), np.concatenate([counts, _came(champion, near)], axis=1), groups)
@@ -63,11 +67,12 @@ def make(champion: Champion, seed: int = 0) -> pd.DataFrame:
         {
             "area": np.repeat(nodes["area"].to_numpy(), WEEKS),
             "category": np.repeat(nodes["category"].to_numpy(), WEEKS),
-            "date": np.tile(known.days_ahead(WEEKS * WEEK)[::WEEK].to_numpy(), m),
+            "date": np.tile(known.days_ahead(DAYS)[::WEEK].to_numpy(), m),
             "week_ahead": np.tile(np.arange(1, WEEKS + 1), m),
-            "mean": means.ravel(),
+            "mean": weeks(days).ravel(),
             "dispersion": dispersion.ravel(),
             "model": model.ravel(),
+            **explanation.columns(np.moveaxis(weeks(np.moveaxis(parts, 1, -1)), -1, 1)),
         }
     )
 
@@ -78,11 +83,11 @@ def weeks(days: np.ndarray) -> np.ndarray:
     return np.asarray(days[..., : whole * WEEK].reshape(*days.shape[:-1], whole, WEEK).sum(axis=-1))
 
 
-def far_members(champion: Champion) -> list[Model]:
-    """The champion's members that see thirteen weeks ahead, and the last baseline of its recipe, so that every node has a forecast."""
+def far_members(champion: Champion) -> list[int]:
+    """Positions of the members that see thirteen weeks ahead, and of the last baseline of the recipe, so that every node has a forecast."""
     models = champion.backtested.models
-    baselines = [model for model in models if model.least_days == 0]
-    return [model for model in models if model.name in FAR] + baselines[-1:]
+    baselines = [k for k, model in enumerate(models) if model.least_days == 0]
+    return [k for k, model in enumerate(models) if model.name in FAR] + baselines[-1:]
 
 
 def _looks(known: Known, models: list[Model], seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -95,25 +100,23 @@ def _looks(known: Known, models: list[Model], seed: int) -> Iterator[tuple[np.nd
         then = known.at(known.panel.days[origin])
         rows = place.get_indexer(pd.MultiIndex.from_frame(then.hierarchy.nodes[["area", "category"]]))
         single = np.full((len(models), len(place), WEEKS), np.nan)
-        single[:, rows] = _members(then, models, seed)
-        came = np.full((len(place), WEEKS * WEEK), np.nan)
-        ahead = known.counts[:, origin + 1 : origin + 1 + WEEKS * WEEK]
+        enough = [len(then.panel.days) >= model.least_days for model in models]
+        fitted = [model.fit(then, DAYS, seed) if ok else None for model, ok in zip(models, enough, strict=True)]
+        single[:, rows] = weeks(_ahead(then, fitted))
+        came = np.full((len(place), DAYS), np.nan)
+        ahead = known.counts[:, origin + 1 : origin + 1 + DAYS]
         came[:, : ahead.shape[1]] = ahead
         yield single, weeks(came)
 
 
-def _members(known: Known, models: list[Model], seed: int) -> np.ndarray:
-    """[K, M, WEEKS] weekly sums of each member's forecasts; NaN where it has no opinion."""
-    horizon = WEEKS * WEEK
-    out = np.full((len(models), len(known.hierarchy.nodes), WEEKS), np.nan)
-    for k, model in enumerate(models):
-        if len(known.panel.days) >= model.least_days:
-            out[k] = weeks(model.fit(known, horizon, seed).forecast(known, horizon))
-    return out
+def _ahead(known: Known, fitted: Sequence[Fitted | None]) -> np.ndarray:
+    """[K, M, DAYS] each member's forecasts; NaN where it has no opinion."""
+    none = np.full((len(known.hierarchy.nodes), DAYS), np.nan)
+    return np.stack([none if one is None else one.forecast(known, DAYS) for one in fitted])
 
 
 def _blended(known: Known, single: np.ndarray, weights: np.ndarray, variances: np.ndarray) -> np.ndarray:
-    """[M, WEEKS] coherent means of members' means [K, M, WEEKS]; NaN where no member has an opinion: the node was not yet known."""
+    """[M, H] coherent means of members' means [K, M, H]; NaN where no member has an opinion: the node was not yet known."""
     there = np.isfinite(single).any(axis=0)
     means = blend.combine(np.where(there[None], single, 0.0), weights)
     return np.where(there, known.hierarchy.reconcile(np.where(there, means, 0.0), variances), np.nan)

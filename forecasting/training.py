@@ -65,21 +65,21 @@ class Champion:
     variances: np.ndarray
     dispersion: Dispersion
 
+    @property
+    def regression(self) -> FittedLoglinear | None:
+        """The member that knows effects and follows a level that has moved, if there is one."""
+        return next((fitted for k in self.chosen if isinstance(fitted := self.backtested.fitted[k], FittedLoglinear)), None)
+
     @cached_property
     def moved(self) -> np.ndarray:
         """[M] nodes whose level has moved; none where no member follows a level that moves."""
-        fitted = self.backtested.fitted[self.chosen[self.follower]] if self.follower >= 0 else None
-        return fitted.moved(self.backtested.known) if isinstance(fitted, FittedLoglinear) else np.zeros(len(self.weights), bool)
-
-    @property
-    def follower(self) -> int:
-        """Position in `chosen` of the member that follows a level that has moved; -1: there is none."""
-        return next((k for k, member in enumerate(self.chosen) if isinstance(self.backtested.fitted[member], FittedLoglinear)), -1)
+        return np.zeros(len(self.weights), bool) if self.regression is None else self.regression.moved(self.backtested.known)
 
     @cached_property
     def serving(self) -> np.ndarray:
         """[M, len(chosen)] weights of the forecast: a node whose level has moved is left to the member that follows it."""
-        return np.where(self.moved[:, None], np.arange(len(self.chosen)) == self.follower, self.weights)
+        follows = np.array([self.regression is not None and self.backtested.fitted[k] is self.regression for k in self.chosen])
+        return np.where(self.moved[:, None], follows, self.weights)
 
     @cached_property
     def told(self) -> tuple[np.ndarray, np.ndarray]:
@@ -94,6 +94,7 @@ class Champion:
         """[M, H] dispersion of the days after the cutoff: that of the windows, and how little is known of a level that is new or has moved."""
         return calibration.widened(self.dispersion.at(horizon), *self.told)
 
+    @cached_property
     def means(self) -> np.ndarray:
         """[M, H] coherent means for the days after the cutoff."""
         known, horizon = self.backtested.known, self.backtested.horizon
@@ -107,7 +108,7 @@ class Champion:
     def forecast(self, explained: bool = False) -> ForecastSet:
         """The forecast set of the cutoff: mean and dispersion of every node and day, and on demand what explains them."""
         known, horizon = self.backtested.known, self.backtested.horizon
-        nodes, days, means = known.hierarchy.nodes, known.days_ahead(horizon), self.means()
+        nodes, days, means = known.hierarchy.nodes, known.days_ahead(horizon), self.means
         m = len(nodes)
         frame = pd.DataFrame(
             {
@@ -121,8 +122,7 @@ class Champion:
             }
         )
         if explained:
-            regressions = (fitted for k in self.chosen if isinstance(fitted := self.backtested.fitted[k], FittedLoglinear))
-            frame = frame.assign(**explanation.columns(explanation.parts(known, means, next(regressions, None))))
+            frame = frame.assign(**explanation.columns(explanation.parts(known, means, self.regression)))
         meta = {"cutoff": f"{known.cutoff:%Y-%m-%d}", "horizon": horizon, "family": "negative_binomial"}
         return ForecastSet(frame, meta)
 

@@ -86,13 +86,6 @@ class LoadedSet:
             positions = np.arange(len(table))
         return Found(table, positions, COLUMNS[granularity], self.issued_at, self.run_id)
 
-    def parts(self, position: int) -> dict[str, float] | None:
-        """What the mean of a day's row is made of, by the names `explanation.NAMES`; None: the set was published without."""
-        if explanation.COLUMNS[0] not in self.frame:
-            return None
-        row = explanation.with_parts(self.frame.iloc[[position]])
-        return {name: float(row[name].item()) for name in explanation.NAMES}
-
 
 @dataclass(frozen=True)
 class Found:
@@ -111,6 +104,13 @@ class Found:
         """Rows `first` to `last`, the latter excluded, with the columns COLUMNS; the quantiles are derived here, for these rows alone."""
         rows = with_quantiles(self.frame.iloc[self.positions[first:last]])
         return rows.assign(date=rows["date"].dt.date, issued_at=self.issued_at, run_id=self.run_id)[list(self.columns)]
+
+    def parts(self) -> dict[str, float] | None:
+        """What the mean of the first row is made of, by the names `explanation.NAMES`; None: the set was published without."""
+        if explanation.COLUMNS[0] not in self.frame:
+            return None
+        row = explanation.with_parts(self.frame.iloc[self.positions[:1]])
+        return {name: float(row[name].item()) for name in explanation.NAMES}
 
 
 def _is_in(column: "pd.Series[str]", wanted: Collection[str]) -> np.ndarray:

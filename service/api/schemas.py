@@ -159,11 +159,13 @@ class Member(Model):
     weight: float = Field(description="Its weight in this forecast; all add up to 1 but for rounding.", examples=[0.44])
 
 
-class Explanation(ForecastRow):
-    """The forecast of one node for one day, and why it is what it is."""
+class Explanation(_ForecastLaw, _ForecastNode):
+    """The forecast of one node for one day or week, and why it is what it is."""
 
+    horizon: int | None = Field(None, description="Days after the cutoff, from 1; null for a week.", examples=[7], ge=1)
+    week_ahead: int | None = Field(None, description="Weeks of seven days after the cutoff, from 1; null for a day.", examples=[9], ge=1)
     known_until: Day = Field(description="Last local date that the forecast knew.", examples=["2025-11-08"])
-    contributions: list[Contribution] = Field(description="`level` first, then what moves the day away from it, always in the same order.")
+    contributions: list[Contribution] = Field(description="`level` first, then what moves the forecast away from it, always in the same order.")
     members: list[Member] = Field(description="The models blended, the heaviest first.")
     sentence_zh: str = Field(description="What moves it most, in one Chinese sentence.")
     sentence_en: str = Field(description="The same in English.")

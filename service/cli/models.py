@@ -62,8 +62,8 @@ def forecast(
 
     if granularity not in ("day", "week", "hour"):
         raise InputError(f"'{granularity}' is no granularity", "--granularity", "choose day, week or hour")
-    if explain and granularity != "day":
-        raise InputError(f"the {granularity}s are not explained", "--explain", "leave --granularity out")
+    if explain and granularity == "hour":
+        raise InputError("an hour is its day times the share of the hour", "--explain", "leave --granularity out: the days are explained")
     settings = load_settings()
     db = engine.open_engine(settings.store_url)
     engine.require_current(db)

@@ -66,12 +66,12 @@ def test_the_parts_of_every_forecast_add_up_to_it_after_they_were_kept() -> None
     read = ForecastSet.from_parquet(champion.forecast(explained=True).to_parquet()).frame
     got = explanation.with_parts(read)
     assert len(got) == len(known.hierarchy.nodes) * HORIZON
-    np.testing.assert_allclose(got[list(NAMES)].sum(axis=1), champion.means().ravel(), rtol=1e-9)
+    np.testing.assert_allclose(got[list(NAMES)].sum(axis=1), champion.means.ravel(), rtol=1e-9)
     assert np.isfinite(got[list(NAMES)].to_numpy()).all()
     assert got["rest"].abs().sum() < 0.1 * got["mean"].sum(), "most of it is told by the parts"
     regression = champion.backtested.fitted[1]
     assert isinstance(regression, FittedLoglinear)
-    exact = parts(known, champion.means(), regression)
+    exact = parts(known, champion.means, regression)
     np.testing.assert_allclose(got[list(PARTS)].to_numpy(), exact.reshape(-1, len(PARTS)), rtol=1e-3, atol=1e-6)
     assert np.ptp(got["weather"]) > 0
     assert np.ptp(got["holiday"]) > 0

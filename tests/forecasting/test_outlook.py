@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import small_cities
 
-from forecasting import calibration, distribution, outlook, panel, training
+from forecasting import calibration, distribution, explanation, outlook, panel, training
 from forecasting.hierarchy import ALL, Tree
 from forecasting.models.base import Known, Model
 from forecasting.models.baselines import FourWeekMean, SameWeekday, UsualWeeks
@@ -47,7 +47,7 @@ def made(trained: Champion) -> pd.DataFrame:
 
 
 def test_every_node_has_thirteen_weeks_counted_from_the_cutoff(made: pd.DataFrame, known: Known) -> None:
-    assert list(made.columns) == list(outlook.COLUMNS)
+    assert list(made.columns) == [*outlook.COLUMNS, *explanation.COLUMNS]
     assert len(made) == len(known.hierarchy.nodes) * 13
     assert (made["date"] == known.cutoff + pd.to_timedelta(1 + 7 * (made["week_ahead"] - 1), unit="D")).all()
     assert np.isfinite(made[["mean", "dispersion"]]).all(axis=None)
@@ -67,7 +67,7 @@ def test_as_many_weeks_are_sums_as_the_daily_forecast_covers(known: Known, horiz
     trained = champion(known, models, horizon)
     weeks = table(outlook.make(trained)).loc[(ALL, ALL)].to_numpy()
     assert len(weeks) == 13
-    days = trained.means()[known.hierarchy.nodes["level"].eq("city").to_numpy()][0]
+    days = trained.means[known.hierarchy.nodes["level"].eq("city").to_numpy()][0]
     np.testing.assert_allclose(weeks[:near], [days[7 * k : 7 * k + 7].sum() for k in range(near)])
 
 
@@ -89,6 +89,15 @@ def test_later_weeks_name_the_members_that_see_so_far(made: pd.DataFrame) -> Non
     far = set(made.loc[made["week_ahead"] > 4, "model"])
     assert all(text.startswith("blend(") or text in ("loglinear", "prophet", "usual_weeks") for text in far)
     assert any("loglinear" in text for text in far)
+
+
+def test_a_week_is_explained_as_its_days_are(made: pd.DataFrame, trained: Champion) -> None:
+    told = explanation.with_parts(made)
+    np.testing.assert_allclose(told[list(explanation.NAMES)].sum(axis=1), made["mean"], rtol=1e-6, atol=1e-9)
+    days = explanation.with_parts(trained.forecast(explained=True).frame)
+    weekly = days.assign(week_ahead=(days["horizon"] - 1) // 7 + 1).groupby(["area", "category", "week_ahead"])[list(explanation.NAMES)].sum()
+    near = told[told["week_ahead"] <= 4].set_index(["area", "category", "week_ahead"])[list(explanation.NAMES)]
+    np.testing.assert_allclose(near.sort_index(), weekly.sort_index(), rtol=0.01, atol=0.02)
 
 
 def test_a_season_is_seen_ten_weeks_ahead() -> None:
@@ -164,7 +173,7 @@ def test_a_look_from_an_earlier_day_is_shown_nothing_later(known: Known) -> None
     LOOKED.clear()
     outlook.make(trained)
     last = len(known.panel.days) - 1
-    ends = [last - 252, last - 168, last - 84, last]
+    ends = [last - 252, last - 168, last - 84]
     assert sorted(LOOKED) == [(known.panel.days[end], end + 1) for end in ends]
 
 

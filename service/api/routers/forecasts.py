@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 from fastapi import APIRouter, Query, Request
@@ -55,6 +55,9 @@ class ExplanationParameters(Places, AsOf):
     """Parameters of `/v1/forecasts/explain`."""
 
     day: Day | None = Field(None, alias="date", description="Local date; unless given, the first one forecast.", examples=["2025-11-15"])
+    granularity: Literal["day", "week"] = Field(
+        "day", description="`week`: the week of the outlook that has this day. An hour's forecast is its day's, times the share of its hour."
+    )
 
 
 @router.get(
@@ -121,7 +124,7 @@ def explain_forecast(
     service: Running,
     caller: Annotated[Caller, Requires("forecasts:read")],
 ) -> Explanation:
-    """What level, trend, recent news, weekday, holidays, season, weather and the rest add to the forecast of one node for one day.
+    """What level, trend, recent news, weekday, holidays, season, weather and the rest add to the forecast of one node for one day or week.
 
     The contributions add up to `mean`. They explain what was published, from the current set or, with `as_of`, from the one that was
     current then, and know nothing later than `known_until`. Each node is explained by itself: the seasons of the districts do not add up
@@ -135,22 +138,23 @@ def explain_forecast(
         allowed(areas, caller, wanted, "area")
         area, category = _one(wanted, "area"), _one(asked.categories(categories), "category")
         found = _set(service, conn, asked.as_of, None)
-    day = asked.day or found.first_day
-    _holds(found.first_day, found.last_day, day, day, "date")
-    rows = found.find("day", [area], [category], day, day)
+    first_day, last_day = found.span(asked.granularity, _today(service, asked.as_of))
+    day = asked.day or first_day
+    _holds(first_day, last_day, day, day, "date")
+    rows = found.find(asked.granularity, [area], [category], day, day)
     if not len(rows):
         raise Problem(404, f"'{category}' in '{area}' is not forecast", where="area, category", mend="ask for nodes that /v1/forecasts lists")
-    parts = found.parts(rows.positions[0])
+    parts = rows.parts()
     if parts is None:
         raise Problem(404, f"the forecasts known until {found.cutoff} were published without explanations", mend="ask for later ones, or train again")
-    row = ForecastRow.model_validate(_table(service, rows, 0, 1).to_dict("records")[0])
+    record = _table(service, rows, 0, 1).to_dict("records")[0]
     names = [{("area", area): areas.label(area)[k], ("category", category): categories.label(category)[k]} for k in (0, 1)]
-    zh, en = sentences(Labels(*names), area, category, day, row.mean, parts)
+    zh, en = sentences(Labels(*names), area, category, record["date"], record["mean"], parts, asked.granularity == "week")
     return Explanation(
-        **row.model_dump(),
+        **record,
         known_until=found.cutoff,
         contributions=[_contribution(name, tickets, parts["level"]) for name, tickets in parts.items()],
-        members=[Member(name=name, weight=weight) for name, weight in blend.members(row.model).items()],
+        members=[Member(name=name, weight=weight) for name, weight in blend.members(record["model"]).items()],
         sentence_zh=zh,
         sentence_en=en,
     )

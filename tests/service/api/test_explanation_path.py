@@ -3,11 +3,14 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from api_city import NOW, SHARES, YESTERDAY, Ask, City, forecast_frame
 from fastapi.testclient import TestClient
 
 from forecasting import explanation
+from forecasting.forecast_set import pack
 
 FACTORS = ["level", "trend", "news", "weekday", "holiday", "season", "weather", "rest"]
 
@@ -112,3 +115,23 @@ def test_a_limited_key_gets_explanations_of_its_own_district_alone(ask_as: Ask) 
 
 def test_before_the_first_set_there_is_nothing_to_explain(ask_bare: TestClient) -> None:
     assert ask_bare.get("/v1/forecasts/explain").status_code == 503
+
+
+def test_a_week_of_the_outlook_is_explained_too(city: City, ask: TestClient) -> None:
+    first = pd.Timestamp(YESTERDAY) + pd.Timedelta(days=1)
+    rows = pd.DataFrame(
+        [("110108", "HEAT", first + pd.Timedelta(weeks=k), k + 1, 100.0 + k, 0.1, "loglinear") for k in range(13)],
+        columns=["area", "category", "date", "week_ahead", "mean", "dispersion", "model"],
+    )
+    without = pack(rows)
+    city.publish(YESTERDAY, NOW - timedelta(minutes=2), outlook=without)
+    assert ask.get("/v1/forecasts/explain", params={"area": "110108", "category": "HEAT", "granularity": "week"}).status_code == 404
+    shares = dict(zip(explanation.COLUMNS, np.outer(SHARES[: len(explanation.COLUMNS)], rows["mean"]), strict=True))
+    city.publish(YESTERDAY, NOW - timedelta(minutes=1), outlook=pack(rows.assign(**shares)))
+    told = explained(ask, area="110108", category="HEAT", granularity="week", date=str((first + pd.Timedelta(days=18)).date()))
+    assert (told["week_ahead"], told["mean"]) == (3, 102.0)
+    assert sum(part["tickets"] for part in told["contributions"]) == pytest.approx(102.0)
+    assert told["members"] == [{"name": "loglinear", "weight": 1.0}]
+    assert f"in the week from {(first + pd.Timedelta(weeks=2)).date()}" in told["sentence_en"]
+    assert "起一周" in told["sentence_zh"]
+    assert ask.get("/v1/forecasts/explain", params={"granularity": "hour"}).status_code == 422
