@@ -147,7 +147,7 @@ def explain_forecast(
     parts = rows.parts()
     if parts is None:
         raise Problem(404, f"the forecasts known until {found.cutoff} were published without explanations", mend="ask for later ones, or train again")
-    record = _table(service, rows, 0, 1).to_dict("records")[0]
+    record: dict[str, Any] = {str(k): v for k, v in _table(service, rows, 0, 1).to_dict("records")[0].items()}
     names = [{("area", area): areas.label(area)[k], ("category", category): categories.label(category)[k]} for k in (0, 1)]
     zh, en = sentences(Labels(*names), area, category, record["date"], record["mean"], parts, asked.granularity == "week")
     return Explanation(
