@@ -42,6 +42,14 @@ def against_best(draws: Draws, where: str, level: str, metric: str, margin: floa
     return against(draws, where, scores.best(draws, PEER_NAMES, level, metric), level, metric, margin)
 
 
+def beside(bar: Bar, draws: Draws, other: str | None, metric: str) -> Bar:
+    """The bar with what a forecast would reach that knew the level of every node and window beforehand."""
+    if bar.holds is None or other is None or (floor.HINDSIGHT, ALL_LEVELS) not in draws:
+        return bar
+    limit = scores.relative(draws, floor.HINDSIGHT, other, ALL_LEVELS, metric)
+    return replace(bar, reached=f"{bar.reached} ({percent(limit.value)} with every level known beforehand)")
+
+
 def measured(bar: Bar, lacking: str, part: str = "") -> Bar:
     """The bar as it is if nothing is lacking; else it is not measured, and says what is lacking and what the rest gives.
 
@@ -67,8 +75,12 @@ def of_real(panels: Sequence[Compared]) -> list[Bar]:
     part, name = f"{len(draws)} of {len(REAL)}", f"mean of the {len(REAL)} real panels"
     bars = []
     for drawn, where, share in ((mean, name, part), (of_sources, f"mean of their {len(sources)} sources", f"{len(known)} of {len(sources)}")):
-        bars += [measured(against_best(drawn, where, ALL_LEVELS, metric, MARGIN_PEER), lacking, share) for metric in METRICS]
-        bars += [measured(against(drawn, where, AVERAGE, ALL_LEVELS, metric, MARGIN_AVERAGE), lacking, share) for metric in METRICS]
+        for metric in METRICS:
+            best = scores.best(drawn, PEER_NAMES, ALL_LEVELS, metric)
+            bars.append(measured(beside(against(drawn, where, best, ALL_LEVELS, metric, MARGIN_PEER), drawn, best, metric), lacking, share))
+        for metric in METRICS:
+            bar = against(drawn, where, AVERAGE, ALL_LEVELS, metric, MARGIN_AVERAGE)
+            bars.append(measured(beside(bar, drawn, AVERAGE, metric), lacking, share))
     for panel in REAL:
         lacks = compare.missing(panels, [panel], (CHAMPION, *scores.AVERAGED))
         bars += [measured(against(draws.get(panel, {}), panel, AVERAGE, ALL_LEVELS, metric, None), lacks) for metric in METRICS]

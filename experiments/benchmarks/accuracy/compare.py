@@ -54,10 +54,12 @@ class Compared:
 
     @cached_property
     def sums(self) -> pd.DataFrame:
-        """`metrics.SUMS` of every model (the average of two and the generator among them), level and cutoff."""
+        """`metrics.SUMS` of every model (the average of two, the generator and hindsight among them), level and cutoff."""
         frames = scores.with_average(self.frames)
         if self.panel.rates and frames:
             frames[floor.FLOOR] = floor.forecasts(self.panel, next(iter(frames.values())))
+        elif CHAMPION in frames:
+            frames[floor.HINDSIGHT] = floor.hindsight(frames[CHAMPION], self.truth)
         return scores.summed(frames, self.truth)
 
     @cached_property

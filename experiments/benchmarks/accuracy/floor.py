@@ -1,7 +1,10 @@
-"""What physics allows in the simulated city: a forecast that knows the generator's rates, and heating when it begins.
+"""What can be reached at all: in the simulated city a forecast that knows the generator's rates, with real tickets one that knows each level.
 
 The rates know calendar, growth and the weather that came, but neither incidents nor the shared shocks nor data faults. Their distribution is the
 negative binomial with the variance that chance and shocks give each node.
+
+Real tickets have no rates. What is left to gain there is shown by hindsight: the champion's forecast of each node and window times what makes
+its sum right. Whatever still separates it from what came are the days within the window, which chance makes for the most part.
 """
 
 import numpy as np
@@ -17,6 +20,7 @@ from forecasting.forecast_set import with_quantiles
 from forecasting.hierarchy import ALL
 
 FLOOR = "generator"
+HINDSIGHT = "hindsight"
 HEATING = "HEAT"
 NOVEMBER = 11
 
@@ -33,6 +37,18 @@ def forecasts(panel: Panel, rows: pd.DataFrame) -> pd.DataFrame:
     keys = ["district", "category", "date"]
     made = rows[["district", "category", "cutoff", "date"]].merge(known, on=keys, how="left", validate="m:1")
     return with_quantiles(made.fillna({"mean": 0.0, "dispersion": 0.0})).assign(model=FLOOR)
+
+
+def hindsight(champion: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
+    """The champion's forecasts, `dispersion` among them, with the level of every node and window that proved right.
+
+    It knows 1 of the 28 numbers that it is scored on, so that chance alone puts it 2 % below what could be reached.
+    """
+    node = [*metrics.KEYS, "cutoff"]
+    came = champion.merge(truth, on=[*metrics.KEYS, "date"], how="left", validate="m:1")
+    sums = came.assign(mean=came["mean"].where(came["count"].notna())).groupby(node)[["count", "mean"]].transform("sum")
+    right = (sums["count"] / sums["mean"].where(sums["mean"] > 0)).fillna(1.0)
+    return with_quantiles(champion.assign(mean=came["mean"].to_numpy() * right.to_numpy(), model=HINDSIGHT))
 
 
 def rates(truth: pd.DataFrame) -> pd.DataFrame:

@@ -28,6 +28,8 @@ anew at each, on two cores. Peers are fitted at every level directly. `{average}
 paired circular block bootstrap over the cutoffs (blocks of {block}, {draws:,} draws, 95 %). `all` is the plain mean of the four levels; lower is
 better for WRMSSE, WAPE and WQL. Seconds and peak memory are of the whole backtest in a process of its own, its workers among them. `{floor}`
 knows the rates from which the simulated city is drawn, but not its incidents, shocks and faults: what it misses, nobody can know.
+`{hindsight}` is the champion with the level of every node in every window as it proved to be: with real tickets, how near it comes to a bar is
+how much there was to gain by any better level; what is left are single days, most of it chance.
 
 Where counts are small an interval of whole numbers covers more than it is named after, however right the distribution: beside each coverage stand
 what such intervals would cover if the distribution were right, and the share of randomised probability integral transforms in the same central part,
@@ -49,7 +51,17 @@ fitted once, the booster once more without each group; a variant is weighed, rec
 
 def page(day: str, bars: Sequence[Bar], panels: Sequence[Compared], apart: Sequence[TakenApart], agreement: str) -> str:
     """The text of `docs/accuracy.md`."""
-    parts = [HEAD.format(day=day, average=scores.AVERAGE, block=scores.BLOCK, draws=scores.DRAWS, floor=floor.FLOOR, apart=", ".join(worth.PANELS))]
+    parts = [
+        HEAD.format(
+            day=day,
+            average=scores.AVERAGE,
+            block=scores.BLOCK,
+            draws=scores.DRAWS,
+            floor=floor.FLOOR,
+            hindsight=floor.HINDSIGHT,
+            apart=", ".join(worth.PANELS),
+        )
+    ]
     parts.append("## Bars\n\n" + markdown(bar_table(bars)))
     if agreement:
         parts.append(agreement + "\n")

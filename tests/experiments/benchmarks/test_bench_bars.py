@@ -148,7 +148,8 @@ def test_the_mean_over_sources_counts_the_slices_of_one_file_once(everything: li
         return float(np.mean([boston, score["chicago-311-sanitation"], score["chicago-burglary-2011-14"]]))
 
     made = lines(off)["mean of their 3 sources: WQL against AutoETS"]
-    assert made.reached == f"{100 * (by_hand(share) / by_hand(peer) - 1):+.1f} %"
+    assert made.reached.startswith(f"{100 * (by_hand(share) / by_hand(peer) - 1):+.1f} % (")
+    assert made.reached.endswith("with every level known beforehand)")
 
 
 def test_bars_of_time_compare_what_was_run() -> None:
