@@ -30,6 +30,7 @@ TRIAL_DAYS = 30  # days from the trial's beginning within which the season begin
 AFTER_HEATING = 8  # days in which what its end brings fades
 UNUSUAL = (0.15, 0.85)  # a driver beyond these quantiles acts more than in proportion: frost, heat
 SOME, MUCH = 0.1, 2.0  # of a sudden driver's usual size: that it came at all, and from where on it acts more than in proportion
+SEASONLESS = 10  # days' weight of the opinion that a driver has no season: some weeks of it tell little of the rest of the year
 NOW_AND_THEN = 0.25  # a driver whose median is less than this part of its mean comes now and then
 
 GROUPS = ("weekday", "holiday", "season", "weather")
@@ -58,11 +59,11 @@ class Driver:
     fall: float = 0.0
 
     def columns(self, values: np.ndarray, heating: np.ndarray) -> list[np.ndarray]:
-        """Columns [A, n] of values [A, n] on consecutive days, `heating` [n] being 1 while the heating runs."""
+        """Columns [A, n] of values [A, n] on consecutive days, `heating` [n] being 1 while the heating runs; NaN where what it needs is."""
         x = (values - self.centre) / self.scale
         if self.sudden:
             log, much = np.log1p(np.maximum(x, 0.0)), np.maximum(x / MUCH - 1.0, 0.0)
-            return [log, _lag(log, 1), (x > SOME).astype(float), much, _lag(much, 1)]
+            return [log, _lag(log, 1), np.where(np.isnan(x), np.nan, x > SOME), much, _lag(much, 1)]
         fall = _fall(x)
         high, low = np.maximum(values - self.high, 0.0) / self.scale, np.maximum(self.low - values, 0.0) / self.scale
         return [x, _lag(x, 1), high, low, fall, (x - self.cold) * heating, (fall - self.fall) * heating]
@@ -104,7 +105,7 @@ class Design:
         around = [table["before_long_break"] > 0, table["after_long_break"] > 0, table["days_since_holiday"] == 1, table["days_to_holiday"] == 1]
         columns += [("holiday", HOLIDAY_EFFECT, x) for x in (table["day_kind"] == "makeup", *around, table["exam"], table["shopping"])]
         columns += [("season", HOLIDAY_EFFECT, table[name]) for name in ("school_term", "flood_season")]
-        angle = 2 * np.pi * pd.DatetimeIndex(table.index).day_of_year.to_numpy() / 365.25
+        angle = _angle(pd.DatetimeIndex(table.index))
         columns += [("season", SEASON / k, wave(k * angle)) for k in range(1, WAVES + 1) for wave in (np.sin, np.cos)]
         if self.chinese:
             lunar = table["lunar_offset"].to_numpy(float)
@@ -118,11 +119,11 @@ class Design:
         """Columns of the drivers.
 
         Args:
-            values: [K, A, n] in the order of `drivers`, finite.
+            values: [K, A, n] in the order of `drivers`, NaN where not known.
             heating: [n] 1 while the heating runs.
 
         Returns:
-            columns [A, n, Q], standard deviation of each column's effect [Q].
+            columns [A, n, Q], NaN where what they need is; standard deviation of each column's effect [Q].
         """
         columns = [x for driver, v in zip(self.drivers, values, strict=True) for x in driver.columns(v, heating)]
         empty = np.zeros((*values.shape[1:], 0))
@@ -145,10 +146,31 @@ def design(table: pd.DataFrame, names: tuple[str, ...], observed: np.ndarray) ->
     Args:
         table: `calendars.day_table` of the history.
         names: K drivers.
-        observed: [K, A, T] their values.
+        observed: [K, A, T] their values, NaN where not known; each is known on a day at least.
     """
     drivers = tuple(_driver(name, values, heating_runs(table)) for name, values in zip(names, observed, strict=True))
     return Design(tuple(sorted(set(table["holiday"]) - {""})), bool((table["lunar_offset"] != NO_LUNAR).any()), drivers)
+
+
+def usual(column: np.ndarray, days: pd.DatetimeIndex) -> np.ndarray:
+    """What is usual at the time of the year: the first yearly wave through the days on which a column is known.
+
+    To be filled in where it is not known, so that what the season explains there and what the weather explains elsewhere agree (a
+    conditional mean, with which the effects stay unbiased: Little 1992). A constant would leave a summer's heat to the season in the years
+    before the weather was recorded, and count it twice in those after.
+
+    Args:
+        column: [A, n], NaN where not known.
+
+    Returns:
+        [A, n] finite.
+    """
+    angle = _angle(days)
+    waves = np.stack([np.ones(len(days)), np.sin(angle), np.cos(angle)], axis=1)
+    known = ~np.isnan(column)
+    gram = (known @ (waves[:, :, None] * waves[:, None, :]).reshape(len(days), -1)).reshape(-1, 3, 3) + np.diag([1e-6, SEASONLESS, SEASONLESS])
+    effect = np.linalg.solve(gram, (np.where(known, column, 0.0) @ waves)[..., None])[..., 0]
+    return np.asarray(effect @ waves.T)
 
 
 def heating_runs(table: pd.DataFrame) -> np.ndarray:
@@ -158,14 +180,15 @@ def heating_runs(table: pd.DataFrame) -> np.ndarray:
 
 
 def _driver(name: str, values: np.ndarray, heating: np.ndarray) -> Driver:
-    low, high = (float(x) for x in np.quantile(values, UNUSUAL))
-    there = values[values > 0]
-    sudden = bool(values.min() >= 0 and len(there) and np.median(values) < NOW_AND_THEN * values.mean())
+    known = _known(values)
+    low, high = (float(x) for x in np.quantile(known, UNUSUAL))
+    there = known[known > 0]
+    sudden = bool(known.min() >= 0 and len(there) and np.median(known) < NOW_AND_THEN * known.mean())
     if sudden:
         return Driver(name, True, 0.0, float(there.mean()), low, high)
-    centre, scale = float(values.mean()), float(values.std()) or 1.0
+    centre, scale = float(known.mean()), float(known.std()) or 1.0
     x = (values - centre) / scale
-    cold, fall = (float(part[:, heating].mean()) if heating.any() else 0.0 for part in (x, _fall(x)))
+    cold, fall = (float(_known(part[:, heating]).mean()) if _known(part[:, heating]).size else 0.0 for part in (x, _fall(x)))
     return Driver(name, False, centre, scale, low, high, cold, fall)
 
 
@@ -190,6 +213,16 @@ def _heating(table: pd.DataFrame) -> list[tuple[float, np.ndarray]]:
         (HEATING_TRIAL, np.where(over, np.maximum(1 - since / AFTER_HEATING, 0.0), 0.0)),
         *((HEATING_FADES, fade) for fade in fades),
     ]
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    """Those that are known, in one row."""
+    return np.asarray(values[~np.isnan(values)])
+
+
+def _angle(days: pd.DatetimeIndex) -> np.ndarray:
+    """[n] how far the year has turned."""
+    return np.asarray(2 * np.pi * days.day_of_year.to_numpy() / 365.25)
 
 
 def _fall(values: np.ndarray) -> np.ndarray:

@@ -154,9 +154,8 @@ class Loglinear:
                 found[str(nodes["category"].iloc[i])] = b[1 + trend.shape[1] :]
         if not found:
             return NoOpinion()
-        observed = np.where(given[..., None], weather, np.nan)
-        first = calendar.shape[1]
-        return FittedLoglinear(self.years, design, found, _trusted(design, known, horizon, start, observed, {c: b[first:] for c, b in found.items()}))
+        of_weather = {c: b[calendar.shape[1] :] for c, b in found.items()}
+        return FittedLoglinear(self.years, design, found, _trusted(design, known, horizon, start, weather, given, of_weather))
 
     def settings(self) -> dict[str, Any]:
         return asdict(self)
@@ -201,16 +200,16 @@ def _trend(n_days: int) -> np.ndarray:
 
 
 def _observed(known: Known, start: int) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names of the K drivers observed from `start` on, and their values [K, A, n]; on a day without an observation what is usual."""
+    """Names of the K drivers observed from `start` on, and their values [K, A, n], NaN where there is none."""
     if known.drivers is None:
         return (), np.zeros((0, 1, len(known.panel.days) - start))
     values, given = known.drivers.known(pd.DatetimeIndex([known.cutoff]), len(known.panel.days) - 1 - start, 0)
     seen = np.asarray(given.any(axis=(1, 2, 3)))
-    return tuple(name for name, use in zip(known.drivers.names, seen, strict=True) if use), values[seen, :, 0]
+    return tuple(name for name, use in zip(known.drivers.names, seen, strict=True) if use), np.where(given, values, np.nan)[seen, :, 0]
 
 
 def _weather(design: Design, known: Known, horizon: int, start: int, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Columns [A, n, Q] of the drivers as known at the cutoff, their priors [Q], and [A, n] which days have all that they need."""
+    """Columns [A, n, Q] of the drivers as known at the cutoff, else usual; their priors [Q], and [A, n] on which days all drivers are known."""
     heating = effects.heating_runs(table).astype(float)
     if known.drivers is None or not design.drivers:
         areas = len(known.drivers.areas) if known.drivers else 1
@@ -218,6 +217,9 @@ def _weather(design: Design, known: Known, horizon: int, start: int, table: pd.D
     every = np.arange(len(known.drivers.areas))
     values, given = _of_design(design, known.drivers, pd.DatetimeIndex([known.cutoff]), len(known.panel.days) - 1 - start, horizon, every)
     columns, priors = design.weather(values[:, :, 0], heating)
+    for q in range(len(priors)):
+        column = columns[..., q]
+        columns[..., q] = np.where(np.isnan(column), effects.usual(column, pd.DatetimeIndex(table.index)), column)
     return columns, priors, np.asarray(given[:, :, 0].all(axis=0))
 
 
@@ -246,41 +248,41 @@ def _expected(log: np.ndarray, given: np.ndarray, trusted: np.ndarray, horizon: 
 
 
 def _trusted(
-    design: Design, known: Known, horizon: int, start: int, observed: np.ndarray, effects_of: Mapping[str, np.ndarray]
+    design: Design, known: Known, horizon: int, start: int, weather: np.ndarray, given: np.ndarray, effects_of: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """What each category's weather tells of later days, from the forecasts issued in the last years; see `foresight.trust`.
 
     Args:
-        observed: [A, n, Q] columns of the weather that came, NaN where it is not known.
+        weather: [A, n, Q] columns of the weather that came.
+        given: [A, n] on which days it is known.
         effects_of: category -> effect of each of the Q columns.
     """
-    n_days = observed.shape[1]
+    n_days = weather.shape[1]
     issued = np.arange(n_days - 1, max(n_days - foresight.LEARNT_DAYS, LAGS), -foresight.EVERY)
     if known.drivers is None or not design.drivers or not len(issued):
         return {name: np.eye(horizon + 1) for name in effects_of}
-    areas = np.unique(np.linspace(0, len(observed) - 1, MOST_AREAS).astype(int))
+    areas = np.unique(np.linspace(0, len(weather) - 1, MOST_AREAS).astype(int))
     around = issued[:, None] + np.arange(-LAGS, horizon + 1)
     days = pd.DatetimeIndex(known.panel.days[start:])[issued]
-    values, given = _of_design(design, known.drivers, days, LAGS, horizon, areas)
+    values, _ = _of_design(design, known.drivers, days, LAGS, horizon, areas)
     runs = effects.heating_runs(known.calendar(horizon)).astype(float)[start:][around]
     columns, _ = design.weather(values.reshape(len(values), -1, values.shape[-1]), np.tile(runs, (len(areas), 1)))
-    columns = columns.reshape(*values.shape[1:], -1)[:, :, LAGS:]
-    around, there = around[:, LAGS:], np.asarray(given.all(axis=0))[:, :, LAGS:]
+    columns, around = columns.reshape(*values.shape[1:], -1)[:, :, LAGS:], around[:, LAGS:]
     found = {}
     for name, (effect, _) in ((name, _split(design, effect)) for name, effect in effects_of.items()):
-        came = observed[areas] @ effect
-        usual = np.log(foresight.season(np.exp(np.clip(np.nan_to_num(came), -LARGEST, LARGEST)), horizon))
-        unusual = np.concatenate([came - usual[:, :n_days], np.full((len(areas), horizon), np.nan)], axis=1)[:, around]
-        found[name] = foresight.trust(np.where(there, columns @ effect - usual[:, around], np.nan), unusual)
+        came = weather[areas] @ effect
+        usual = np.log(foresight.season(np.exp(np.clip(came, -LARGEST, LARGEST)), horizon))
+        unusual = np.concatenate([np.where(given[areas], came - usual[:, :n_days], np.nan), np.full((len(areas), horizon), np.nan)], axis=1)[:, around]
+        found[name] = foresight.trust(columns @ effect - usual[:, around], unusual)
     return found
 
 
 def _of_design(
     design: Design, drivers: Drivers, origins: pd.DatetimeIndex, back: int, ahead: int, areas: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Values and mask [K, A, O, back + 1 + ahead] of the design's drivers around each origin, as `Drivers.known` gives them."""
+    """Values [K, A, O, back + 1 + ahead] of the design's drivers around each origin, NaN where neither observed nor forecast; and mask of those."""
     place = {name: k for k, name in enumerate(drivers.names)}
     order = np.array([place[driver.name] for driver in design.drivers])
     values, given = drivers.known(origins, back, ahead)
     pick = np.ix_(order, areas)
-    return values[pick], given[pick]
+    return np.where(given[pick], values[pick], np.nan), given[pick]
