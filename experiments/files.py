@@ -3,7 +3,6 @@
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -40,15 +39,10 @@ def counts(path: Path) -> pd.DataFrame:
     """Rows of `district`, `category`, `date`, `count` from a file of counts.
 
     Raises:
-        InputError: see `read`; a date that is none, a count that is none (names the row).
+        InputError: see `read`; a date that is none (names the row). What is no count, a panel refuses.
     """
     frame = read(path, ("district", "category", "date", "count"))
-    count = pd.to_numeric(frame["count"], errors="coerce").astype(float)
-    bad = ~((count >= 0) & (count < np.inf)).to_numpy()
-    if bad.any():
-        at = int(bad.argmax())
-        raise InputError(f"count '{frame['count'].iloc[at]}' is not a number of 0 or more", f"{path}, row {at + 1}", "correct it")
-    return _keys(frame, path).assign(date=_dates(frame["date"], path).dt.normalize(), count=count)
+    return _keys(frame, path).assign(date=_dates(frame["date"], path).dt.normalize(), count=frame["count"])
 
 
 def tickets(path: Path, zone: str) -> pd.DataFrame:

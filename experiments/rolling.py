@@ -17,6 +17,8 @@ from forecasting.models.boosting import Boosting
 from forecasting.panel import CountPanel
 from forecasting.recipe import Recipe
 
+SHOWN = 5  # districts that an error names
+
 
 @dataclass(frozen=True)
 class Request:
@@ -40,10 +42,14 @@ class Request:
     workers: int = 2
 
 
-def run(request: Request, out: Path, progress: Callable[[int], None] | None = None) -> pd.DataFrame:
+def run(request: Request, out: Path, progress: Callable[[int], None] | None = None, note: Callable[[str], None] | None = None) -> pd.DataFrame:
     """Writes `out/forecasts.parquet` and, where there are actuals, `out/scores.parquet`; returns the scores (empty without actuals).
 
     Nothing is written before all forecasts are made.
+
+    Args:
+        progress: called with the number of cutoffs done.
+        note: called with a line for each cutoff and member whose history is too short.
 
     Raises:
         InputError: bad files, flags or recipe.
@@ -51,7 +57,7 @@ def run(request: Request, out: Path, progress: Callable[[int], None] | None = No
     nearest = next(path for path in (out, *out.parents) if path.exists())
     if not nearest.is_dir():
         raise InputError(f"{nearest} is a file", "--out", "give a folder")
-    forecasts, whole = forecast(request, progress)
+    forecasts, whole = forecast(request, progress, note)
     # To a model a silent day is missing; in the file, and so in the scores, a pair that a day does not name is 0.
     named = replace(whole, counts=np.nan_to_num(whole.counts))
     scores = metrics.score(forecasts, metrics.actuals(named))
@@ -66,7 +72,9 @@ def run(request: Request, out: Path, progress: Callable[[int], None] | None = No
     return scores
 
 
-def forecast(request: Request, progress: Callable[[int], None] | None = None) -> tuple[pd.DataFrame, CountPanel]:
+def forecast(
+    request: Request, progress: Callable[[int], None] | None = None, note: Callable[[str], None] | None = None
+) -> tuple[pd.DataFrame, CountPanel]:
     """The forecasts of all cutoffs, as `forecasting.backtest.run` gives them, and the whole panel.
 
     Raises:
@@ -79,13 +87,21 @@ def forecast(request: Request, progress: Callable[[int], None] | None = None) ->
     for column in ("district", "category"):
         if (table[column] == ALL).any():
             raise InputError(f"{column} '{ALL}' is kept for sums", str(request.counts or request.tickets), "leave such rows out: sums are made here")
-    whole = panel.from_counts(table)
-    weather = from_frame(files.drivers(request.drivers, request.zone)) if request.drivers else None
+    whole = panel.from_counts(table, source=str(request.counts or request.tickets))
+    weather = from_frame(_drivers(request.drivers, request.zone, whole)) if request.drivers else None
     known = Known(whole, Tree(), Tree(), weather, request.country)
     task = backtest.make_task(request.cutoffs, request.horizon, request.models, request.seed, known)
     known.calendar(request.horizon)  # an unknown country is said before the work begins
 
     def known_at(cutoff: pd.Timestamp) -> Known:
+        then = arrived(cutoff)
+        if note:
+            for short in backtest.too_short(then, recipe, task):
+                instead = f"{short.stand_in} forecast in its place" if short.member in task.models else "the champion does without it"
+                note(f"{cutoff:%Y-%m-%d}: {short.member} needs {short.needs} days of history and has {short.has}; {instead}")
+        return then
+
+    def arrived(cutoff: pd.Timestamp) -> Known:
         if "received" not in table:
             return known.at(cutoff)
         by_then = table[table["received"] <= cutoff]  # what was received later was not known, whatever day it is of
@@ -102,3 +118,19 @@ def _one_thread(recipe: Recipe) -> Recipe:
     """The recipe for processes that share the cores: threads that wait for a busy core are many times slower than none. It forecasts the same."""
     members = (replace(member, threads=1) if isinstance(member, Boosting) else member for member in recipe.members)
     return replace(recipe, members=tuple(members))
+
+
+def _drivers(path: Path, zone: str, whole: CountPanel) -> pd.DataFrame:
+    """Driver rows of the city and the districts that are counted; InputError if a row is of another district, or none of a day of the counts."""
+    table = files.drivers(path, zone)
+    if "district" in table:
+        districts = sorted(set(whole.series["area"]))
+        unknown = ~table["district"].fillna("").isin(["", ALL, *districts]).to_numpy()
+        if unknown.any():
+            at = int(unknown.argmax())
+            mend = f"the counts have {', '.join(districts[:SHOWN])}{' …' if len(districts) > SHOWN else ''}; leave such rows out"
+            raise InputError(f"district '{table['district'].iloc[at]}' has no counts", f"{path}, row {at + 1}", mend)
+    first, last = whole.days[0], whole.days[-1]
+    if not table["date"].dt.normalize().between(first, last).any():
+        raise InputError(f"no row of a day from {first:%Y-%m-%d} to {last:%Y-%m-%d}, which the counts are of", str(path), "check the dates of both")
+    return table

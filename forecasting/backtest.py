@@ -10,7 +10,7 @@ import pandas as pd
 from forecasting import distribution, training
 from forecasting.errors import InputError
 from forecasting.forecast_set import with_quantiles
-from forecasting.models.base import Known
+from forecasting.models.base import Known, Model
 from forecasting.recipe import CHAMPION, MODELS, Recipe
 
 COLUMNS = ("district", "category", "cutoff", "date", "horizon", "model", "mean", *distribution.QUANTILE_NAMES)
@@ -62,6 +62,36 @@ def make_task(cutoffs: Sequence[str], horizon: int, models: Sequence[str], seed:
         if name != CHAMPION and name not in MODELS:
             raise InputError(f"unknown model '{name}'", "--models", f"choose from {', '.join([CHAMPION, *MODELS])}")
     return Task(tuple(sorted(parsed)), horizon, tuple(dict.fromkeys(models)), seed)
+
+
+@dataclass(frozen=True)
+class Short:
+    """A member with too short a history at a cutoff.
+
+    Attributes:
+        member: its name.
+        needs, has: days of history.
+        stand_in: the baseline whose forecasts stand under its name.
+    """
+
+    member: str
+    needs: int
+    has: int
+    stand_in: str
+
+
+def too_short(known: Known, recipe: Recipe, task: Task) -> tuple[Short, ...]:
+    """The members of a task that what is known at a cutoff is too short for: the champion does without them."""
+    has, members = len(known.panel.days), _members(recipe, task)
+    stand_in = [m.name for m in members if m.least_days == 0][-1]
+    return tuple(Short(m.name, m.least_days, has, stand_in) for m in members if has < m.least_days)
+
+
+def _members(recipe: Recipe, task: Task) -> tuple[Model, ...]:
+    if CHAMPION in task.models:
+        return recipe.members
+    # A baseline stays: it forecasts the nodes on which a member has no opinion.
+    return tuple(m for m in recipe.members if m.name in task.models or m.least_days == 0)
 
 
 def run(
@@ -119,10 +149,7 @@ def at_cutoff(cutoff: pd.Timestamp, known: Known, recipe: Recipe, task: Task) ->
     Args:
         known: what was known at the end of the cutoff.
     """
-    wanted = recipe.members
-    if CHAMPION not in task.models:  # a baseline stays: it forecasts the nodes on which a member has no opinion
-        wanted = tuple(m for m in recipe.members if m.name in task.models or m.least_days == 0)
-    members = training.backtest_members(known, wanted, task.horizon, recipe.windows, task.seed)
+    members = training.backtest_members(known, _members(recipe, task), task.horizon, recipe.windows, task.seed)
     parts = []
     for name in task.models:
         champion = training.assemble(members, None if name == CHAMPION else (name,), recipe.shrink)

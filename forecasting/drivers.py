@@ -12,6 +12,7 @@ from forecasting.hierarchy import ALL
 STALE_AFTER = 3  # days: an older forecast than the newest one may still be used when the newest is late, but not for ever
 CLIMATE_WINDOW = 15  # days around the same date of earlier years that make the climatology: smooth, yet inside a season
 YEAR = 365
+LONGEST_LEAD = 90 + STALE_AFTER  # days: the longest horizon, from a forecast as late as may be; an older one is read by nobody
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class Drivers:
     """Observed and forecast values on a complete calendar.
 
     Attributes:
-        names: the K drivers.
-        areas: [A] `ALL` and the districts that have values of their own.
+        names: the K drivers of which anything is known.
+        areas: [A] `ALL` and the districts that have values of their own, which are not the city's.
         days: [T] consecutive days.
         observed: [K, A, T], NaN where nothing was observed.
         forecast: [K, A, T, L]: the value for day t as issued l + 1 days before it, NaN where nothing was issued.
@@ -37,12 +38,14 @@ class Drivers:
         t = np.arange(len(self.days))
         stop = int(self.days.searchsorted(pd.Timestamp(cutoff), side="right"))
         issued = t[:, None] - 1 - np.arange(self.forecast.shape[3])[None, :]  # position of the day of issue
-        return Drivers(
-            self.names,
-            self.areas,
-            self.days,
-            np.where(t < stop, self.observed, np.nan),
-            np.where(issued < stop, self.forecast, np.nan),
+        return _told_apart(
+            Drivers(
+                self.names,
+                self.areas,
+                self.days,
+                np.where(t < stop, self.observed, np.nan),
+                np.where(issued < stop, self.forecast, np.nan),
+            )
         )
 
     def known(self, origins: pd.DatetimeIndex, back: int, ahead: int) -> tuple[np.ndarray, np.ndarray]:
@@ -56,7 +59,8 @@ class Drivers:
             back, ahead: how many days before and after the origin.
 
         Returns:
-            values [K, A, O, back + 1 + ahead], finite; and a mask of the same shape, true where a value is observed or forecast.
+            values [K, A, O, back + 1 + ahead], NaN where nothing tells them; and a mask of the same shape, true where a value is observed or
+            forecast.
         """
         offsets = np.arange(-back, ahead + 1)
         start = self.days[0]
@@ -77,8 +81,7 @@ class Drivers:
         season = _mean(years_back, axis=0)
         values = np.where(given, values, season)
         recent = np.stack([_shifted(self.observed, origin[:, None] - k) for k in range(28)])
-        values = np.where(np.isnan(values), _mean(recent, axis=0), values)
-        return np.where(np.isnan(values), 0.0, values), given
+        return np.where(np.isnan(values), _mean(recent, axis=0), values), given
 
     def _climate(self) -> np.ndarray:
         """[K, A, T] centred means of the observations: read only a year and more after the day, when all of the window is known."""
@@ -109,7 +112,8 @@ def from_frame(frame: pd.DataFrame, end: date | pd.Timestamp | None = None) -> D
     """Lays driver rows out on a complete calendar.
 
     A driver given by district gets the districts' mean as the city's value where the city has none of its own, and a district
-    without values of its own gets the city's. What was issued on its own day or later is left out.
+    without values of its own gets the city's. What was issued on its own day or later is left out, and what was issued more than
+    `LONGEST_LEAD` days before.
 
     Args:
         frame: `name`, `date`, `value` and optional `district`, `issued_at` (local wall-clock moments or dates); DESIGN's driver file.
@@ -145,14 +149,24 @@ def from_frame(frame: pd.DataFrame, end: date | pd.Timestamp | None = None) -> D
     is_forecast = f["issued"].notna().to_numpy()
     lead = np.where(is_forecast, (f["date"] - f["issued"].dt.normalize()).dt.days.fillna(0), 0).astype(int)
     # What was issued on its own day or later is no forecast ahead of it; at the end of that day the observation is known.
-    ahead = is_forecast & (lead >= 1)
+    ahead = is_forecast & (lead >= 1) & (lead <= LONGEST_LEAD)
     observed = np.full((len(names), len(areas), len(days)), np.nan)
     observed[name[~is_forecast], area[~is_forecast], day[~is_forecast]] = value[~is_forecast]
-    forecast = np.full((*observed.shape, max(int(lead.max(initial=1)), 1)), np.nan)
+    forecast = np.full((*observed.shape, int(lead[ahead].max(initial=1))), np.nan)
     order = np.argsort(f["issued"].to_numpy()[ahead], kind="stable")  # of several issues on a day the last one stays
     where = np.flatnonzero(ahead)[order]
     forecast[name[where], area[where], day[where], lead[where] - 1] = value[where]
     for array in (observed, forecast):
         array[:, 0] = np.where(np.isnan(array[:, 0]), _mean(array[:, 1:], axis=1), array[:, 0]) if len(areas) > 1 else array[:, 0]
         array[:, 1:] = np.where(np.isnan(array[:, 1:]), array[:, :1], array[:, 1:])
-    return Drivers(names, areas, days, observed, forecast)
+    return _told_apart(Drivers(names, areas, days, observed, forecast))
+
+
+def _told_apart(drivers: Drivers) -> Drivers:
+    """Without drivers of which nothing is known, and without areas whose values are all the city's: what begins later leaves no trace."""
+    both = [np.nan_to_num(x, nan=np.inf) for x in (drivers.observed, drivers.forecast)]
+    named = np.any([np.isfinite(x).any(axis=tuple(range(1, x.ndim))) for x in both], axis=0)
+    own = np.any([(x != x[:, :1]).any(axis=(0, *range(2, x.ndim))) for x in both], axis=0)
+    own[0] = True
+    names, areas = (tuple(np.array(codes, object)[use]) for codes, use in ((drivers.names, named), (drivers.areas, own)))
+    return Drivers(names, areas, drivers.days, drivers.observed[named][:, own], drivers.forecast[named][:, own])

@@ -47,7 +47,7 @@ class CountPanel:
         return CountPanel(self.series[known].reset_index(drop=True), self.days[:stop], self.counts[known, :stop], self.first[known])
 
 
-def from_counts(counts: pd.DataFrame, until: date | pd.Timestamp | None = None) -> CountPanel:
+def from_counts(counts: pd.DataFrame, until: date | pd.Timestamp | None = None, source: str = "counts") -> CountPanel:
     """Lays counts out on a complete calendar.
 
     A pair is zero on every day that does not name it. A day on which a whole area (or the city) is silent although `SILENCE` is
@@ -56,23 +56,24 @@ def from_counts(counts: pd.DataFrame, until: date | pd.Timestamp | None = None) 
     Args:
         counts: frame of `district`, `category`, `date`, `count`; rows of the same cell (streets, hours) are added up.
         until: the last day; left out, the last day that has a row. A day without rows before it counts as zeros.
+        source: the name of the table in an error.
 
     Raises:
-        InputError: no rows, a row without a key, a count that is negative or not a number (names series and date).
+        InputError: no rows, a row without a key, a count that is negative or not a number (names row, series and date).
     """
     if counts.empty:
-        raise InputError("there are no counts", "counts", "give at least one row of district, category, date, count")
+        raise InputError("there are no counts", source, "give at least one row of district, category, date, count")
     frame = counts[["district", "category", "date", "count"]].copy()
     frame["date"] = pd.to_datetime(frame["date"]).dt.normalize()
     blank = frame[["district", "category", "date"]].isna().any()
     if blank.any():
-        raise InputError(f"a row without {blank.idxmax()}", "counts", "give each row a district, a category and a date")
-    bad = frame[~(frame["count"] >= 0) | np.isinf(frame["count"].astype(float))]
-    if len(bad):
-        row = bad.iloc[0]
-        raise InputError(
-            f"count {row['count']} is not a number of 0 or more", f"{row['district']} × {row['category']} on {row['date']:%Y-%m-%d}", "correct it"
-        )
+        raise InputError(f"a row without {blank.idxmax()}", source, "give each row a district, a category and a date")
+    given, frame["count"] = frame["count"], pd.to_numeric(frame["count"], errors="coerce").astype(float)
+    bad = ~((frame["count"] >= 0) & (frame["count"] < np.inf)).to_numpy()
+    if bad.any():
+        row, at = frame[bad].iloc[0], int(bad.argmax())
+        where = f"{source}, row {at + 1} ({row['district']} × {row['category']} on {row['date']:%Y-%m-%d})"
+        raise InputError(f"count '{given.iloc[at]}' is not a number of 0 or more", where, "correct it")
     if until is not None:
         frame = frame[frame["date"] <= pd.Timestamp(until)]
         if frame.empty:

@@ -215,12 +215,12 @@ def _weather(design: Design, known: Known, horizon: int, start: int, table: pd.D
         areas = len(known.drivers.areas) if known.drivers else 1
         return np.zeros((areas, len(table), 0)), np.zeros(0), np.ones((areas, len(table)), bool)
     every = np.arange(len(known.drivers.areas))
-    values, given = _of_design(design, known.drivers, pd.DatetimeIndex([known.cutoff]), len(known.panel.days) - 1 - start, horizon, every)
-    columns, priors = design.weather(values[:, :, 0], heating)
+    values = _of_design(design, known.drivers, pd.DatetimeIndex([known.cutoff]), len(known.panel.days) - 1 - start, horizon, every)[:, :, 0]
+    columns, priors = design.weather(values, heating)
     for q in range(len(priors)):
         column = columns[..., q]
         columns[..., q] = np.where(np.isnan(column), effects.usual(column, pd.DatetimeIndex(table.index)), column)
-    return columns, priors, np.asarray(given[:, :, 0].all(axis=0))
+    return columns, priors, ~np.isnan(values).any(axis=0)
 
 
 def _split(design: Design, effect: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -264,7 +264,7 @@ def _trusted(
     areas = np.unique(np.linspace(0, len(weather) - 1, MOST_AREAS).astype(int))
     around = issued[:, None] + np.arange(-LAGS, horizon + 1)
     days = pd.DatetimeIndex(known.panel.days[start:])[issued]
-    values, _ = _of_design(design, known.drivers, days, LAGS, horizon, areas)
+    values = _of_design(design, known.drivers, days, LAGS, horizon, areas)
     runs = effects.heating_runs(known.calendar(horizon)).astype(float)[start:][around]
     columns, _ = design.weather(values.reshape(len(values), -1, values.shape[-1]), np.tile(runs, (len(areas), 1)))
     columns, around = columns.reshape(*values.shape[1:], -1)[:, :, LAGS:], around[:, LAGS:]
@@ -272,17 +272,16 @@ def _trusted(
     for name, (effect, _) in ((name, _split(design, effect)) for name, effect in effects_of.items()):
         came = weather[areas] @ effect
         usual = np.log(foresight.season(np.exp(np.clip(came, -LARGEST, LARGEST)), horizon))
-        unusual = np.concatenate([np.where(given[areas], came - usual[:, :n_days], np.nan), np.full((len(areas), horizon), np.nan)], axis=1)[:, around]
+        unusual = np.concatenate([np.where(given[areas], came - usual[:, :n_days], np.nan), np.full((len(areas), horizon), np.nan)], axis=1)[
+            :, around
+        ]
         found[name] = foresight.trust(columns @ effect - usual[:, around], unusual)
     return found
 
 
-def _of_design(
-    design: Design, drivers: Drivers, origins: pd.DatetimeIndex, back: int, ahead: int, areas: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Values [K, A, O, back + 1 + ahead] of the design's drivers around each origin, NaN where neither observed nor forecast; and mask of those."""
-    place = {name: k for k, name in enumerate(drivers.names)}
-    order = np.array([place[driver.name] for driver in design.drivers])
+def _of_design(design: Design, drivers: Drivers, origins: pd.DatetimeIndex, back: int, ahead: int, areas: np.ndarray) -> np.ndarray:
+    """[K, A, O, back + 1 + ahead] values of the design's drivers around each origin, NaN where neither observed nor forecast."""
     values, given = drivers.known(origins, back, ahead)
-    pick = np.ix_(order, areas)
-    return np.where(given[pick], values[pick], np.nan), given[pick]
+    place = {name: np.where(given[k, areas], values[k, areas], np.nan) for k, name in enumerate(drivers.names)}
+    nothing = np.full((len(areas), *values.shape[2:]), np.nan)
+    return np.stack([place.get(driver.name, nothing) for driver in design.drivers])

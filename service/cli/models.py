@@ -173,5 +173,6 @@ def backtest(
             ),
             out,
             bar,
+            options.console.print,
         )
     print(result.round(4).to_string(index=False) if len(result) else f"no actuals after the cutoffs: forecasts only, in {out}")

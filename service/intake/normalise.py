@@ -157,12 +157,19 @@ def counts(batch: Batch, areas: Nodes, categories: Nodes, clock: Clock, mapping:
 
 
 def drivers(batch: Batch, areas: Nodes, clock: Clock, mapping: Mapping | None = None) -> Rows:
-    """Values for `service.store.drivers.put`. An observation is known from the end of its day; a forecast names the moment of its issue."""
+    """Values for `service.store.drivers.put`. An observation is known from the end of its day; a forecast names the moment of its issue.
+
+    A district has to be one already: a driver adds none, and one of a place without tickets would pass for the city's weather.
+    """
     given, now, form = batch.columns, pd.Timestamp(clock.now()), mapping.time_format if mapping else ""
     name = pd.Series(texts(given["name"]).to_pandas(), dtype="str")
     day, value = days(given["date"], clock.zone, form), numbers(given["value"])
     issued_text = texts(given["issued_at"]) if "issued_at" in given else None
     issued = moments(given["issued_at"], clock.zone, form) if "issued_at" in given else pd.Series(pd.NaT, index=name.index, dtype=UTC_MOMENT)
+    district = _labels(given, "district", len(batch.lines))
+    codes = [ROOT if label == ROOT else areas.known(label) for label in district.cat.categories]
+    places = np.array([code if code == ROOT or areas.parents.get(code or "") == ROOT else None for code in codes] + [ROOT], dtype=object)
+    area = pd.Series(places[district.cat.codes.to_numpy()], dtype="str")
     observed = issued.isna()
     unreadable = observed & pd.Series(issued_text.is_valid().to_numpy(zero_copy_only=False)) if issued_text is not None else observed & False
     reasons = (
@@ -170,15 +177,13 @@ def drivers(batch: Batch, areas: Nodes, clock: Clock, mapping: Mapping | None = 
         (day.isna(), "date is no date"),
         (~np.isfinite(value), "value is no number"),
         (unreadable, "issued_at is no moment"),
+        (area.isna(), "district is not known: load areas or tickets first"),
     )
     wrong, rejects = _rejects(batch, reasons, None)
     known = issued.where(~observed, to_utc((day + pd.Timedelta(days=1)).astype(DAY), clock.zone))
     is_later = (known > now) & ~wrong
     keep = ~(wrong | is_later.to_numpy(dtype=bool))
-    kept = pd.DataFrame({"name": name, "date": day, "value": value, "issued_at": known, "observed": observed})
-    district = _labels(given, "district", len(batch.lines))
-    codes = np.array([*(areas.known(label) or label for label in district.cat.categories), None], dtype=object)
-    kept["district"] = pd.Series(codes[district.cat.codes.to_numpy()], dtype="str")
+    kept = pd.DataFrame({"name": name, "date": day, "value": value, "issued_at": known, "observed": observed, "district": area})
     return Rows(kept[keep], rejects, int(is_later.sum()))
 
 

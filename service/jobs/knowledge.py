@@ -1,5 +1,6 @@
 """What the store knows by the end of a day, as the library takes it."""
 
+import logging
 from datetime import date
 
 import pandas as pd
@@ -15,6 +16,8 @@ from forecasting.models.base import Known
 from service.clock import Clock
 from service.settings import Settings
 from service.store import areas, categories, category_map, counts, delays, drivers, excluded_spans
+
+log = logging.getLogger(__name__)
 
 OWN = "->*"  # added to the code of an inner category for tickets that are filed under it directly: counts stand at the leaves only
 
@@ -34,6 +37,8 @@ def complete_until(conn: Connection, clock: Clock) -> date:
 def known(conn: Connection, settings: Settings, until: date, as_filed: bool = False) -> Known:
     """Counts, drivers and trees as they stand, up to the end of a day: history in the codes of today, excluded spans missing.
 
+    Drivers of what is no district (any more) are left out, and the log says so.
+
     Args:
         as_filed: leave every count under the code that it was filed under.
 
@@ -51,11 +56,15 @@ def known(conn: Connection, settings: Settings, until: date, as_filed: bool = Fa
     if inner:
         table["category"] = table["category"].where(~table["category"].isin(list(inner)), table["category"] + OWN)
         tree = Tree({**tree.parents, **{code + OWN: code for code in inner}})
+    places = Tree.flat(areas.districts(conn)["code"])
     weather = drivers.frame(conn)
+    foreign = weather["district"].notna() & ~weather["district"].isin(list(places.parents))
+    if foreign.any():
+        log.warning("drivers.left_out", extra={"areas": sorted(weather.loc[foreign, "district"].unique()), "rows": int(foreign.sum())})
+        weather = weather[~foreign].reset_index(drop=True)
     if not weather.empty:
         issued = pd.to_datetime(weather["issued_at"])
         weather["issued_at"] = issued.dt.tz_convert(settings.zone).dt.tz_localize(None) if issued.dt.tz is not None else issued
-    places = Tree.flat(areas.districts(conn)["code"])
     return Known(
         excluded.without(panel.from_counts(table, until), excluded_spans.frame(conn), places, tree),
         places,

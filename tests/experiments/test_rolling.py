@@ -12,6 +12,7 @@ import tables
 from experiments import rolling
 from experiments.rolling import Request
 from forecasting.errors import InputError
+from forecasting.models.boosting import Boosting
 
 COLUMNS = ["district", "category", "cutoff", "date", "horizon", "model", "mean", "q05", "q10", "q25", "q50", "q75", "q90", "q95"]
 DAYS = 170
@@ -246,12 +247,45 @@ def test_bad_flags_are_one_clear_line_and_nothing_is_written(request_: Request, 
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
+        ("t,2024-05-01,3,\nt,2024-05-01,3,zz\n", "drivers.csv, row 2: district 'zz' has no counts; the counts have d1, d2, d3; leave such rows out"),
+        ("t,2023-05-01,3,d1\nt,2025-05-01,3,ALL\n", "drivers.csv: no row of a day from 2024-03-04 to 2024-08-20, which the counts are of"),
+    ],
+    ids=["a district without counts", "other days"],
+)
+def test_drivers_of_another_place_or_time_are_named(request_: Request, tmp_path: Path, rows: str, message: str) -> None:
+    path = tmp_path / "drivers.csv"
+    path.write_text(f"name,date,value,district\n{rows}")
+    with pytest.raises(InputError) as error:
+        rolling.run(replace(request_, drivers=path), tmp_path / "out")
+    assert message in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_who_forecast_in_the_place_of_a_member_with_too_short_a_history_is_said(request_: Request, tmp_path: Path) -> None:
+    first, second = CUTOFFS
+    days = [(pd.Timestamp(cutoff) - tables.START).days + 1 for cutoff in CUTOFFS]
+    assert days[0] < Boosting.least_days <= days[1]
+    for models, instead in (
+        (("boosting", "four_week_mean"), "four_week_mean forecast in its place"),
+        (("champion",), "the champion does without it"),
+    ):
+        said: list[str] = []
+        rolling.run(replace(request_, models=models), tmp_path / models[0], note=said.append)
+        assert said == [f"{first}: boosting needs {Boosting.least_days} days of history and has {days[0]}; {instead}"]
+    made = pd.read_parquet(tmp_path / "boosting" / "forecasts.parquet").set_index(["cutoff", "model"])["mean"]
+    assert np.array_equal(made[pd.Timestamp(first), "boosting"], made[pd.Timestamp(first), "four_week_mean"])
+    assert not np.array_equal(made[pd.Timestamp(second), "boosting"], made[pd.Timestamp(second), "four_week_mean"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
         ("ALL,HEAT,2024-05-01,3", "district 'ALL' is kept for sums"),
         ("d1,ALL,2024-05-01,3", "category 'ALL' is kept for sums"),
-        ("d1,HEAT,2024-05-01,-3", "row 2: count '-3' is not a number of 0 or more"),
-        ("d1,HEAT,2024-05-01,", "row 2: count 'nan' is not a number of 0 or more"),
-        ("d1,HEAT,2024-05-01,inf", "row 2: count 'inf' is not a number of 0 or more"),
-        ("d1,HEAT,2024-05-01,many", "row 2: count 'many' is not a number of 0 or more"),
+        ("d1,HEAT,2024-05-01,-3", "row 2 (d1 × HEAT on 2024-05-01): count '-3' is not a number of 0 or more"),
+        ("d1,HEAT,2024-05-01,", "row 2 (d1 × HEAT on 2024-05-01): count 'nan' is not a number of 0 or more"),
+        ("d1,HEAT,2024-05-01,inf", "row 2 (d1 × HEAT on 2024-05-01): count 'inf' is not a number of 0 or more"),
+        ("d1,HEAT,2024-05-01,many", "row 2 (d1 × HEAT on 2024-05-01): count 'many' is not a number of 0 or more"),
     ],
 )
 def test_bad_rows_are_named(request_: Request, tmp_path: Path, rows: str, message: str) -> None:

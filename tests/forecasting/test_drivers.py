@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecasting.drivers import CLIMATE_WINDOW, STALE_AFTER, YEAR, Drivers, from_frame
+from forecasting.drivers import CLIMATE_WINDOW, LONGEST_LEAD, STALE_AFTER, YEAR, Drivers, from_frame
 from forecasting.errors import InputError
 from forecasting.hierarchy import ALL
 
@@ -108,6 +108,31 @@ def test_the_mask_tells_what_is_known_from_what_is_filled_in() -> None:
     assert np.isfinite(values).all()
 
 
+def test_what_nothing_tells_is_not_filled_in() -> None:
+    drivers = from_frame(table((0, 10.0, None), (50, 12.0, None)))
+    assert np.isnan(seen(drivers, 40, ahead=2)).all()
+    assert seen(drivers, 50, ahead=0) == [12]
+
+
+def test_a_forecast_issued_before_any_horizon_is_left_out_and_costs_nothing() -> None:
+    drivers = from_frame(table((0, 1.0, None), (100, 50.0, 100 - LONGEST_LEAD), (101, 60.0, -20_000)))
+    assert drivers.forecast.shape[-1] == LONGEST_LEAD
+    assert drivers.forecast[~np.isnan(drivers.forecast)].tolist() == [50]
+    assert from_frame(table((0, 1.0, None), (101, 60.0, -20_000))).forecast.shape[-1] == 1
+
+
+def test_the_oldest_forecast_that_a_horizon_may_read_is_kept() -> None:
+    drivers = from_frame(table((0, 1.0, None), (100, 50.0, 100 - LONGEST_LEAD + 1)))
+    assert seen(drivers, 100 - LONGEST_LEAD + STALE_AFTER, ahead=LONGEST_LEAD - STALE_AFTER)[-1] == 50
+
+
+def test_drivers_of_which_nothing_is_known_yet_are_not_there() -> None:
+    none = from_frame(table((5, 1.0, None), (6, 2.0, None, "a"))).until(day(4))
+    assert (none.names, none.areas, len(none.observed)) == ((), (ALL,), 0)
+    values, given_mask = none.until(day(3)).known(pd.DatetimeIndex([day(2)]), 1, 1)
+    assert values.shape == given_mask.shape == (0, 1, 1, 3)
+
+
 def test_a_district_without_values_of_its_own_gets_the_city_s() -> None:
     drivers = from_frame(table((0, 10.0, None), (0, 3.0, None, "cold"), (1, 11.0, None)))
     assert seen(drivers, 0, ahead=0, area="cold") == [3]
@@ -164,12 +189,22 @@ def test_what_is_seen_from_an_origin_does_not_change_with_the_future(
     changed = frame.assign(value=np.where(later, np.random.default_rng(seed).normal(0, 999, len(frame)), frame["value"]))
     end = day(40)
     origins = pd.DatetimeIndex([day(t) for t in range(origin + 1)])
-    before = from_frame(frame, end).known(origins, 4, 9)
-    for other in (from_frame(changed, end), from_frame(frame, end).until(day(origin)), from_frame(frame[~later], end)):
-        after = other.known(origins, 4, 9)
-        np.testing.assert_array_equal(before[0], after[0])
-        np.testing.assert_array_equal(before[1], after[1])
-    assert np.isfinite(before[0]).all()
+    new = table((origin + 1, 77, None, "new"), (origin + 3, 78, origin + 1, "new"))
+    more = pd.concat([changed, new, new.assign(name="rain", district=None)])
+    known = from_frame(frame[~later], end)
+    before = look(known, origins)
+    for other in (from_frame(frame, end), from_frame(changed, end), from_frame(more, end)):
+        for drivers in (other, other.until(day(origin))):
+            for want, got in zip(before, look(drivers, origins), strict=True):
+                np.testing.assert_array_equal(got, want)
+        assert (drivers.names, drivers.areas) == (known.names, known.areas)
+        np.testing.assert_array_equal(drivers.observed, known.observed)
+
+
+def look(drivers: Drivers, origins: pd.DatetimeIndex) -> tuple[np.ndarray, ...]:
+    """What the areas see of the driver t: values and mask."""
+    rows = drivers.rows(np.array([ALL, "a", "b"]))
+    return tuple(x[drivers.names.index("t"), rows] for x in drivers.known(origins, 4, 9))
 
 
 def test_what_is_cut_at_a_day_holds_nothing_of_a_later_one() -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import small_cities
 
-from forecasting import panel
+from forecasting import calendars, effects, panel
 from forecasting.drivers import from_frame
 from forecasting.hierarchy import Tree
 from forecasting.models import smoothing
@@ -133,6 +133,57 @@ def test_factors_are_relative_to_the_mean_of_the_days_known() -> None:
     known, _ = rainy_city(ahead=3)
     logs, _ = learn(known).logs(known, HORIZON, 0)
     np.testing.assert_allclose(logs[..., :DAYS].mean(axis=-1), 0, atol=1e-9)
+
+
+def error_with_weather(recorded: np.ndarray, seed: int) -> float:
+    """WAPE of a fortnight against its means. Each degree takes 4 %; the temperature was recorded on some of the days [T], and is forecast."""
+    days, ahead = len(recorded), 14
+    dates = pd.date_range(START, periods=days + ahead)
+    noise = pd.Series(np.random.default_rng(seed).normal(0, 7, days + ahead)).rolling(3, min_periods=1).mean().to_numpy()
+    warm = 10 - 12 * np.cos(2 * np.pi * dates.day_of_year.to_numpy() / 365.25) + noise
+    seen = pd.DataFrame({"name": "t", "date": dates[:days][recorded], "value": warm[:days][recorded], "issued_at": pd.NaT})
+    issued = pd.DataFrame({"name": "t", "date": dates[days:], "value": warm[days:], "issued_at": dates[days - 1]})
+    mean = 100 * np.exp(-0.04 * (warm - 10))
+    known = city(mean, drivers=pd.concat([seen, issued]), seed=seed + 100, days=days)
+    return float(np.abs(Loglinear().fit(known, ahead, 0).forecast(known, ahead)[0] - mean[days:]).sum() / mean[days:].sum())
+
+
+@pytest.mark.parametrize(
+    ("recorded", "most"),
+    [
+        (np.ones(1010, bool), 0.02),
+        (np.arange(1010) >= 1010 - 365, 0.06),
+        (np.arange(1010) >= 1010 - 120, 0.15),
+        (np.random.default_rng(1).random(1010) < 0.5, 0.07),
+    ],
+    ids=["every day", "the last year", "the last four months", "every other day"],
+)
+def test_what_is_filled_in_for_weather_that_was_not_recorded_is_not_taken_for_weather(recorded: np.ndarray, most: float) -> None:
+    assert np.mean([error_with_weather(recorded, seed) for seed in range(6)]) < most
+
+
+def test_what_is_usual_is_the_wave_through_the_days_known() -> None:
+    days = pd.date_range(START, periods=730)
+    wave = 3 - 2 * np.cos(2 * np.pi * days.day_of_year.to_numpy() / 365.25)
+    year = np.where(np.arange(730) < 365, np.nan, wave)
+    usual = effects.usual(np.stack([year, np.full(730, np.nan)]), days)
+    np.testing.assert_allclose(usual[0], wave, atol=0.12)  # a little nearer to no season
+    assert (usual[1] == 0).all()
+
+
+@pytest.mark.parametrize("values", [rain(300), np.random.default_rng(0).normal(10, 5, 300)], ids=["rain", "temperature"])
+def test_how_a_driver_enters_is_told_by_the_days_on_which_it_is_known(values: np.ndarray) -> None:
+    table = calendars.day_table(START.date(), (START + pd.Timedelta(days=599)).date(), "none", None)
+    late = np.concatenate([np.full(300, np.nan), values])
+    assert effects.design(table, ("x",), late[None, None]) == effects.design(table.iloc[300:], ("x",), values[None, None])
+
+
+def test_a_driver_that_is_no_longer_given_is_as_usual() -> None:
+    known, mean = rainy_city(ahead=7)
+    fitted = learn(known)
+    rows = pd.DataFrame({"name": "wind", "date": known.panel.days, "value": 1.0})
+    got = fitted.forecast(replace(known, drivers=from_frame(rows)), HORIZON)[0]
+    assert got.mean() == pytest.approx(mean.mean(), rel=0.3)
 
 
 def test_without_its_weather_a_fitted_model_still_forecasts() -> None:

@@ -174,7 +174,9 @@ def test_the_future_changes_nothing(name: str) -> None:
         ]
     )
     knowable = weather["issued_at"].fillna(weather["date"]) <= cutoff
-    other_weather = pd.concat([weather.assign(value=weather["value"].where(knowable, 99.0)), weather[~knowable].assign(name="rain")])
+    new = weather[~knowable]
+    changed = weather.assign(value=weather["value"].where(knowable, 99.0))
+    other_weather = pd.concat([changed, new.assign(name="rain"), new.assign(district="d2"), new.assign(district="d9")])
     made = of(*MODELS) if name == CHAMPION else of(*dict.fromkeys([name, "four_week_mean"]))
     task = Task((cutoff,), HORIZON, (name,))
     cut = backtest.run(small_cities.known(counts[~later], "CN", weather[knowable]).at, made, task)

@@ -84,10 +84,11 @@ def test_nothing_is_known_before_the_first_day() -> None:
         from_counts(table(("a", "x", 0, 3)), pd.Timestamp("2024-12-31"))
 
 
-@pytest.mark.parametrize("wrong", [-1.0, np.nan, np.inf])
-def test_a_count_that_is_none_is_named_with_series_and_date(wrong: float) -> None:
-    with pytest.raises(InputError, match=re.escape(f"b × x on 2025-01-03: count {wrong} is not a number")):
-        from_counts(table(("a", "x", 0, 3), ("b", "x", 2, wrong)))
+@pytest.mark.parametrize("wrong", [-1.0, np.nan, np.inf, "many"])
+def test_a_count_that_is_none_is_named_with_row_series_and_date(wrong: object) -> None:
+    counts = table(("a", "x", 0, 3), ("b", "x", 2, 0)).astype({"count": object}).assign(count=[3, wrong])
+    with pytest.raises(InputError, match=re.escape(f"counts, row 2 (b × x on 2025-01-03): count '{wrong}' is not a number")):
+        from_counts(counts)
 
 
 def test_no_rows_are_an_error() -> None:

@@ -314,6 +314,24 @@ def test_driver_files_bring_observations_and_forecasts_as_they_were_known(engine
     assert _numbers(ingest(engine, path, CLOCK)) == {"rows": 6, "unchanged": 2, "rejected": 2, "later": 2}
 
 
+def test_a_driver_of_what_is_no_district_is_rejected(engine: Engine, folder: Path) -> None:
+    _csv(folder, "code,parent,level,zh,en\n110101,ALL,district,东城区,Dongcheng\n110101001,110101,street,东华门,Donghuamen\n", "areas.csv")
+    rows = "".join(f"rain,2024-01-05,1.5,{district}\n" for district in ("999999", "110101001", "110101", "东城区", "ALL", ""))
+    path = _csv(folder, "name,date,value,district\n" + rows, "drivers.csv")
+    early = _csv(folder, "name,date,value,district\nrain,2024-01-05,1.5,110101\n", "early.csv")
+    with pytest.raises(InputError, match="line 2: district is not known: load areas or tickets first"):
+        ingest(engine, early, CLOCK)
+    ingest(engine, folder / "areas.csv", CLOCK)
+    report = ingest(engine, path, CLOCK, rejects_dir=folder)
+    assert (report.rows, report.rejected, report.added) == (6, 2, 2)
+    assert report.rejects_path is not None
+    reasons = pd.read_csv(report.rejects_path)
+    assert reasons["line"].tolist() == [2, 3]
+    assert set(reasons["reason"]) == {"district is not known: load areas or tickets first"}
+    with reading(engine) as conn:
+        assert drivers.frame(conn)["district"].fillna("").tolist() == ["110101", ""]
+
+
 def test_a_citys_own_tables_are_told_apart_by_their_levels(engine: Engine, folder: Path) -> None:
     first = ingest(
         engine, _csv(folder, "code,parent,level,zh,en,population\nALL,,city,城,City,9\nD1,ALL,district,一,One,5\nS1,D1,street,街,,\n"), CLOCK

@@ -12,7 +12,7 @@ from forecasting.errors import InputError
 from forecasting.intraday import Profiles
 from service.jobs import knowledge
 from service.settings import Settings
-from service.store import areas, bulk, categories, category_map, counts, excluded_spans, ingests
+from service.store import areas, bulk, categories, category_map, counts, drivers, excluded_spans, ingests
 from service.store.engine import reading, writing
 
 START, DAYS = date(2025, 1, 1), 40
@@ -66,6 +66,20 @@ def test_a_recoding_to_come_is_not_seen_before_its_eve(city: Engine, folder: Pat
     found = seen(city, folder, START + timedelta(days=19))
     assert ("D1", "PROP") not in found
     np.testing.assert_allclose(found["D1", "ELEV"], [10.0] * 20)
+
+
+def test_a_driver_of_what_is_no_district_is_no_weather_of_the_city(city: Engine, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    days = pd.Series(pd.date_range(START, periods=2), dtype=bulk.DAY)
+    rows = pd.concat([pd.DataFrame({"name": "t", "date": days, "value": v, "district": d}) for d, v in (("D1", 10.0), ("999999", 1000.0))])
+    rows = rows.assign(issued_at=(rows["date"] + timedelta(days=1)).dt.tz_localize("UTC").astype(bulk.UTC_MOMENT), observed=True)
+    with writing(city) as conn:
+        drivers.put(conn, rows, ingests.begin(conn, "drivers", "drivers.csv", NOW))
+    with reading(city) as conn:
+        weather = knowledge.known(conn, Settings(data_dir=folder), LAST).drivers
+    assert weather is not None
+    assert weather.observed[0, 0, :2].tolist() == [10, 10]
+    note = next(record for record in caplog.records if record.message == "drivers.left_out")
+    assert (vars(note)["areas"], vars(note)["rows"]) == (["999999"], 2)
 
 
 def test_excluded_days_are_missing_and_others_stay(city: Engine, folder: Path) -> None:
