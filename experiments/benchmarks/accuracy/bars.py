@@ -20,6 +20,7 @@ HEATING_SHARE, FLOOR_RATIO = 0.5, 1.25
 PIT_POINTS = 0.02
 LIMITS = {speed.CITY: (180.0, 2000.0), speed.LARGE: (900.0, 8000.0)}  # seconds, MB
 METRICS = ("WRMSSE", "WQL")
+NAMED = 80  # letters of what a bar lacks that its line holds; more stands once above the table
 OF_TIME = (CHAMPION, "AutoETS")
 
 
@@ -61,7 +62,8 @@ def measured(bar: Bar, lacking: str, part: str = "") -> Bar:
         return bar
     interval = f", {bar.interval}" if bar.interval else ""
     rest = f"; partial{f' ({part})' if part else ''}: {bar.reached}{interval}" if bar.holds is not None else ""
-    return replace(bar, reached=f"not measured, lacking {lacking}{rest}", interval="", holds=None)
+    named = lacking if len(lacking) <= NAMED else "runs named above"
+    return replace(bar, reached=f"not measured, lacking {named}{rest}", interval="", holds=None)
 
 
 def of_real(panels: Sequence[Compared]) -> list[Bar]:
