@@ -1,0 +1,1 @@
+"""Alerts beside public outbreak detectors: on planted incidents, in the simulated city, on quiet days."""
