@@ -14,6 +14,7 @@ from scipy import stats
 from scipy.ndimage import convolve1d
 
 DETECTORS = ("day", "3 days", "CUSUM")
+TRUTH, ESTIMATE = "truth", "two-sided"
 SLACK = 0.5  # of the CUSUM, in standard deviations: best against a shift by one (Page 1954)
 CEILING = 6.0  # of the CUSUM, above every threshold of interest: without it, it rings on for weeks after a large event
 RUN_IN = 28  # days before the first that is scored, so that sums are full

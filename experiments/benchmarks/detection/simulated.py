@@ -13,7 +13,7 @@ from experiments.benchmarks.detection.known import Known
 from experiments.benchmarks.detection.plant import PLANTED_DAYS, name_of
 
 END = pd.Timestamp("2024-12-31")
-HISTORY = 5 * 365 + 1  # days before the planted year: as much as Farrington's method asks for
+HISTORY = 7 * 265  # days before the planted year: the five years and some weeks that Farrington's method looks back
 REPLICATES = 15  # districts; with sixteen kinds 240 series
 LEVEL_SPREAD = 0.25  # log-normal, of a district's level
 YEAR = 365.25
