@@ -38,15 +38,16 @@ def plant(tickets: pd.DataFrame, incidents: pd.DataFrame, end: date, seed: int) 
     rows = tickets[COLUMNS].dropna(subset=["district", "category"])
     first = pd.Timestamp(end) - pd.Timedelta(days=REPLAYED_DAYS - 1)
     usual = rows[(rows["created_at"] >= first - pd.Timedelta(days=28)) & (rows["created_at"] < first)]
-    pairs = (usual.groupby(["district", "category"]).size() / 28).pipe(lambda s: s[s >= LEAST])
+    by_pair = usual.groupby(["district", "category"], sort=True)["created_at"]
+    hours = {pair: moments.dt.hour.to_numpy() for pair, moments in by_pair if len(moments) >= LEAST * 28}
+    pairs = list(hours)
     delay = (usual["received_at"] - usual["created_at"]).to_numpy()
     truth: list[tuple[str, str, pd.Timestamp, int, int]] = []
     added = []
     taken: dict[tuple[str, str], list[pd.Timestamp]] = {}
     while len(truth) < BURSTS:
-        district, category = pairs.index[int(rng.integers(len(pairs)))]
-        own = usual.loc[(usual["district"] == district) & (usual["category"] == category), "created_at"]
-        hour = own.dt.hour.to_numpy()
+        district, category = pairs[int(rng.integers(len(pairs)))]
+        hour = hours[district, category]
         at = first + pd.Timedelta(days=int(rng.integers(REPLAYED_DAYS - 1)))
         onset = at + pd.Timedelta(hours=int(rng.choice(hour)))
         past = taken.setdefault((district, category), [])
