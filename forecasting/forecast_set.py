@@ -4,11 +4,13 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from forecasting import distribution, explanation
@@ -39,6 +41,13 @@ class ForecastSet:
         sink = io.BytesIO()
         pq.write_table(table, sink, compression="zstd")
         return sink.getvalue()
+
+    @staticmethod
+    def of_day(blob: bytes, day: date) -> pd.DataFrame:
+        """`area`, `category`, `mean`, `dispersion` of one day, of what `to_parquet` wrote: a set holds many days."""
+        columns = ["area", "category", "mean", "dispersion"]
+        frame: pd.DataFrame = pq.read_table(io.BytesIO(blob), columns=columns, filters=pc.field("date") == pd.Timestamp(day)).to_pandas()
+        return frame
 
     @classmethod
     def from_parquet(cls, blob: bytes) -> "ForecastSet":

@@ -31,14 +31,20 @@ def score(observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray) -> np.
     Returns:
         [..., D] finite, >= 0. The first days have shorter windows. A day without data has the evidence of the days before it.
     """
-    there = ~np.isnan(observed)
-    came, expected = np.where(there, observed, 0.0), np.where(there, mean, 0.0)
-    scatter = np.where(there, dispersion * mean**2, 0.0)
+    came, expected, scatter = _known(observed, mean, dispersion)
     total = np.zeros(observed.shape)
     for days in WINDOWS:
-        y, m = _sum(came, days), _sum(expected, days)
-        tail = distribution.mid_tail(m, _sum(scatter, days) / np.maximum(m, distribution.LEAST_MEAN) ** 2, y)
-        total += np.where(m > 0, np.minimum(-np.log10(np.maximum(tail, 10**-MOST)), MOST), 0.0)
+        total += _of_sums(_sum(came, days), _sum(expected, days), _sum(scatter, days))
+    return total
+
+
+def newest(observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray) -> np.ndarray:
+    """Evidence at the end of the last day alone, as `score` has it: [..., D] -> [...]."""
+    parts = _known(observed, mean, dispersion)
+    total = np.zeros(observed.shape[:-1])
+    for days in WINDOWS:
+        came, expected, scatter = (part[..., -days:].sum(axis=-1) for part in parts)
+        total += _of_sums(came, expected, scatter)
     return total
 
 
@@ -55,6 +61,18 @@ def p_value(score: np.ndarray) -> np.ndarray:
 def threshold(budget: float, nodes: int) -> float:
     """The score from which on `nodes` usual nodes together bring `budget` episodes a day."""
     return float(ONCE_A_YEAR - DECADE * np.log10(max(budget, 1e-12) * DAYS_A_YEAR / max(nodes, 1)))
+
+
+def _known(observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What came, what was expected, and its variance beyond the Poisson's; all 0 on a missing day."""
+    there = ~np.isnan(observed)
+    return np.where(there, observed, 0.0), np.where(there, mean, 0.0), np.where(there, dispersion * mean**2, 0.0)
+
+
+def _of_sums(came: np.ndarray, expected: np.ndarray, scatter: np.ndarray) -> np.ndarray:
+    """Evidence of sums over some days."""
+    tail = distribution.mid_tail(expected, scatter / np.maximum(expected, distribution.LEAST_MEAN) ** 2, came)
+    return np.asarray(np.where(expected > 0, np.minimum(-np.log10(np.maximum(tail, 10**-MOST)), MOST), 0.0))
 
 
 def _sum(values: np.ndarray, days: int) -> np.ndarray:

@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from datetime import date
 
 SPIKE = "SPIKE"
+EMERGING = "EMERGING"
 SEASONAL = "SEASONAL"
+EXCESS = (EMERGING, SPIKE)
+"""Kinds of one and the same event, more than was to be expected: EMERGING may become SPIKE, but not the other way round."""
 
 
 @dataclass(frozen=True)
@@ -21,17 +24,20 @@ class Finding:
     """One event on one day.
 
     Attributes:
-        kind: SPIKE or SEASONAL.
+        kind: SPIKE (the day alone is improbable), EMERGING (several days together are) or SEASONAL.
         level: blue < yellow < orange < red.
         area, category: the node at which it is.
         districts: those concerned, the greatest excess first.
         day: the last finished day when it was found.
-        onset: first day of it. SPIKE: the day. SEASONAL: the first coming day that is clearly above the usual level.
-        peak: SPIKE: the day. SEASONAL: the coming day with the most tickets.
-        observed: tickets a day. SPIKE: what came. SEASONAL: the mean of the last four weeks, or of the last week if that is higher.
-        expected: tickets a day. SPIKE: the forecast's mean. SEASONAL: the forecast's mean over the highest coming week.
+        onset: first day of it. SPIKE, EMERGING: the most likely one. SEASONAL: the first coming day that is clearly above the usual level.
+        peak: the day with the most tickets, since the onset or (SEASONAL) of those that come.
+        observed: tickets a day. SPIKE, EMERGING: what came on the day. SEASONAL: the mean of the last four weeks, or of the last week if that
+            is higher.
+        expected: tickets a day. SPIKE, EMERGING: the forecast's mean for the day. SEASONAL: the forecast's mean over the highest coming week.
         lower, upper: 90 % interval of what was (is) expected, tickets a day.
-        p_value: SPIKE: P(count >= what came and no finding below has explained) as forecast. SEASONAL: P(the coming week is not above that).
+        since_observed, since_expected: tickets from the onset to the day. SEASONAL: of the highest coming week at the recent level, and as forecast.
+        p_value: SPIKE, EMERGING: probability that chance begins an episode of such evidence on a given day, what findings below have explained
+            left out. SEASONAL: P(the coming week is not above the recent level).
         reason_zh, reason_en: one sentence.
     """
 
@@ -47,6 +53,8 @@ class Finding:
     expected: float
     lower: float
     upper: float
+    since_observed: float
+    since_expected: float
     p_value: float
-    reason_zh: str
-    reason_en: str
+    reason_zh: str = ""
+    reason_en: str = ""

@@ -1,39 +1,51 @@
-"""Whether something is worth an alert, and its colour: every number that was chosen stands here."""
+"""What an event is worth: its colour, and what makes it broad. Every number that was chosen stands here.
+
+Whether there is an event at all the budget decides (`evidence.threshold`), small clusters included; these steps decide the colour.
+"""
+
+from dataclasses import dataclass
 
 LEVELS = ("blue", "yellow", "orange", "red")
 
-LEAST_EXCESS = 8.0
-"""Tickets a day above expectation: fewer are no case for a duty officer, however improbable (the domain's rule)."""
-LEAST_RATIO = 1.3
-"""Times the expectation: cuts false alarms by half (with the excess) at a modest cost in early detection, as measured in public simulations."""
 
-YELLOW_P = 1e-3
-ORANGE_P, ORANGE_RATIO = 1e-4, 1.5
-RED_P, RED_RATIO = 1e-5, 2.0
+@dataclass(frozen=True)
+class Step:
+    """What a colour asks for: tickets too many, and how many times the expectation came."""
+
+    colour: str
+    excess: float
+    ratio: float
+
+
+YELLOW = Step("yellow", 8.0, 1.3)
+"""Fewer than eight too many, or less than a third more, are no case for a duty officer, however improbable (the domain's rule)."""
+ORANGE = Step("orange", 25.0, 1.5)
+RED = Step("red", 50.0, 2.0)
+"""Red is also broad, lasting or a matter of safety: one district's single day is not the city's business."""
+STEPS = (YELLOW, ORANGE, RED)
+
 BROAD = 3
 """Districts from which on an event is broad: fewer are events of those districts."""
+LASTING = 5
+"""Days of a week with `RED.ratio` times the expectation from which on an event is lasting."""
 CARRIED = 0.8
 """Share of the excess that the districts of an event must carry together: what is left over is noise."""
 CONCERNED_P = 0.05
 """A district whose own count is less probable than this takes part in a city-wide event."""
+SPIKE_P = 1e-3
+"""A day less probable than this is improbable alone: SPIKE; what only several days show is EMERGING."""
 
 
-def threshold(budget: float, tests: int) -> float:
-    """Probability below which a test is significant, so that `tests` calibrated tests give `budget` false alarms a day at most (Bonferroni)."""
-    return min(budget / max(tests, 1), 0.01)
-
-
-def level(p_value: float, ratio: float, districts: int, safety: bool) -> str:
-    """Colour of an event. Never falls when the excess grows: p falls and the ratio rises with it.
+def level(excess: float, ratio: float, districts: int, days: int, safety: bool) -> str:
+    """Colour of an event: the highest step that it reaches. More of anything never lowers it.
 
     Args:
-        p_value: probability of such a count if nothing were wrong.
+        excess: tickets above expectation.
         ratio: observed / expected.
         districts: how many districts are concerned.
+        days: how many of the last seven had `RED.ratio` times the expectation.
         safety: whether the category is one of safety.
     """
-    if p_value < RED_P and ratio >= RED_RATIO and (districts >= BROAD or safety):
-        return "red"
-    if p_value < ORANGE_P and ratio >= ORANGE_RATIO:
-        return "orange"
-    return "yellow" if p_value < YELLOW_P else "blue"
+    grave = safety or districts >= BROAD or days >= LASTING
+    reached = [step.colour for step in STEPS if excess >= step.excess and ratio >= step.ratio and (step is not RED or grave)]
+    return reached[-1] if reached else "blue"

@@ -1,16 +1,35 @@
 """Where an event is: one district's burst is that district's, a storm over the city is one event of the city.
 
-Goes up both trees from the leaves. What is explained by an event below is taken off before a node above is looked at, so that each
-ticket too many is told once.
+Goes up both trees from the leaves. What an event tells, since its onset, is taken off everything that it has tickets in common with before a
+node above is looked at, so that each ticket too many is told once. Events below a node become one event there if they are broad: if at
+least `BROAD` of its areas (of the same category) or of its categories (of the same area) are needed to carry it, or have events of their own.
+Only areas make an event of the city: a storm that shows in many categories there is told by category.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from forecasting.detection.levels import BROAD, CARRIED
 from forecasting.hierarchy import ALL, Tree
+
+Node = tuple[str, str]  # area, category
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is asked of nodes: their positions [n] and values [n, D].
+
+    Attributes:
+        notable: [n] which would be worth an event of their own.
+        since: [n] position of the first day of what makes them so.
+        concerned: [n] which, from the first day `since` on (the third argument), would be part of a broader event.
+    """
+
+    notable: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    since: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    concerned: Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -19,79 +38,152 @@ class Place:
 
     Attributes:
         node: position in the list of nodes.
-        districts: positions of the districts concerned, greatest excess first.
-        left: [M] the values without what events below have explained: what this event tells.
+        since: position of its first day.
+        parts: positions of the districts concerned, greatest excess first; of an event below the city, its own.
+        left: [1 + P, D] the values of the node and of its parts without what other events tell.
     """
 
     node: int
-    districts: tuple[int, ...]
+    since: int
+    parts: tuple[int, ...]
     left: np.ndarray
 
 
-def place(
-    nodes: Sequence[tuple[str, str]],
-    areas: Tree,
-    categories: Tree,
-    values: np.ndarray,
-    expected: np.ndarray,
-    notable: Callable[[np.ndarray], np.ndarray],
-    concerned: Callable[[np.ndarray], np.ndarray],
-) -> list[Place]:
+@dataclass(frozen=True)
+class _Told:
+    """What an event has taken off: `amounts` [n, D] off the nodes at `rows` [n]."""
+
+    place: Place
+    rows: np.ndarray
+    amounts: np.ndarray
+
+
+def place(nodes: Sequence[Node], areas: Tree, categories: Tree, values: np.ndarray, expected: np.ndarray, rule: Rule) -> list[Place]:
     """Places events.
 
     Args:
-        nodes: M pairs of area and category; below the city the areas are districts, one level of them.
+        nodes: M pairs of area and category.
         areas, categories: the trees.
-        values, expected: [M] tickets that came, and that were expected.
-        notable: says of values [M] which would be worth an event of their own.
-        concerned: says of values [M] which would be part of a broader event.
+        values, expected: [M, D] tickets that came, and that were expected, on consecutive days; NaN where missing.
     """
-    index = {node: i for i, node in enumerate(nodes)}
-    left = values.astype(float).copy()
-    found: list[Place] = []
-    depth = {c: len(categories.path(c)) for c in {c for _, c in nodes}}
-    by_category: dict[str, list[int]] = {}
-    for i, (_, category) in enumerate(nodes):
-        by_category.setdefault(category, []).append(i)
-    for category in sorted(by_category, key=lambda c: (-depth[c], c)):
-        while True:  # once a district's burst is told, what is left may still be an event of the city
-            excess, is_notable, is_concerned = left - expected, notable(left), concerned(left)
-            here = _place_category(by_category[category], nodes, excess, is_notable, is_concerned)
-            if not here:
-                break
-            now = left.copy()
-            for node, districts in here:
-                found.append(Place(node, districts, now))
-                area, upward = nodes[node][0], categories.path(category)
-                _explain(left, excess[node], [(a, c) for a in areas.path(area) for c in upward], index)
-                for i in by_category[category] if area == ALL else []:  # the city's event tells what each district has too many
-                    if i != node and excess[i] > 0:
-                        _explain(left, excess[i], [(a, c) for a in areas.path(nodes[i][0])[:-1] for c in upward], index)
-    return found
+    every = np.arange(len(nodes))
+    hot = set(np.flatnonzero(rule.notable(every, values)))
+    if not hot:
+        return []
+    return _Placing(nodes, areas, categories, values, expected, rule).run(hot)
 
 
-def _explain(left: np.ndarray, excess: float, told: Sequence[tuple[str, str]], index: dict[tuple[str, str], int]) -> None:
-    """Takes an excess off the nodes at which it has been told."""
-    for node in told:
-        if node in index:
-            left[index[node]] -= excess
+class _Placing:
+    """The events found so far and what they have left."""
 
+    def __init__(self, nodes: Sequence[Node], areas: Tree, categories: Tree, values: np.ndarray, expected: np.ndarray, rule: Rule) -> None:
+        self.nodes, self.expected, self.rule = nodes, expected, rule
+        self.index = {node: i for i, node in enumerate(nodes)}
+        self.area_paths = {a: areas.path(a) for a in {a for a, _ in nodes}}
+        self.category_paths = {c: categories.path(c) for c in {c for _, c in nodes}}
+        self.related = _related(self.area_paths), _related(self.category_paths)
+        self.left = values.astype(float).copy()
+        self.events: list[_Told] = []
 
-def _place_category(
-    members: list[int], nodes: Sequence[tuple[str, str]], excess: np.ndarray, notable: np.ndarray, concerned: np.ndarray
-) -> list[tuple[int, tuple[int, ...]]]:
-    """Events of one category: of the city if at least `BROAD` districts carry it or are notable themselves, otherwise of the districts."""
-    city = next((i for i in members if nodes[i][0] == ALL), None)
-    parts = sorted((i for i in members if nodes[i][0] != ALL and excess[i] > 0), key=lambda i: (-excess[i], nodes[i]))
-    local = [i for i in parts if notable[i]]
-    if city is not None and notable[city]:
-        total = sum(excess[i] for i in parts)
-        carriers, carried = [], 0.0
+    def run(self, hot: Collection[int]) -> list[Place]:
+        def upwards(i: int) -> tuple[int, str, int, str]:
+            area, category = self.nodes[i]
+            return -len(self.category_paths[category]), category, -len(self.area_paths[area]), area
+
+        for i in sorted(hot, key=upwards):
+            area, category = self.nodes[i]
+            over_categories = [e for e in self.events if self._at(e)[0] == area != ALL and category in self.category_paths[self._at(e)[1]]]
+            over_areas = [e for e in self.events if self._at(e)[1] == category and area in self.area_paths[self._at(e)[0]]]
+            if not (self._together(i, over_categories, 1) or self._together(i, over_areas, 0)) and self._notable(i):
+                self._tell(i)
+        return [event.place for event in self.events]
+
+    def _at(self, event: _Told) -> Node:
+        return self.nodes[event.place.node]
+
+    def _notable(self, i: int) -> bool:
+        return bool(self.rule.notable(np.array([i]), self.left[[i]])[0])
+
+    def _together(self, i: int, below: list[_Told], axis: int) -> bool:
+        """Makes events below a node one event there, if they are broad along an axis (0: areas, 1: categories)."""
+        if not below:
+            return False
+        for event in below:
+            self.left[event.rows] += event.amounts
+        children = self._children(i, axis)
+        with_event = {child for child in children for e in below if self.nodes[child][axis] in self._paths(axis)[self._at(e)[axis]]}
+        if self._notable(i) and (len(with_event) >= BROAD or len(self._carriers(children, self._since(i))) >= BROAD):
+            self.events = [event for event in self.events if event not in below]
+            self._tell(i)
+            return True
+        for event in below:
+            self.left[event.rows] -= event.amounts
+        return False
+
+    def _paths(self, axis: int) -> Mapping[str, tuple[str, ...]]:
+        return (self.area_paths, self.category_paths)[axis]
+
+    def _children(self, i: int, axis: int) -> list[int]:
+        """Positions of the nodes one step below along an axis."""
+        here, paths = self.nodes[i], self._paths(axis)
+        below = (code for code in self.related[axis][here[axis]] if code != here[axis] and paths[code][1:2] == (here[axis],))
+        pairs = ((code, here[1]) if axis == 0 else (here[0], code) for code in below)
+        return [self.index[pair] for pair in pairs if pair in self.index]
+
+    def _since(self, i: int) -> int:
+        return int(self.rule.since(np.array([i]), self.left[[i]])[0])
+
+    def _excess(self, rows: Sequence[int], since: int) -> np.ndarray:
+        return np.asarray(np.nansum(self.left[rows, since:] - self.expected[rows, since:], axis=1))
+
+    def _carriers(self, children: Sequence[int], since: int) -> list[int]:
+        """The children that together carry `CARRIED` of what is too many among them, as few as will do, the greatest first."""
+        excess = dict(zip(children, self._excess(children, since), strict=True))
+        parts = sorted((i for i in children if excess[i] > 0), key=lambda i: (-excess[i], self.nodes[i]))
+        total, carried, carriers = sum(excess[i] for i in parts), 0.0, []
         for i in parts:
             if carried >= CARRIED * total:
                 break
             carriers.append(i)
             carried += excess[i]
-        if len(carriers) >= BROAD or len(local) >= BROAD or not local:
-            return [(city, tuple(i for i in parts if concerned[i] or i in carriers))]
-    return [(i, (i,)) for i in local]
+        return carriers
+
+    def _tell(self, i: int) -> None:
+        """An event at a node: whatever it has in common with others is from its onset on as expected there."""
+        since = self._since(i)
+        parts = self._parts(i, since)
+        where = Place(i, since, parts, self.left[[i, *parts]])
+        area, category = self.nodes[i]
+        shared = [
+            (self.index[a, c], self.index[low_a, low_c])
+            for a, low_a in self.related[0][area].items()
+            for c, low_c in self.related[1][category].items()
+            if (a, c) in self.index and (low_a, low_c) in self.index
+        ]
+        rows, source = (np.array(x) for x in zip(*shared, strict=True))
+        amounts = np.nan_to_num(self.left[source] - self.expected[source])
+        amounts[:, :since] = 0.0
+        self.left[rows] -= amounts
+        self.events.append(_Told(where, rows, amounts))
+
+    def _parts(self, i: int, since: int) -> tuple[int, ...]:
+        if self.nodes[i][0] != ALL:
+            return (i,)
+        districts = self._children(i, 0)
+        if not districts:
+            return ()
+        concerned = self.rule.concerned(np.array(districts), self.left[districts], since)
+        chosen = {d for d, is_one in zip(districts, concerned, strict=True) if is_one} | set(self._carriers(districts, since))
+        excess = dict(zip(districts, self._excess(districts, since), strict=True))
+        return tuple(sorted((d for d in chosen if excess[d] > 0), key=lambda d: (-excess[d], self.nodes[d])))
+
+
+def _related(paths: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, str]]:
+    """For each code those above, at and below it, each with the lower of the two."""
+    found: dict[str, dict[str, str]] = {code: {} for code in paths}
+    for code, path in paths.items():
+        for above in path:
+            found[code][above] = code
+            if above in found:
+                found[above][code] = code
+    return found

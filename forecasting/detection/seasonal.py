@@ -9,10 +9,12 @@ from forecasting import distribution
 from forecasting.detection import explain, levels
 from forecasting.detection.explain import Labels
 from forecasting.detection.finding import SEASONAL, Finding, Part
-from forecasting.detection.placement import place
+from forecasting.detection.placement import Rule, place
 from forecasting.hierarchy import ALL, Tree
 
 WEEK = 7  # the highest coming week is compared: whole weeks carry no weekday
+LEAST_EXCESS = 8.0  # tickets a day above the recent level: fewer are no case for a duty officer (the domain's rule)
+LEAST_RATIO = 1.3  # times the recent level: less is the ordinary up and down of weeks
 SURE = 0.02  # probability that the coming week is, after all, not above the last four: below it the rise is said to come
 
 
@@ -39,32 +41,40 @@ def detect(
     row = np.arange(len(pairs))
     high, scatter = weeks[row, best], dispersion[row, best + WEEK // 2]
 
-    def doubt(values: np.ndarray) -> np.ndarray:
-        """P(the week's total is not above the usual week's): days of one week err together, so the dispersion is not divided."""
-        return distribution.cdf(np.maximum(values, 0.0) * WEEK, scatter, np.floor(recent * WEEK))
+    def notable(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+        usual, level = recent[rows], values[:, 0]
+        large = (level - usual >= LEAST_EXCESS) & (level >= LEAST_RATIO * usual)
+        return np.asarray(large & (_doubt(level, scatter[rows], usual) <= SURE))
 
-    def notable(values: np.ndarray) -> np.ndarray:
-        large = (values - recent >= levels.LEAST_EXCESS) & (values >= levels.LEAST_RATIO * recent)
-        return np.asarray(large & (doubt(values) <= SURE))
+    def concerned(rows: np.ndarray, values: np.ndarray, _: int) -> np.ndarray:
+        return np.asarray(values[:, 0] >= LEAST_RATIO * recent[rows])
 
-    def concerned(values: np.ndarray) -> np.ndarray:
-        return np.asarray(values >= levels.LEAST_RATIO * recent)
-
+    rule = Rule(notable, lambda rows, _: np.zeros(len(rows), int), concerned)
     first_day = pd.Timestamp(day) + pd.Timedelta(days=1)
-    probability = doubt(high)
+    probability = _doubt(high, scatter, recent)
     found = []
-    for at in place(pairs, areas, categories, high, recent, notable, concerned):
+    for at in place(pairs, areas, categories, high[:, None], recent[:, None], rule):
         i = at.node
         area, category = pairs[i]
-        parts = tuple(Part(pairs[j][0], float(at.left[j]), float(recent[j])) for j in at.districts if pairs[j][0] != ALL)
-        above = np.flatnonzero(coming[i] >= levels.LEAST_RATIO * recent[i])
+        parts = tuple(
+            Part(areas.path(pairs[j][0])[-2], float(left), float(recent[j]))
+            for j, left in zip(at.parts, at.left[1:, 0], strict=True)
+            if pairs[j][0] != ALL
+        )
+        above = np.flatnonzero(coming[i] >= LEAST_RATIO * recent[i])
         onset = (first_day + pd.Timedelta(days=int(above[0] if len(above) else best[i]))).date()
         peak = (first_day + pd.Timedelta(days=int(coming[i].argmax()))).date()
         lower, upper = distribution.quantiles(high[i : i + 1] * WEEK, scatter[i : i + 1], (0.05, 0.95))[0] / WEEK
-        colour = levels.level(float(probability[i]), float(high[i] / max(recent[i], 1e-9)), len(parts), False)
-        zh, en = explain.seasonal(labels, area, category, onset, peak, float(recent[i]), float(high[i]), float(lower), float(upper), parts)
+        usual, week = float(recent[i]), float(high[i])
+        colour = levels.level(week - usual, week / max(usual, 1e-9), len(parts), 0, False)
+        zh, en = explain.seasonal(labels, area, category, onset, peak, usual, week, float(lower), float(upper), parts)
         found.append(
-            Finding(SEASONAL, colour, area, category, parts, day, onset, peak, float(recent[i]), float(high[i]), float(lower), float(upper),
+            Finding(SEASONAL, colour, area, category, parts, day, onset, peak, usual, week, float(lower), float(upper), WEEK * usual, WEEK * week,
                     float(probability[i]), zh, en)
         )  # fmt: skip
     return found
+
+
+def _doubt(level: np.ndarray, scatter: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    """P(the week's total is not above the usual week's): days of one week err together, so the dispersion is not divided."""
+    return distribution.cdf(np.maximum(level, 0.0) * WEEK, scatter, np.floor(usual * WEEK))

@@ -1,15 +1,17 @@
 """The watch: every finished day against the forecast as it was published, and the coming days against the last four weeks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from forecasting import distribution
-from forecasting.detection import seasonal, spike
-from forecasting.detection.finding import SEASONAL, SPIKE
+from forecasting.detection import excess, seasonal
+from forecasting.detection.excess import Days
+from forecasting.detection.finding import EXCESS, SEASONAL
 from forecasting.forecast_set import ForecastSet
 from forecasting.models.base import Known
 from service.alerting import lifecycle
@@ -54,21 +56,22 @@ def run(db: Engine, settings: Settings) -> Watched:
     first = max(scored, until - timedelta(days=LOOK_BACK)) if scored else until - timedelta(days=LOOK_BACK)
     done: list[date] = []
     total = lifecycle.Applied()
-    sets: dict[int, pd.DataFrame] = {}
+    published: dict[date, Published | None] = {}
     for day in (first + timedelta(days=k) for k in range((until - first).days + 1)):
         with engine.reading(db) as conn:
-            before = forecast_sets.latest_before(conn, day)
-        if before is None or (day - before.cutoff).days > before.horizon:
+            published |= {d: _published(conn, d) for d in _window(day) if d not in published}
+        before = published[day]
+        if before is None:
             continue
-        if before.id not in sets:
-            sets[before.id] = ForecastSet.from_parquet(before.blob).frame
-        nodes = _observed(filed, sets[before.id], day)
-        if nodes.empty:
+        days = _days(filed, day, before.frame, published)
+        scores = _scores(days)
+        if scores.empty:
             continue
-        found = spike.detect(day, nodes, filed.areas, filed.categories, labels, safety, settings.false_alerts_per_day)
+        found = excess.detect(day, days, filed.areas, filed.categories, labels, safety, settings.false_alerts_per_day)
         with engine.writing(db) as conn:
-            day_scores.put(conn, day, before.id, _scores(nodes))
-            total = _add(total, lifecycle.apply(conn, SPIKE, found, day, settings.clock.now(), before.id, known.areas))
+            day_scores.put(conn, day, before.set_id, scores)
+            now = settings.clock.now()
+            total = _add(total, lifecycle.apply(conn, EXCESS, found, day, now, before.set_id, filed.areas, filed.categories))
         done.append(day)
     with engine.reading(db) as conn:
         pointer = forecast_sets.pointer(conn)
@@ -77,7 +80,8 @@ def run(db: Engine, settings: Settings) -> Watched:
         coming = _coming(known, ForecastSet.from_parquet(current.blob).frame, current.horizon)
         rises = seasonal.detect(until, *coming, known.areas, known.categories, labels)
         with engine.writing(db) as conn:
-            total = _add(total, lifecycle.apply(conn, SEASONAL, rises, until, settings.clock.now(), current.id, known.areas))
+            now = settings.clock.now()
+            total = _add(total, lifecycle.apply(conn, (SEASONAL,), rises, until, now, current.id, known.areas, known.categories))
     return Watched(tuple(done), total.raised, total.followed, total.resolved)
 
 
@@ -85,28 +89,53 @@ def _add(one: lifecycle.Applied, other: lifecycle.Applied) -> lifecycle.Applied:
     return lifecycle.Applied(one.raised + other.raised, one.followed + other.followed, one.resolved + other.resolved)
 
 
-def _observed(known: Known, forecast: pd.DataFrame, day: date) -> pd.DataFrame:
-    """What came on a day beside what was forecast for it: `area, category, observed, mean, dispersion`; missing nodes are left out."""
-    at = known.panel.days.get_loc(pd.Timestamp(day))
-    came = known.hierarchy.nodes[["area", "category"]].assign(observed=known.counts[:, at])
-    rows = forecast.loc[forecast["date"] == pd.Timestamp(day), ["area", "category", "mean", "dispersion"]]
+@dataclass(frozen=True)
+class Published:
+    """What was forecast for a day before it came: `area`, `category`, `mean`, `dispersion`, and the set that says so."""
+
+    set_id: int
+    frame: pd.DataFrame
+
+
+def _published(conn: Connection, day: date) -> Published | None:
+    before = forecast_sets.latest_before(conn, day)
+    if before is None or (day - before.cutoff).days > before.horizon:
+        return None
+    return Published(before.id, ForecastSet.of_day(before.blob, day))
+
+
+def _window(day: date) -> list[date]:
+    """The last days of which detection looks at the sums, the given one last."""
+    return [day - timedelta(days=k) for k in reversed(range(excess.DAYS))]
+
+
+def _days(known: Known, day: date, forecast: pd.DataFrame, published: Mapping[date, Published | None]) -> Days:
+    """What came on the last days beside what was forecast for each of them, of the nodes that are forecast for the newest."""
+    place = pd.MultiIndex.from_frame(forecast[["area", "category"]])
+    shape = len(place), excess.DAYS
+    observed, mean, dispersion = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
+    line = pd.MultiIndex.from_frame(known.hierarchy.nodes[["area", "category"]]).get_indexer(place)
+    at = known.panel.days.get_indexer(pd.DatetimeIndex(_window(day)))
     # A node of the forecast that no ticket has named since is not in the panel: nothing came.
-    merged = rows.merge(came, on=["area", "category"], how="left", indicator=True)
-    merged["observed"] = merged["observed"].where(merged.pop("_merge") == "both", 0.0)
-    return merged.dropna(subset="observed").reset_index(drop=True)
+    observed[:, at >= 0] = np.where(line[:, None] >= 0, known.counts[np.maximum(line, 0)[:, None], at[at >= 0]], 0.0)
+    for k, one in enumerate(published[d] for d in _window(day)):
+        if one is not None:
+            row = pd.MultiIndex.from_frame(one.frame[["area", "category"]]).get_indexer(place)
+            for values, column in ((mean, "mean"), (dispersion, "dispersion")):
+                values[row >= 0, k] = one.frame[column].to_numpy(float)[row[row >= 0]]
+    return Days(list(place), observed, mean, dispersion)
 
 
-def _scores(nodes: pd.DataFrame) -> pd.DataFrame:
-    mean, dispersion, observed = (nodes[c].to_numpy(float) for c in ("mean", "dispersion", "observed"))
-    return pd.DataFrame(
-        {
-            "area": nodes["area"],
-            "category": nodes["category"],
-            "observed": observed.astype(int),
-            "expected": mean,
-            "p_value": distribution.tail(mean, dispersion, observed),
-            "pit": distribution.mid_pit(mean, dispersion, observed),
-        }
+def _scores(days: Days) -> pd.DataFrame:
+    """How the newest day compares with its forecast; missing nodes are left out."""
+    there = ~np.isnan(days.observed[:, -1])
+    observed, mean, dispersion = (x[there, -1] for x in (days.observed, days.mean, days.dispersion))
+    nodes = pd.DataFrame([node for node, is_there in zip(days.nodes, there, strict=True) if is_there], columns=["area", "category"])
+    return nodes.assign(
+        observed=observed.astype(int),
+        expected=mean,
+        p_value=distribution.tail(mean, dispersion, observed),
+        pit=distribution.mid_pit(mean, dispersion, observed),
     )
 
 

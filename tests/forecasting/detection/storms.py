@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from forecasting.detection.excess import Days
 from forecasting.hierarchy import ALL, Hierarchy, Tree, build
 
 DISTRICTS = tuple(f"d{i}" for i in range(1, 7))
@@ -11,6 +12,7 @@ AREAS = Tree.flat(DISTRICTS)
 KINDS = Tree({"HEAT": "PUBLIC", "WATER": "PUBLIC", "NOISE": "ORDER", "FIRE": "ORDER", "PUBLIC": ALL, "ORDER": ALL})
 SERIES = pd.DataFrame([(d, c) for d in DISTRICTS for c in CATEGORIES], columns=["area", "category"])
 CITY: Hierarchy = build(SERIES, AREAS, KINDS)
+LENGTH = 21
 PAIRS = list(zip(CITY.nodes["area"], CITY.nodes["category"], strict=True))
 
 
@@ -33,6 +35,10 @@ def dispersions(mean: np.ndarray, dispersion: float) -> np.ndarray:
     return (spread - total) / total**2
 
 
-def day(observed: np.ndarray, mean: np.ndarray, dispersion: float = 0.02) -> pd.DataFrame:
-    """The frame that detection takes, of what came and what was expected of each series."""
-    return CITY.nodes[["area", "category"]].assign(observed=CITY.total(observed), mean=CITY.total(mean), dispersion=dispersions(mean, dispersion))
+def days(observed: np.ndarray, mean: np.ndarray, dispersion: float = 0.02) -> Days:
+    """Three weeks as detection takes them: what came of each series on the last day [N], or days [N, K]; on those before, what was expected."""
+    last = observed.reshape(len(observed), -1)
+    came = np.tile(mean[:, None], (1, LENGTH))
+    came[:, LENGTH - last.shape[1] :] = last
+    expected, scatter = (np.tile(x[:, None], (1, LENGTH)) for x in (CITY.total(mean), dispersions(mean, dispersion)))
+    return Days(PAIRS, CITY.total(came), expected, scatter)

@@ -5,44 +5,49 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forecasting.detection import levels
-from forecasting.detection.levels import LEVELS, level, threshold
+from forecasting.detection.levels import BROAD, LASTING, LEVELS, level
 
 
 @pytest.mark.parametrize(
-    ("p", "ratio", "districts", "safety", "colour"),
+    ("excess", "ratio", "districts", "days", "safety", "colour"),
     [
-        (5e-3, 9, 9, True, "blue"),
-        (1e-3, 9, 9, True, "blue"),
-        (9e-4, 1.3, 1, False, "yellow"),
-        (9e-5, 1.4, 9, True, "yellow"),
-        (9e-5, 1.5, 1, False, "orange"),
-        (9e-6, 1.9, 9, True, "orange"),
-        (9e-6, 2, 2, False, "orange"),
-        (9e-6, 2, 3, False, "red"),
-        (9e-6, 2, 1, True, "red"),
-        (0, 50, 1, False, "orange"),
+        (7.9, 99, 9, 7, True, "blue"),
+        (999, 1.29, 9, 7, True, "blue"),
+        (8, 1.3, 1, 1, False, "yellow"),
+        (24.9, 99, 9, 7, True, "yellow"),
+        (999, 1.4, 9, 7, True, "yellow"),
+        (25, 1.5, 1, 1, False, "orange"),
+        (999, 1.9, 9, 7, True, "orange"),
+        (49.9, 99, 9, 7, True, "orange"),
+        (50, 2, 2, 4, False, "orange"),
+        (50, 2, 3, 1, False, "red"),
+        (50, 2, 1, 5, False, "red"),
+        (50, 2, 1, 1, True, "red"),
+        (9999, 50, 1, 1, False, "orange"),
     ],
 )
-def test_a_colour_needs_probability_ratio_and_breadth(p: float, ratio: float, districts: int, safety: bool, colour: str) -> None:
-    assert level(p, ratio, districts, safety) == colour
-
-
-@given(
-    p=st.floats(0, 0.01), smaller=st.floats(0, 1), ratio=st.floats(1, 10), more=st.floats(0, 10), districts=st.integers(1, 16), safety=st.booleans()
-)
-def test_a_rarer_and_greater_count_never_has_a_lower_colour(
-    p: float, smaller: float, ratio: float, more: float, districts: int, safety: bool
+def test_a_colour_needs_excess_and_ratio_and_red_breadth_or_persistence_or_safety_too(
+    excess: float, ratio: float, districts: int, days: int, safety: bool, colour: str
 ) -> None:
-    before, after = level(p, ratio, districts, safety), level(p * smaller, ratio + more, districts + int(more), safety)
+    assert level(excess, ratio, districts, days, safety) == colour
+
+
+some = st.floats(0, 200)
+few = st.integers(0, 8)
+
+
+@given(excess=some, ratio=st.floats(1, 4), districts=few, days=few, safety=st.booleans(), more=st.tuples(some, st.floats(0, 4), few, few))
+def test_more_of_anything_never_has_a_lower_colour(
+    excess: float, ratio: float, districts: int, days: int, safety: bool, more: tuple[float, float, int, int]
+) -> None:
+    before = level(excess, ratio, districts, days, safety)
+    after = level(excess + more[0], ratio + more[1], districts + more[2], days + more[3], True)
     assert LEVELS.index(after) >= LEVELS.index(before)
 
 
-@given(budget=st.floats(0.01, 100), tests=st.integers(1, 20_000))
-def test_the_threshold_spends_the_budget_and_no_more(budget: float, tests: int) -> None:
-    assert threshold(budget, tests) * tests <= budget * (1 + 1e-9)
-    assert 0 < threshold(budget, tests) <= 0.01
-
-
-def test_without_any_node_there_is_a_threshold_all_the_same() -> None:
-    assert threshold(1.5, 0) == 0.01
-    assert levels.LEVELS == ("blue", "yellow", "orange", "red")
+def test_steps_rise() -> None:
+    assert ("blue", *(step.colour for step in levels.STEPS)) == LEVELS
+    for lower, higher in zip(levels.STEPS, levels.STEPS[1:], strict=False):
+        assert lower.excess < higher.excess
+        assert lower.ratio < higher.ratio
+    assert (BROAD, LASTING) == (3, 5)

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from forecasting.detection.finding import SEASONAL, SPIKE, Finding, Part
+from forecasting.detection import events
+from forecasting.detection.finding import EMERGING, EXCESS, SEASONAL, SPIKE, Finding, Part
 from forecasting.detection.levels import LEVELS
 from forecasting.hierarchy import ALL, Tree
 from service.alerting import lifecycle
@@ -23,6 +24,8 @@ DAY = date(2025, 7, 1)
 DISTRICTS = ("North", "South", "West")
 AREAS = Tree.flat(DISTRICTS)
 CATEGORIES = ("Heat", "Noise")
+NODES = (*CATEGORIES, "Power", "Water", "Home")
+KINDS = Tree({"Heat": "Home", "Power": "Home", "Water": "Home", "Home": ALL, "Noise": ALL})
 
 
 class Days:
@@ -40,14 +43,14 @@ class Days:
     def morning_after(day: date) -> datetime:
         return datetime(day.year, day.month, day.day, 18, tzinfo=UTC) + timedelta(hours=1)  # 03:00 in Shanghai
 
-    def apply(self, day: date, *findings: Finding, kind: str = SPIKE, silent: Sequence[str] = ()) -> Applied:
+    def apply(self, day: date, *findings: Finding, kinds: Sequence[str] = EXCESS, silent: Sequence[str] = ()) -> Applied:
         with writing(self.engine) as conn:
-            nodes = [(a, c) for a in (ALL, *DISTRICTS) for c in CATEGORIES if a not in silent]
-            came = {(f.area, f.category): int(f.observed) for f in findings if f.kind == SPIKE}
+            nodes = [(a, c) for a in (ALL, *DISTRICTS) for c in NODES if a not in silent]
+            came = {(f.area, f.category): int(f.observed) for f in findings if f.kind in EXCESS}
             scores = pd.DataFrame(nodes, columns=["area", "category"])
             scores = scores.assign(observed=[came.get(node, 10) for node in nodes], expected=10.0, p_value=0.5, pit=0.5)
             day_scores.put(conn, day, self.set_id, scores)
-            return lifecycle.apply(conn, kind, findings, day, self.morning_after(day), self.set_id, AREAS)
+            return lifecycle.apply(conn, kinds, findings, day, self.morning_after(day), self.set_id, AREAS, KINDS)
 
     def all(self) -> list[Alert]:
         with reading(self.engine) as conn:
@@ -90,8 +93,14 @@ def after(n: int) -> date:
 
 def spike(day: date, area: str = "North", category: str = "Heat", level: str = "yellow", observed: float = 40.0, **changes: object) -> Finding:
     districts = tuple(Part(d, observed / 3, 10.0) for d in DISTRICTS) if area == ALL else (Part(area, observed, 10.0),)
-    finding = Finding(SPIKE, level, area, category, districts, day, day, day, observed, 10.0, 5.0, 16.0, 1e-6, f"{area}{category}", "a sentence")
+    finding = Finding(
+        SPIKE, level, area, category, districts, day, day, day, observed, 10.0, 5.0, 16.0, observed, 10.0, 1e-6, f"{area}{category}", "a sentence"
+    )
     return replace(finding, **changes)
+
+
+def build_up(day: date, area: str = "North", category: str = "Heat", days: int = 5, **changes: object) -> Finding:
+    return replace(spike(day, area, category), kind=EMERGING, onset=day - timedelta(days=days - 1), **changes)
 
 
 def rise(day: date, area: str = "North", onset: date | None = None) -> Finding:
@@ -143,6 +152,32 @@ def test_of_several_findings_that_belong_to_one_alert_the_gravest_decides_the_le
     days.apply(DAY, spike(DAY, ALL))
     days.apply(after(1), spike(after(1), "North", level="yellow", observed=80.0), spike(after(1), "West", level="orange"))
     assert (days.only().level, [d["code"] for d in days.only().districts]) == ("orange", ["North", "West"])
+
+
+def test_a_build_up_that_bursts_is_one_alert_and_a_burst_that_goes_on_stays_a_burst(days: Days) -> None:
+    days.apply(DAY, build_up(DAY, days=4))
+    assert (days.only().kind, days.only().onset) == (EMERGING, after(-3))
+    assert days.apply(after(1), spike(after(1), level="orange")) == Applied(followed=1)
+    assert (days.only().kind, days.only().onset, days.only().level) == (SPIKE, after(-3), "orange")
+    assert days.apply(after(2), build_up(after(2), days=2)) == Applied(followed=1)
+    assert (days.only().kind, days.only().onset, days.only().level) == (SPIKE, after(-3), "orange")
+    assert days.actions(days.only()) == ["raised", "escalated"]
+
+
+def test_a_district_s_burst_that_spreads_over_its_categories_is_one_alert(days: Days) -> None:
+    days.apply(DAY, spike(DAY, "North", "Heat"), spike(DAY, "South", "Heat"))
+    days.apply(after(1), spike(after(1), "North", "Home", observed=90.0), spike(after(1), "South", "Heat"))
+    assert sorted((a.area, a.category) for a in days.running()) == [("North", "Home"), ("South", "Heat")]
+    (north,) = [a for a in days.running() if a.area == "North"]
+    assert days.history(north)[-1].note == "now at North, Home"
+    days.apply(after(2), spike(after(2), "North", "Heat", observed=30.0), build_up(after(2), "North", "Power", observed=25.0))
+    (north,) = [a for a in days.running() if a.area == "North"]
+    assert (north.category, north.last_day, north.observed) == ("Home", after(2), 55.0)
+
+
+def test_what_goes_on_in_the_whole_city_is_told_by_category(days: Days) -> None:
+    days.apply(DAY, spike(DAY, ALL, "Home"))
+    assert days.apply(after(1), spike(after(1), ALL, "Heat"), spike(after(1), ALL, "Power")).raised == 2
 
 
 def test_an_alert_is_over_after_three_usual_days(days: Days) -> None:
@@ -228,17 +263,17 @@ def test_an_acknowledged_alert_stays_acknowledged_and_is_resolved_when_it_is_ove
 
 def test_kinds_categories_and_districts_do_not_touch_one_another(days: Days) -> None:
     days.apply(DAY, spike(DAY, "North"), spike(DAY, "South"), spike(DAY, "North", "Noise"))
-    days.apply(DAY, rise(DAY, "North"), kind=SEASONAL)
+    days.apply(DAY, rise(DAY, "North"), kinds=(SEASONAL,))
     assert len(days.running()) == 4
     for n in (1, 2, 3):
-        days.apply(after(n), kind=SPIKE)
+        days.apply(after(n), kinds=EXCESS)
     assert [(a.kind, a.status) for a in days.running()] == [(SEASONAL, "open")]
 
 
 def test_a_coming_rise_keeps_its_earliest_onset_and_takes_the_newest_peak(days: Days) -> None:
-    days.apply(DAY, rise(DAY, onset=after(10)), kind=SEASONAL)
-    days.apply(after(1), rise(after(1), onset=after(8)), kind=SEASONAL)
-    days.apply(after(2), rise(after(2), onset=after(12)), kind=SEASONAL)
+    days.apply(DAY, rise(DAY, onset=after(10)), kinds=(SEASONAL,))
+    days.apply(after(1), rise(after(1), onset=after(8)), kinds=(SEASONAL,))
+    days.apply(after(2), rise(after(2), onset=after(12)), kinds=(SEASONAL,))
     assert (days.only().onset, days.only().peak) == (after(8), after(19))
 
 
@@ -248,7 +283,7 @@ def test_an_older_day_does_not_turn_an_alert_back(days: Days) -> None:
     assert (days.only().last_day, days.only().observed) == (after(1), 50.0)
 
 
-events = st.lists(
+something = st.lists(
     st.tuples(st.sampled_from((ALL, *DISTRICTS)), st.sampled_from(CATEGORIES), st.sampled_from(LEVELS), st.integers(20, 99)),
     max_size=4,
     unique_by=lambda event: event[:2],
@@ -256,7 +291,7 @@ events = st.lists(
 
 
 @settings(max_examples=25, deadline=None)
-@given(sequence=st.lists(st.tuples(events, st.sampled_from((None, "acknowledged", "resolved")), st.booleans()), min_size=1, max_size=10))
+@given(sequence=st.lists(st.tuples(something, st.sampled_from((None, "acknowledged", "resolved")), st.booleans()), min_size=1, max_size=10))
 def test_whatever_comes_alerts_keep_their_rules(scratch_engine: Callable[..., Engine], sequence: list[tuple[list, str | None, bool]]) -> None:
     days = Days(scratch_engine())
     before: dict[str, Alert] = {}
@@ -286,7 +321,7 @@ def test_whatever_comes_alerts_keep_their_rules(scratch_engine: Callable[..., En
             assert (alert.resolved_at is not None) == (alert.status == "resolved")
             assert alert.onset <= alert.last_day
             if alert.status != "resolved":
-                assert alert.usual_days < lifecycle.USUAL_DAYS
+                assert alert.usual_days < events.USUAL_DAYS
             if (old := before.get(alert.id)) and old.status == "resolved":
                 assert old == alert, "what is over does not change"
         if decision and running:

@@ -1,0 +1,102 @@
+"""Which findings belong to which running event: one event moves along one tree, over areas in its category, or over categories in its area.
+
+For every day:
+1. Findings inside a running event's node are put together: where a city's event goes on in some districts, it tells of all of them.
+2. The broadest first, a finding belongs to the running event at, above or below it; the event is then where the finding is.
+3. Further running events that turn out to be part of the same one join it.
+4. A finding that belongs to none begins one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from forecasting.detection.finding import SPIKE, Finding
+from forecasting.detection.levels import LEVELS
+from forecasting.hierarchy import ALL, Tree
+
+USUAL_DAYS = 3  # days in a row without the event after which it is over: closing late costs nothing, flapping costs trust
+LONGEST = 14  # days after which an event is over although its node had no data, for it may be no node any more
+
+Node = tuple[str, str]  # area, category
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """A finding and the running events that it belongs to: positions, the one that goes on first; none: it begins one."""
+
+    finding: Finding
+    running: tuple[int, ...]
+
+
+def assign(findings: Sequence[Finding], running: Sequence[Node], areas: Tree, categories: Tree) -> list[Assigned]:
+    """A day's findings, in any order, to the events that run, the oldest first. An event has at most one finding a day."""
+    where: list[Node | None] = list(running)
+    owner: dict[int, int] = {}  # position of an event -> position of its finding
+    found: list[Assigned] = []
+    for finding in sorted(_gathered(findings, running, areas, categories), key=lambda f: _broadest_first(f, areas, categories)):
+        node = finding.area, finding.category
+        same = [k for k, at in enumerate(where) if at is not None and one_event(at, node, areas, categories)]
+        if not same:
+            owner[len(where)] = len(found)
+            where.append(node)
+            found.append(Assigned(finding, ()))
+            continue
+        keep, *parts = same
+        if keep in owner:
+            mine = found[owner[keep]]
+            found[owner[keep]] = replace(mine, running=(*mine.running, *(k for k in parts if k < len(running))))
+        else:
+            owner[keep] = len(found)
+            where[keep] = node
+            found.append(Assigned(finding, tuple(k for k in same if k < len(running))))
+        for part in parts:
+            if part < len(running):
+                where[part] = None
+    return found
+
+
+def _broadest_first(f: Finding, areas: Tree, categories: Tree) -> tuple[int, int, int, float, str, str]:
+    size = -abs(f.observed - f.expected)
+    return len(areas.path(f.area)), len(categories.path(f.category)), -LEVELS.index(f.level), size, f.area, f.category
+
+
+def _inside(one: Node, other: Node, areas: Tree, categories: Tree) -> bool:
+    """Whether a node is another or a part of it along one tree; over the categories of the whole city events do not move."""
+    (area, category), (other_area, other_category) = one, other
+    if category == other_category:
+        return other_area in areas.path(area)
+    return area == other_area != ALL and other_category in categories.path(category)
+
+
+def one_event(one: Node, other: Node, areas: Tree, categories: Tree) -> bool:
+    """Whether what is found at two nodes is one event."""
+    return _inside(one, other, areas, categories) or _inside(other, one, areas, categories)
+
+
+def _gathered(findings: Sequence[Finding], running: Sequence[Node], areas: Tree, categories: Tree) -> list[Finding]:
+    left = list(findings)
+    for node in running:
+        same = [f for f in left if one_event((f.area, f.category), node, areas, categories)]
+        inside = [f for f in same if (f.area, f.category) != node and _inside((f.area, f.category), node, areas, categories)]
+        if inside and len(inside) == len(same):
+            inside.sort(key=lambda f: (f.expected - f.observed, f.area, f.category))
+            left = [f for f in left if f not in inside] + [_together(inside, node)]
+    return left
+
+
+def _together(inside: Sequence[Finding], node: Node) -> Finding:
+    """Parts of an event as one finding at its node: the numbers are those of the parts."""
+    total = ("observed", "expected", "lower", "upper", "since_observed", "since_expected")
+    return replace(
+        inside[0],
+        area=node[0],
+        category=node[1],
+        kind=SPIKE if any(f.kind == SPIKE for f in inside) else inside[0].kind,
+        level=max((f.level for f in inside), key=LEVELS.index),
+        districts=tuple(part for f in inside for part in f.districts),
+        onset=min(f.onset for f in inside),
+        p_value=min(f.p_value for f in inside),
+        reason_zh="".join(f.reason_zh for f in inside),
+        reason_en=" ".join(f.reason_en for f in inside),
+        **{name: sum(getattr(f, name) for f in inside) for name in total},
+    )

@@ -1,0 +1,175 @@
+"""SPIKE and EMERGING: more came, on a finished day or over the last ones, than was to be expected, at the node where it is.
+
+Evidence of the last week decides whether (`evidence`), under a budget of false alarms for all nodes together. The onset is the beginning of
+the window with the greatest likelihood ratio against the forecast, as in the negative binomial charts of Höhle & Paul (2008).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+import numpy as np
+
+from forecasting import distribution
+from forecasting.detection import evidence, explain, levels
+from forecasting.detection.explain import Labels
+from forecasting.detection.finding import EMERGING, SPIKE, Finding, Part
+from forecasting.detection.placement import Place, Rule, place
+from forecasting.hierarchy import ALL, Tree
+
+DAYS = 21  # how far back an onset is looked for
+WEEK = max(evidence.WINDOWS)
+BUSY = 10.0  # days on which a node begins no other event: as long as one stays in the last week, and until three usual days are over
+MOST_A_YEAR = 12.0  # events that chance begins at a node, however few nodes share the budget: more would be heeded by nobody
+
+
+@dataclass(frozen=True)
+class Days:
+    """The last days of M nodes as they came and as they were forecast before they came.
+
+    Attributes:
+        nodes: M pairs of area and category.
+        observed: [M, D] NaN where missing, or where the node was not forecast.
+        mean, dispersion: [M, D] as published.
+    """
+
+    nodes: Sequence[tuple[str, str]]
+    observed: np.ndarray
+    mean: np.ndarray
+    dispersion: np.ndarray
+
+    def newest(self) -> "Days":
+        """The last `DAYS` of them, with no forecast where no count is."""
+        observed, mean, dispersion = (x[:, -DAYS:] for x in (self.observed, self.mean, self.dispersion))
+        there = ~(np.isnan(observed) | np.isnan(mean) | np.isnan(dispersion))
+        return Days(self.nodes, np.where(there, observed, np.nan), np.where(there, mean, 0.0), np.where(there, dispersion, 0.0))
+
+
+def detect(
+    day: date, days: Days, areas: Tree, categories: Tree, labels: Labels, safety: frozenset[str] = frozenset(), budget: float = 1.5
+) -> list[Finding]:
+    """Events that run on a finished day.
+
+    Args:
+        day: the last of the days; a node without a count on it has no event.
+        days: D of them, of which the last `DAYS` count. Fewer will do.
+        areas, categories: the trees.
+        labels: names for the sentences.
+        safety: codes of categories of safety.
+        budget: expected false alarms a day over all nodes.
+    """
+    last = days.newest()
+    if not len(last.nodes):
+        return []
+    rule = _rule(last, _limit(last.nodes, areas, categories, budget))
+    found = []
+    for event in place(last.nodes, areas, categories, last.observed, last.mean, rule):
+        safe = bool(safety & set(categories.path(last.nodes[event.node][1])))
+        finding = _finding(day, last, event, areas, _colour(last, event, rule, safe))
+        told = float(last.observed[event.node, -1] - event.left[0, -1])
+        parts = finding.districts if finding.kind == SPIKE else _parts(last, event, areas, event.since)
+        zh, en = explain.excess(labels, finding, told, parts)
+        found.append(replace(finding, reason_zh=zh, reason_en=en))
+    return found
+
+
+def onset(observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray) -> np.ndarray:
+    """Position of the most likely first day of an excess that goes on until the last day: [n, D] -> [n].
+
+    The likelihood ratio of a window's sum, its factor profiled: at its maximum the mean is what came. The sum says of a common factor
+    nearly all that the days do, and all if they are Poisson.
+    """
+    came, expected, scatter = _sums(observed, mean, dispersion)
+    came = np.maximum(came, 0.0)
+    ratio = distribution.log_likelihood(np.maximum(came, expected), scatter, came) - distribution.log_likelihood(expected, scatter, came)
+    return np.asarray(observed.shape[1] - 1 - ratio.argmax(axis=1))
+
+
+def _limit(nodes: Sequence[tuple[str, str]], areas: Tree, categories: Tree, budget: float) -> float:
+    """Evidence from which on all nodes together begin `budget` events a day by chance.
+
+    The bottom series are the tests that count: what their sums add, placement and merging take away again.
+    """
+    inner_areas = {above for area in {a for a, _ in nodes} for above in areas.path(area)[1:]}
+    inner_categories = {above for category in {c for _, c in nodes} for above in categories.path(category)[1:]}
+    series = max(sum(area not in inner_areas and category not in inner_categories for area, category in nodes), 1)
+    each = min(budget / series, MOST_A_YEAR / evidence.DAYS_A_YEAR)
+    return evidence.threshold(each / (1.0 - each * BUSY), 1)
+
+
+def _rule(last: Days, limit: float) -> Rule:
+    """What placement asks: evidence above a limit, the onset, and districts less probable than `levels.CONCERNED_P` since then."""
+
+    def notable(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+        got = evidence.newest(values[:, -WEEK:], last.mean[rows, -WEEK:], last.dispersion[rows, -WEEK:])
+        return np.asarray((got >= limit) & ~np.isnan(values[:, -1]))
+
+    def since(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+        return onset(values, last.mean[rows], last.dispersion[rows])
+
+    def concerned(rows: np.ndarray, values: np.ndarray, start: int) -> np.ndarray:
+        came, expected, scatter = (x[:, -1] for x in _sums(values[:, start:], last.mean[rows, start:], last.dispersion[rows, start:]))
+        return np.asarray(distribution.mid_tail(expected, scatter, came) <= levels.CONCERNED_P)
+
+    return Rule(notable, since, concerned)
+
+
+def _sums(observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What came, mean and dispersion of the sums of the last 1 … D days: [n, D] each."""
+    there = ~np.isnan(observed)
+    came, expected, variance = (
+        np.cumsum(np.where(there, x, 0.0)[:, ::-1], axis=1) for x in (observed, mean, dispersion * mean**2)
+    )  # fmt: skip
+    return came, expected, variance / np.maximum(expected, distribution.LEAST_MEAN) ** 2
+
+
+def _colour(last: Days, event: Place, rule: Rule, safety: bool) -> str:
+    """A district's burst that is told as a part of the city's event keeps the colour that it had alone."""
+    districts = [j for j in event.parts if last.nodes[j][0] != ALL]
+    colours = [_own_colour(event.left[0], last.mean[event.node], len(districts), safety)]
+    for row, j in enumerate(event.parts, 1):
+        if rule.notable(np.array([j]), event.left[[row]])[0]:
+            colours.append(_own_colour(event.left[row], last.mean[j], 1, safety))
+    return max(colours, key=levels.LEVELS.index)
+
+
+def _own_colour(left: np.ndarray, mean: np.ndarray, districts: int, safety: bool) -> str:
+    """The highest colour that the sums of the last days reach: [D] each. More on any of them never lowers it."""
+    there = ~np.isnan(left)
+    came, expected = (np.cumsum(np.where(there, x, 0.0)[::-1]) for x in (left, mean))
+    days = int((left[-WEEK:] >= np.maximum(levels.RED.ratio * mean[-WEEK:], 1.0)).sum())
+    windows = [k - 1 for k in evidence.WINDOWS if k <= len(left)]
+    colours = (levels.level(came[k] - expected[k], came[k] / max(expected[k], distribution.LEAST_MEAN), districts, days, safety) for k in windows)
+    return max(colours, key=levels.LEVELS.index)
+
+
+def _finding(day: date, last: Days, event: Place, areas: Tree, colour: str) -> Finding:
+    """The event in numbers, without a reason. The evidence is what is left; what is reported is what came."""
+    i, since = event.node, event.since
+    observed, mean, dispersion = last.observed[i], last.mean[i], last.dispersion[i]
+    alone = distribution.mid_tail(mean[-1:], dispersion[-1:], event.left[0, -1:])[0]
+    lower, upper = distribution.quantiles(mean[-1:], dispersion[-1:], (0.05, 0.95))[0]
+    first = day - timedelta(days=len(mean) - 1 - since)
+    return Finding(
+        kind=SPIKE if alone <= levels.SPIKE_P else EMERGING,
+        level=colour,
+        area=last.nodes[i][0],
+        category=last.nodes[i][1],
+        districts=_parts(last, event, areas, len(mean) - 1),
+        day=day,
+        onset=first,
+        peak=first + timedelta(days=int(np.nan_to_num(observed[since:]).argmax())),
+        observed=float(observed[-1]),
+        expected=float(mean[-1]),
+        lower=float(lower),
+        upper=float(upper),
+        since_observed=float(np.nansum(observed[since:])),
+        since_expected=float(mean[since:].sum()),
+        p_value=float(evidence.p_value(evidence.newest(event.left[0], mean, dispersion))),
+    )
+
+
+def _parts(last: Days, event: Place, areas: Tree, start: int) -> tuple[Part, ...]:
+    """What came to the districts concerned, from a day on. A street's part is told as that of its district."""
+    parts = ((last.nodes[j][0], last.observed[j, start:], last.mean[j, start:]) for j in event.parts)
+    return tuple(Part(areas.path(area)[-2], float(np.nansum(y)), float(m.sum())) for area, y, m in parts if area != ALL)
