@@ -102,7 +102,9 @@ def _rule(last: Days, limit: float) -> Rule:
 
     def notable(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
         got = evidence.newest(values[:, -WEEK:], last.mean[rows, -WEEK:], last.dispersion[rows, -WEEK:])
-        return np.asarray((got >= limit) & ~np.isnan(values[:, -1]))
+        came, expected, _ = _sums(values[:, -WEEK:], last.mean[rows, -WEEK:], last.dispersion[rows, -WEEK:])
+        enough = (came - expected).max(axis=1) >= levels.LEAST_EXCESS
+        return np.asarray((got >= limit) & enough & ~np.isnan(values[:, -1]))
 
     def since(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
         return onset(values, last.mean[rows], last.dispersion[rows])

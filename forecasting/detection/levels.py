@@ -1,11 +1,16 @@
 """What an event is worth: its colour, and what makes it broad. Every number that was chosen stands here.
 
-Whether there is an event at all the budget decides (`evidence.threshold`), small clusters included; these steps decide the colour.
+Whether there is an event at all the budget decides (`evidence.threshold`), from five tickets on; these steps decide the colour.
 """
 
 from dataclasses import dataclass
 
 LEVELS = ("blue", "yellow", "orange", "red")
+
+
+LEAST_EXCESS = 5.0
+"""Tickets too many, over the last days, from which on there is an event. Six where 0.3 a day are usual are one. Two where a thousandth was
+forecast are none: nobody knows a forecast of next to nothing to a tenth of itself."""
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def place(nodes: Sequence[Node], areas: Tree, categories: Tree, values: np.ndarr
         values, expected: [M, D] tickets that came, and that were expected, on consecutive days; NaN where missing.
     """
     every = np.arange(len(nodes))
-    hot = set(np.flatnonzero(rule.notable(every, values)))
+    hot = {int(i) for i in np.flatnonzero(rule.notable(every, values))}
     if not hot:
         return []
     return _Placing(nodes, areas, categories, values, expected, rule).run(hot)

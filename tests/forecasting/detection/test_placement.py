@@ -131,7 +131,7 @@ def test_the_order_of_the_nodes_does_not_matter(excess: list[int], seed: int) ->
 
 
 STREETS = tuple(f"{d}s{i}" for d in ("d1", "d2", "d3", "d4") for i in range(4))
-TOWN = Tree({**{s: s[:2] for s in STREETS}, **{d: ALL for d in ("d1", "d2", "d3", "d4")}})
+TOWN = Tree({**{s: s[:2] for s in STREETS}, **dict.fromkeys(("d1", "d2", "d3", "d4"), ALL)})
 FOUR = ("BINS", "FIRE", "HEAT", "NOISE", "WATER")
 SORTS = Tree({**dict.fromkeys(("BINS", "HEAT", "NOISE", "WATER"), "HOME"), "HOME": ALL, "FIRE": ALL})
 SMALL = build(pd.DataFrame([(s, c) for s in STREETS for c in FOUR], columns=["area", "category"]), TOWN, SORTS)
