@@ -24,7 +24,18 @@ def pool(processes: int) -> Iterator[ProcessPoolExecutor]:
             yield made
         except BaseException:
             leads.close()  # the workers do not finish what they are at
+            _nobody_reads(made)
             raise
+
+
+def _nobody_reads(made: ProcessPoolExecutor) -> None:
+    """Closes the end of the pipe from which the workers took their work.
+
+    Before 3.11.5 Python waits for ever where a worker ends while work is sent to it (cpython issue 94777); later ones do the same themselves.
+    """
+    queue = getattr(made, "_call_queue", None)
+    if queue is not None:
+        queue._reader.close()
 
 
 def _start(made: ProcessPoolExecutor, processes: int) -> None:

@@ -90,7 +90,8 @@ def test_somebodys_own_tickets_become_forecasts_and_the_storm_an_alert(city: Ben
             assert usual[complaint] == pytest.approx(level * sum(BOROUGHS.values()) * WEEK.mean(), rel=0.15)
 
     (storm,) = [a for a in document["alerts"] if a["kind"] == "SPIKE" and a["category"] == "Damaged Tree"]
-    assert (storm["status"], storm["onset"]) == ("open", f"{LAST}")
+    assert (storm["status"], storm["peak"]) == ("open", f"{LAST}")
+    assert storm["onset"] in (f"{LAST}", f"{LAST - timedelta(days=1)}"), "a borough may have stood out by chance the day before"
     assert set(STORM) <= {district["district"] for district in storm["districts"]}
     assert storm["observed"] > sum(STORM.values())
     assert storm["expected"] < 2 * 3.0 * sum(BOROUGHS.values()) < storm["observed"] / 4

@@ -19,6 +19,7 @@ from forecasting.hierarchy import ALL, Tree
 
 DAYS = 21  # how far back an onset is looked for
 WEEK = max(evidence.WINDOWS)
+FACTORS = np.geomspace(1.0, 1e4, 64)  # above the forecast that an onset is looked for with: steps of 16 %
 BUSY = 10.0  # days on which a node begins no other event: as long as one stays in the last week, and until three usual days are over
 MOST_A_YEAR = 12.0  # events that chance begins at a node, however few nodes share the budget: more would be heeded by nobody
 
@@ -76,13 +77,15 @@ def detect(
 def onset(observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray) -> np.ndarray:
     """Position of the most likely first day of an excess that goes on until the last day: [n, D] -> [n].
 
-    The likelihood ratio of a window's sum, its factor profiled: at its maximum the mean is what came. The sum says of a common factor
-    nearly all that the days do, and all if they are Poisson.
+    The likelihood ratio of the days of a window, all of them a common factor above their means, the factor profiled.
     """
-    came, expected, scatter = _sums(observed, mean, dispersion)
-    came = np.maximum(came, 0.0)
-    ratio = distribution.log_likelihood(np.maximum(came, expected), scatter, came) - distribution.log_likelihood(expected, scatter, came)
-    return np.asarray(observed.shape[1] - 1 - ratio.argmax(axis=1))
+    size = 1.0 / np.maximum(dispersion, distribution.LEAST_DISPERSION)
+    expected = np.maximum(mean, distribution.LEAST_MEAN)
+    best = np.full(observed.shape, -np.inf)
+    for factor in FACTORS:
+        gain = observed * np.log(factor) - (observed + size) * np.log((size + factor * expected) / (size + expected))
+        best = np.maximum(best, np.cumsum(np.nan_to_num(gain)[:, ::-1], axis=1))
+    return np.asarray(observed.shape[1] - 1 - best.argmax(axis=1))
 
 
 def _limit(nodes: Sequence[tuple[str, str]], areas: Tree, categories: Tree, budget: float) -> float:

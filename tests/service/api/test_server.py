@@ -12,6 +12,7 @@ import httpx
 import pytest
 import uvicorn
 from api_city import City
+from processes import until
 
 from forecasting.errors import InputError
 from service.api.app import create_app
@@ -105,10 +106,16 @@ def test_many_senders_at_once_count_every_ticket_once(city: City, address: str) 
         thread.start()
     for thread in threads:
         thread.join()
-    assert [answer.status_code for answer in answers] == [200] * 24
-    assert sum(answer.json()["added"] for answer in answers) == 4 * 70
+    assert len(answers) == 24
+    assert {answer.status_code for answer in answers} <= {200, 202}  # on a busy machine some are taken and counted a little later
     params = {"area": "110108", "category": "HEAT", "from": "2025-09-09", "to": "2025-09-09"}
-    assert [row["count"] for row in httpx.get(f"{address}/v1/counts", params=params, headers=key).json()["items"]] == [4 * 70]
+
+    def counted() -> list[int]:
+        return [row["count"] for row in httpx.get(f"{address}/v1/counts", params=params, headers=key).json()["items"]]
+
+    until("all are counted", lambda: counted() == [4 * 70])
+    at_once = [answer.json()["added"] for answer in answers if answer.status_code == 200]
+    assert sum(at_once) == 4 * 70 if len(at_once) == 24 else sum(at_once) <= 4 * 70
 
 
 PROGRAM = """
