@@ -39,7 +39,7 @@ def plant(tickets: pd.DataFrame, incidents: pd.DataFrame, end: date, seed: int) 
     first = pd.Timestamp(end) - pd.Timedelta(days=REPLAYED_DAYS - 1)
     usual = rows[(rows["created_at"] >= first - pd.Timedelta(days=28)) & (rows["created_at"] < first)]
     by_pair = usual.groupby(["district", "category"], sort=True)["created_at"]
-    hours = {(str(d), str(c)): moments.dt.hour.to_numpy() for (d, c), moments in by_pair if len(moments) >= LEAST * 28}
+    hours = {(str(d), str(c)): own.dt.hour.to_numpy() for (d, c), own in by_pair if len(own) >= LEAST * 28}
     pairs = list(hours)
     delay = (usual["received_at"] - usual["created_at"]).to_numpy()
     truth: list[tuple[str, str, pd.Timestamp, int, int]] = []
@@ -58,8 +58,8 @@ def plant(tickets: pd.DataFrame, incidents: pd.DataFrame, end: date, seed: int) 
         tickets_of = rng.poisson((ratio - 1) * np.bincount(hour, minlength=24)[in_hours] / 28)
         seconds = np.repeat(np.arange(HOURS) * 3600, tickets_of) + rng.integers(0, 3600, tickets_of.sum())
         created = onset + pd.to_timedelta(np.sort(seconds), unit="s")
-        made = pd.DataFrame({"created_at": created}).assign(district=district, category=category)
-        made["received_at"] = made["created_at"] + rng.choice(delay, len(made))
+        made = pd.DataFrame({"created_at": created, "received_at": created + rng.choice(delay, len(created))})
+        made = made.assign(district=district, category=category)
         past.append(onset)
         added.append(made)
         truth.append((district, category, onset, ratio, len(made)))

@@ -13,8 +13,9 @@ import pandas as pd
 from scipy import stats
 from scipy.ndimage import convolve1d
 
-DETECTORS = ("day", "3 days", "CUSUM")
+DETECTORS = ("day", "3 days", "windows", "CUSUM")
 TRUTH, ESTIMATE = "truth", "two-sided"
+WINDOWS = (1, 2, 3, 5, 7)  # days whose sums are put together
 SLACK = 0.5  # of the CUSUM, in standard deviations: best against a shift by one (Page 1954)
 CEILING = 6.0  # of the CUSUM, above every threshold of interest: without it, it rings on for weeks after a large event
 RUN_IN = 28  # days before the first that is scored, so that sums are full
@@ -43,24 +44,27 @@ class Known:
 def score(counts: pd.DataFrame, known: Known, days: pd.DatetimeIndex, detector: str) -> pd.DataFrame:
     """How unusual each count is to whoever knows its distribution: days x series, higher = more unusual.
 
-    `day` and `3 days` are -log10 of the probability of so many tickets or more on the day, or in three days. `CUSUM` sums the day's normal scores
-    (of mid-probabilities) above 0.5, up to a ceiling (Page 1954).
+    `day` and `3 days` are -log10 of the probability of so many tickets or more on the day, or in three days. `windows` adds up those of the last 1 to
+    7 days (mid-probabilities, Fisher 1932). `CUSUM` sums the day's normal scores (of mid-probabilities) above 0.5, up to a ceiling (Page 1954).
     """
     part = counts.loc[days[0] - pd.Timedelta(days=RUN_IN) : days[-1]]
     y, mean = part.to_numpy(float), known.mean.reindex(part.index).to_numpy(float)
     if detector == "day":
         made = _surprise(y, mean, known.dispersion * mean**2)
     elif detector == "3 days":
-        made = _surprise(_three(y), _three(mean), _three(known.dispersion * mean**2))
+        made = _surprise(*(_sums(x, 3) for x in (y, mean, known.dispersion * mean**2)))
+    elif detector == "windows":
+        parts = [_middle(*(_sums(x, length) for x in (y, mean, known.dispersion * mean**2))) for length in WINDOWS]
+        made = -np.log10(np.stack(parts)).sum(axis=0)
     else:
         made = _cusum(y, mean, known.dispersion)
     return pd.DataFrame(made, part.index, part.columns).loc[days]
 
 
-def _three(x: Floats) -> Floats:
-    total = x.copy()
-    total[1:] += x[:-1]
-    total[2:] += x[:-2]
+def _sums(x: Floats, days: int) -> Floats:
+    """Of each day and those before it, `days` in all."""
+    total = x.cumsum(axis=0)
+    total[days:] -= total[:-days].copy()
     return total
 
 
@@ -72,10 +76,13 @@ def _surprise(y: Floats, mean: Floats, extra: Floats) -> Floats:
     return np.asarray(-upper / np.log(10))
 
 
+def _middle(y: Floats, mean: Floats, extra: Floats) -> Floats:
+    """P(Y > y) and half of P(Y = y)."""
+    return np.maximum((10 ** -_surprise(y, mean, extra) + 10 ** -_surprise(y + 1, mean, extra)) / 2, 1e-300)
+
+
 def _cusum(y: Floats, mean: Floats, dispersion: Floats) -> Floats:
-    extra = dispersion * mean**2
-    middle = (10 ** -_surprise(y, mean, extra) + 10 ** -_surprise(y + 1, mean, extra)) / 2
-    z = stats.norm.isf(np.clip(middle, 1e-300, 1 - 1e-16))
+    z = stats.norm.isf(np.minimum(_middle(y, mean, dispersion * mean**2), 1 - 1e-16))
     total = np.zeros_like(z)
     for day in range(1, len(z)):  # each day's sum stands on the day before
         total[day] = np.clip(total[day - 1] + z[day] - SLACK, 0, CEILING)

@@ -9,14 +9,14 @@
 #
 #   C1, C2, C3         EARS (Hutwagner et al. 2003; Fricker et al. 2008): a day against the seven days before, or two days earlier
 #   C1-7, C2-7, C3-7   the same on 7-day totals
-#   GLR                negative-binomial likelihood ratio chart (Hoehle & Paul 2008) around a log-linear mean that is fitted anew every 28 days
+#   GLR, GLR-28        negative-binomial likelihood ratio chart (Hoehle & Paul 2008) around a log-linear mean: fitted once, and anew every 28 days
 #   Bayes-7            Bayes system (Riebler 2004) on 7-day totals that end on the day
 #   Farrington-7, -1   Farrington flexible (Noufaily et al. 2013) on those, and on the counts of one weekday: slow, to check the numpy version with
 suppressPackageStartupMessages(library(surveillance))
 
 ALPHA <- 0.01        # of the detectors' own alarms
 SIGMA <- 0.5         # least standard deviation of EARS: what its authors advise for sparse series
-REFIT <- 28          # days between two fits of the mean of GLR, as the product refits
+REFIT <- 28          # days between two fits of the mean of GLR-28, as the product refits
 LOOK <- 30           # days that GLR looks back
 LIMIT <- 5           # of GLR's own alarms, after which it begins anew
 YEARS <- 5           # that Farrington's method looks back, if there are as many
@@ -47,17 +47,17 @@ ears <- function(x, method) {
   data.frame(t = days, score = score, alarm = as.integer(own@alarm))
 }
 
-glr <- function(x) {
+glr <- function(x, refit) {
   angle <- 2 * pi * seq_along(x) / 365.25
   design <- data.frame(y = x, t = seq_along(x) / 365.25, weekday = factor(format(dates, "%u")),
                        c1 = cos(angle), s1 = sin(angle), c2 = cos(2 * angle), s2 = sin(2 * angle))
   mean <- numeric(0)
   alpha <- NULL
-  for (first in seq(min(days), max(days), by = REFIT)) {
+  for (first in seq(min(days), max(days), by = refit)) {
     past <- design[1:(first - 1), ]
     fit <- suppressWarnings(glm(y ~ t + weekday + c1 + s1 + c2 + s2, family = poisson, data = past))
     if (is.null(alpha)) alpha <- max(sum((past$y - fitted(fit))^2 - fitted(fit)) / sum(fitted(fit)^2), 1e-4)   # moments
-    block <- first:min(first + REFIT - 1, max(days))
+    block <- first:min(first + refit - 1, max(days))
     mean <- c(mean, pmax(predict(fit, design[block, ], type = "response"), 1e-3))
   }
   chart <- algo.glrnb(create.disProg(seq_along(x), x, 0 * x, freq = 365, start = c(2000, 1)),
@@ -98,7 +98,8 @@ farrington <- function(x, total) weekly(x, total, function(v, k) {
 detect <- switch(peer,
   C1 = , C2 = , C3 = function(x) ears(x, peer),
   `C1-7` = , `C2-7` = , `C3-7` = function(x) ears(week(x), substr(peer, 1, 2)),
-  GLR = glr,
+  GLR = function(x) glr(x, length(days)),
+  `GLR-28` = function(x) glr(x, REFIT),
   `Bayes-7` = bayes7,
   `Farrington-7` = function(x) farrington(x, TRUE),
   `Farrington-1` = function(x) farrington(x, FALSE),

@@ -22,7 +22,7 @@ from experiments.benchmarks.runs import Run
 Detect = Callable[[pd.DataFrame, pd.DatetimeIndex], tuple[pd.DataFrame, pd.DataFrame]]
 
 SCRIPT = Path(__file__).with_name("peers.R")
-IN_R = ("C1", "C2", "C3", "C1-7", "C2-7", "C3-7", "GLR", "Bayes-7")
+IN_R = ("C1", "C2", "C3", "C1-7", "C2-7", "C3-7", "GLR", "GLR-28", "Bayes-7")
 IN_NUMPY: dict[str, Detect] = {
     "ESSENCE": essence.detect,
     "Farrington-7": lambda counts, days: farrington.detect(counts, days, 7),

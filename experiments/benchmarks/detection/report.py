@@ -34,9 +34,9 @@ copy has none that day, and false alarms are counted on the clean copy.
 Peers are EARS C1 to C3 (on days and on 7-day totals), the negative-binomial likelihood ratio chart (GLR) and the Bayes system of the R package
 `surveillance`; Farrington's flexible method on 7-day totals and on single days, and ESSENCE's switch, run in numpy (the former gives the alarms and
 scores of R's `farringtonFlexible`). EARS has a least standard deviation of 0.5, as its authors advise for sparse series; the mean of GLR is fitted
-anew every 28 days. `truth, ...` knows the mean and dispersion from which simulated counts are drawn. Nobody knows those of real counts: `two-sided,
-...` takes them from the clean copy, smoothed over the weeks before and after each day times weekday. `ms` is per series-day: of a peer its own
-work, of weisu everything, refits included.
+once, before the planted year, that of GLR-28 anew every 28 days. `truth, ...` knows the mean and dispersion from which simulated counts are drawn:
+`windows` puts the sums of 1, 2, 3, 5 and 7 days together. Nobody knows those of real counts: `two-sided, ...` takes them from the clean copy,
+smoothed over the weeks before and after each day times weekday. `ms` is per series-day: of a peer its own work, of weisu everything, refits included.
 
 **The simulated city** is the default one of seed 0; its last 180 days are judged, for faults of the data the whole of 2025. An alert is explained by
 a planted incident, a storm, a cold wave or a policy in its category and district, and a SEASONAL one by a rise of the true rates. An alert comes from

@@ -38,6 +38,19 @@ def test_three_days_are_the_day_and_the_two_before_it_and_none_after_it() -> Non
     assert made.loc[DAYS[49]] == made.loc[DAYS[53]] == pytest.approx(-np.log10(stats.poisson(6.0).sf(5)))
 
 
+def test_windows_add_up_the_last_days_in_sums_of_one_to_seven() -> None:
+    made = known.score(counts({50: 9}), constant(2.0, 0.0), DAYS[40:], "windows")["a"]
+
+    def middle(days: int, y: int) -> float:
+        law = stats.poisson(2.0 * days)
+        return float(-np.log10(law.sf(y) + law.pmf(y) / 2))
+
+    usual = {days: middle(days, 2 * days) for days in (1, 2, 3, 5, 7)}
+    assert made.loc[DAYS[49]] == pytest.approx(sum(usual.values()))
+    assert made.loc[DAYS[50]] == pytest.approx(sum(middle(days, 2 * days + 7) for days in usual))
+    assert made.loc[DAYS[54]] == pytest.approx(usual[1] + usual[2] + usual[3] + middle(5, 17) + middle(7, 21))
+
+
 def test_the_cusum_gathers_what_no_day_shows_and_forgets_it_again() -> None:
     made = known.score(counts(dict.fromkeys(range(40, 44), 5)), constant(2.0, 0.0), DAYS[38:], "CUSUM")["a"]
     assert made.loc[DAYS[39]] < made.loc[DAYS[40]] < made.loc[DAYS[42]] < made.loc[DAYS[43]] <= known.CEILING
