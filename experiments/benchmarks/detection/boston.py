@@ -42,7 +42,7 @@ def folder(work: Path) -> Path:
 
 def request(data: Path, work: Path) -> Request:
     """The replay of August."""
-    return Request(folder(work), FIRST, LAST, tickets=data / FOLDER / "tickets.parquet", country="US")
+    return Request(folder(work), FIRST, LAST, tickets=data / FOLDER / "tickets.parquet", country="US", zone=ZONE)
 
 
 def judge(alerts: pd.DataFrame, every_row: pd.DataFrame) -> Irene:

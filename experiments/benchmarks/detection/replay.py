@@ -39,6 +39,7 @@ class Request:
         counts, tickets: the file, one of them.
         start, end: first and last day.
         budget: None: the product's default.
+        zone: the city's.
     """
 
     folder: Path
@@ -49,6 +50,7 @@ class Request:
     drivers: Path | None = None
     country: str = "none"
     budget: float | None = None
+    zone: str = "Asia/Shanghai"
 
     @property
     def run(self) -> Run:
@@ -60,8 +62,8 @@ class Request:
         inputs = [path.read_bytes() for path in (self.counts, self.tickets, self.drivers) if path]
         return Run(
             self.folder / "scores.parquet",
-            (sys.executable, "-m", "service.cli", "replay", *asked),
-            runs.fingerprint(engine(), self.start, self.end, self.country, self.budget, *inputs),
+            ("env", f"WEISU_TIMEZONE={self.zone}", sys.executable, "-m", "service.cli", "replay", *asked),
+            runs.fingerprint(engine(), self.start, self.end, self.country, self.budget, self.zone, *inputs),
         )
 
 

@@ -149,12 +149,13 @@ def test_other_incidents_are_planted_beside_the_reported_ones(folder: Path) -> N
 def test_the_products_runs_go_through_its_command_line(tmp_path: Path) -> None:
     (tmp_path / "c.parquet").write_bytes(b"")
     request = replay.Request(tmp_path / "out", "2024-01-01", "2024-12-31", counts=tmp_path / "c.parquet", country="CN", budget=0.5)
-    asked = dict(zip(*[iter(request.run.command[4:])] * 2, strict=True))
-    assert request.run.command[1:4] == ("-m", "service.cli", "replay")
+    asked = dict(zip(*[iter(request.run.command[6:])] * 2, strict=True))
+    assert request.run.command[3:6] == ("-m", "service.cli", "replay")
     assert asked == {
         "--start": "2024-01-01", "--end": "2024-12-31", "--out": str(tmp_path / "out"), "--country": "CN", "--counts": str(tmp_path / "c.parquet"),
         "--budget": "0.5",
     }  # fmt: skip
+    assert request.run.command[:2] == ("env", "WEISU_TIMEZONE=Asia/Shanghai")
     before = request.run.fingerprint
     (tmp_path / "c.parquet").write_bytes(b"more")
     assert request.run.fingerprint != before
