@@ -47,12 +47,14 @@ def main(
         names = _chosen(chosen_sets, [n for n in sets.SETS if data or n == sets.SIMULATED], [*sets.SETS, *sets.SMALL], "--sets")
         chosen = _chosen(detectors, DETECTORS, DETECTORS, "--detectors")
         wanted = _chosen(parts, PARTS, PARTS, "--parts")
-        if not render:
-            _run(names, chosen, wanted, data, work, seed)
+        failed = [] if render else _run(names, chosen, wanted, data, work, seed)
         _report(work, accept, page, seed)
     except InputError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(2) from None
+    if failed:
+        print("failed:", "; ".join(failed), file=sys.stderr)
+        raise typer.Exit(1)
 
 
 def _chosen(text: str, usual: Sequence[str], known_names: Sequence[str], option: str) -> list[str]:
@@ -67,11 +69,15 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _run(names: list[str], chosen: list[str], wanted: list[str], data: Path | None, work: Path, seed: int) -> None:
+def _run(names: list[str], chosen: list[str], wanted: list[str], data: Path | None, work: Path, seed: int) -> list[str]:
+    """Runs what is wanted; the names of what failed."""
+    failed = []
+
     def ensure(run: Run) -> None:
-        made = runs.ensure(run, lambda text: _say(f"{text} ..."))
+        name = str(run.out.relative_to(work).with_suffix(""))
+        made = runs.ensure(run, lambda _: _say(f"{name} ..."))
         if made.error:
-            _say(made.error)
+            failed.append(f"{name} ({made.error})")
 
     laid = [sets.lay_down(name, data, work, seed) for name in names] if "planted" in wanted else []
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])  # the same two cores for all that is measured
@@ -81,6 +87,7 @@ def _run(names: list[str], chosen: list[str], wanted: list[str], data: Path | No
     if PRODUCT in chosen:
         for request in results.requests(wanted, data, work):
             ensure(request.run)
+    return failed
 
 
 def _report(work: Path, accept: Path | None, page: Path, seed: int) -> None:

@@ -1,6 +1,7 @@
 """The detection benchmark from end to end on a small panel, with numpy peers and a stand-in for the product's replay."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict
@@ -144,6 +145,17 @@ def test_other_incidents_are_planted_beside_the_reported_ones(folder: Path) -> N
     assert other.clean.equals(reported.clean)
     assert not other.truth.equals(reported.truth)
     assert (folder / "page.md").read_text() == page
+
+
+def test_a_run_that_fails_is_named_on_the_page_and_by_the_exit_code(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "work" / SET, tmp_path / "work" / SET, ignore=shutil.ignore_patterns("ESSENCE.*", "weisu"))
+    (tmp_path / "work" / SET / "planted.csv").write_text("date,a\n")
+    done = bench(tmp_path, "--data", str(folder), "--sets", SET, "--detectors", "ESSENCE", "--parts", "planted")
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"failed: {SET}/planted/ESSENCE (exit 1: ")
+    assert "ESSENCE failed (exit 1: " in (tmp_path / "page.md").read_text()
+    assert bench(tmp_path, "--render").returncode == 0
 
 
 def test_the_products_runs_go_through_its_command_line(tmp_path: Path) -> None:
