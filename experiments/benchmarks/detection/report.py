@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.benchmarks.detection import quiet, scoring
+from experiments.benchmarks.detection import quiet, scoring, simulated
 from experiments.benchmarks.detection.compare import KNOWING, SPLITS, Compared
 from experiments.benchmarks.detection.peers import PEERS
 from experiments.benchmarks.detection.replay import PRODUCT
@@ -35,8 +35,9 @@ Peers are EARS C1 to C3 (on days and on 7-day totals), the negative-binomial lik
 `surveillance`; Farrington's flexible method on 7-day totals and on single days, and ESSENCE's switch, run in numpy (the former gives the alarms and
 scores of R's `farringtonFlexible`). EARS has a least standard deviation of 0.5, as its authors advise for sparse series; the mean of GLR is fitted
 once, before the planted year, that of GLR-28 anew every 28 days. `truth, ...` knows the mean and dispersion from which simulated counts are drawn:
-`windows` puts the sums of 1, 2, 3, 5 and 7 days together. Nobody knows those of real counts: `two-sided, ...` takes them from the clean copy,
-smoothed over the weeks before and after each day times weekday. `ms` is per series-day: of a peer its own work, of weisu everything, refits included.
+`windows` puts the sums of 1, 2, 3, 5 and 7 days together. (Their levels wander, by a log standard deviation of {drift} with {memory:.0f} days'
+memory.) Nobody knows those of real counts: `two-sided, ...` takes them from the clean copy, smoothed over the weeks before and after each day times
+weekday. `ms` is per series-day: of a peer its own work, of weisu everything, refits included.
 
 **The simulated city** is the default one of seed 0; its last 180 days are judged, for faults of the data the whole of 2025. An alert is explained by
 a planted incident, a storm, a cold wave or a policy in its category and district, and a SEASONAL one by a rise of the true rates. An alert comes from
@@ -48,7 +49,8 @@ a fault if it falls on the days of the fault and the same city without faults do
 def page(day: str, bars: Sequence[Bar], sets: Sequence[Compared], agreement: str) -> str:
     """The text of `docs/detection.md`."""
     sizes = ", ".join(f"{d * c:,}" for d, c in quiet.PANELS.values()) + " series"
-    parts = [HEAD.format(day=day, draws=scoring.DRAWS, quiet=sizes), "## Bars\n\n" + markdown(bar_table(bars))]
+    chosen = {"draws": scoring.DRAWS, "quiet": sizes, "drift": simulated.DRIFT, "memory": simulated.DRIFT_DAYS}
+    parts = [HEAD.format(day=day, **chosen), "## Bars\n\n" + markdown(bar_table(bars))]
     if agreement:
         parts.append(agreement + "\n")
     return "\n".join([*parts, *(_set(one) for one in sets)])

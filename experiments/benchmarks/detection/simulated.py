@@ -1,6 +1,7 @@
 """Simulated counts whose mean and dispersion are known: negative binomial, with level, weekday, yearly season and trend; no event unless planted.
 
-Sixteen kinds of series as in Noufaily et al. (2019), from 0.1 to 100 tickets a day, smooth and wild, growing and shrinking.
+Sixteen kinds of series as in Noufaily et al. (2019), from 0.1 to 100 tickets a day, smooth and wild, growing and shrinking. On top of what a
+regression can hold, levels wander as those of real hotlines do: without that, a chart around a fitted mean is as good as one that knows it.
 """
 
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.signal import lfilter
 
 from experiments.benchmarks.detection.known import Known
 from experiments.benchmarks.detection.plant import PLANTED_DAYS, name_of
@@ -15,6 +17,7 @@ from experiments.benchmarks.detection.plant import PLANTED_DAYS, name_of
 END = pd.Timestamp("2024-12-31")
 HISTORY = 7 * 265  # days before the planted year: the five years and some weeks that Farrington's method looks back
 REPLICATES = 15  # districts; with sixteen kinds 240 series
+DRIFT, DRIFT_DAYS = 0.2, 60.0  # log standard deviation of the wandering level, and days after which it has forgotten two thirds
 LEVEL_SPREAD = 0.25  # log-normal, of a district's level
 YEAR = 365.25
 
@@ -62,13 +65,14 @@ KINDS = (
 )
 
 
-def simulate(seed: int | tuple[int, ...], kinds: tuple[Kind, ...], districts: int, length: int) -> tuple[pd.DataFrame, Known]:
+def simulate(seed: int | tuple[int, ...], kinds: tuple[Kind, ...], districts: int, length: int, drift: float = 0.0) -> tuple[pd.DataFrame, Known]:
     """Counts and what they were drawn from.
 
     Args:
         kinds: one a category.
         districts: series of each kind, with levels of their own.
         length: days, the last of which is END.
+        drift: log standard deviation of each level around its mean; it returns to it in DRIFT_DAYS (Ornstein-Uhlenbeck).
 
     Returns:
         counts: days x series, `D01|K01` …
@@ -82,7 +86,7 @@ def simulate(seed: int | tuple[int, ...], kinds: tuple[Kind, ...], districts: in
     level = mean * np.exp(rng.normal(-(LEVEL_SPREAD**2) / 2, LEVEL_SPREAD, len(mean)))
     yearly = season * np.cos(2 * np.pi * (np.asarray(days.day_of_year)[:, None] / YEAR - phase))
     week = np.where((np.asarray(days.day_of_week) >= 5)[:, None], weekend, 1.0) / ((5 + 2 * weekend) / 7)
-    rate = level * np.exp(trend * years + yearly) * week
+    rate = level * np.exp(trend * years + yearly + _wandering(rng, drift, length, len(mean))) * week
     with np.errstate(divide="ignore"):
         shape = np.where(dispersion > 0, 1 / dispersion, np.inf)
     wild = dispersion > 0
@@ -93,6 +97,14 @@ def simulate(seed: int | tuple[int, ...], kinds: tuple[Kind, ...], districts: in
     return counts, Known(pd.DataFrame(rate, days, names), dispersion)
 
 
+def _wandering(rng: np.random.Generator, deviation: float, length: int, series: int) -> Floats:
+    """[length, series] log level around 0."""
+    kept = np.exp(-1 / DRIFT_DAYS)
+    step = rng.normal(0, deviation * np.sqrt(1 - kept**2), (length, series))
+    step[0] /= np.sqrt(1 - kept**2)
+    return np.asarray(lfilter([1.0], [1.0, -kept], step, axis=0))
+
+
 def panel(seed: int = 0) -> tuple[pd.DataFrame, Known]:
-    """The simulated set: sixteen kinds in fifteen districts, five years and the year that is to be planted."""
-    return simulate(seed, KINDS, REPLICATES, HISTORY + PLANTED_DAYS)
+    """The simulated set: sixteen kinds in fifteen districts with wandering levels, five years and the year that is to be planted."""
+    return simulate(seed, KINDS, REPLICATES, HISTORY + PLANTED_DAYS, DRIFT)

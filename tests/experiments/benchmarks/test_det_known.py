@@ -74,6 +74,15 @@ def test_simulated_counts_have_the_mean_and_the_variance_that_are_said_to_be_kno
     assert ((error**2).sum().groupby(kind).sum() / variance).to_numpy() == pytest.approx(1, abs=0.15)
 
 
+def test_levels_wander_as_far_and_as_slowly_as_is_said() -> None:
+    _, still = simulated.simulate(5, KINDS[8:9], 40, 6 * 365)
+    _, law = simulated.simulate(5, KINDS[8:9], 40, 6 * 365, 0.3)
+    path = np.log(law.mean.to_numpy() / still.mean.to_numpy())
+    assert path.std() == pytest.approx(0.3, rel=0.1)
+    lag = int(simulated.DRIFT_DAYS)
+    assert (path[lag:] * path[:-lag]).mean() / path.var() == pytest.approx(np.exp(-1), abs=0.12)
+
+
 def test_sixteen_kinds_span_a_tenth_to_a_hundred_tickets_a_day() -> None:
     means = [kind.mean for kind in KINDS]
     assert (len(means), min(means), max(means)) == (16, 0.1, 100)
