@@ -16,7 +16,7 @@ from experiments.benchmarks.detection.simulated import Kind
 def planted() -> Planted:
     kinds = tuple(Kind(mean, 0.0, 0.2, 0.8, 0.1, 0.0) for mean in (0.02, 0.5, 2.0, 10.0, 50.0))
     counts, _ = simulated.simulate(1, kinds, 12, 2 * PLANTED_DAYS + 30)
-    return plant.plant(counts, 7)
+    return plant.plant(counts, 2)
 
 
 def test_only_the_planted_year_of_series_with_tickets_is_changed_and_tickets_are_whole(planted: Planted) -> None:
@@ -88,8 +88,8 @@ def test_shapes_are_what_they_are_called() -> None:
 
 def test_another_seed_plants_elsewhere_and_the_same_one_the_same(planted: Planted) -> None:
     counts = planted.clean
-    assert plant.plant(counts, 7).truth.equals(plant.plant(counts, 7).truth)
-    assert not plant.plant(counts, 8).truth.equals(plant.plant(counts, 7).truth)
+    assert plant.plant(counts, 2).truth.equals(plant.plant(counts, 2).truth)
+    assert not plant.plant(counts, 8).truth.equals(plant.plant(counts, 2).truth)
 
 
 def test_what_is_written_is_read_again(planted: Planted, tmp_path: Path) -> None:
