@@ -6,8 +6,12 @@ from datetime import date
 SPIKE = "SPIKE"
 EMERGING = "EMERGING"
 SEASONAL = "SEASONAL"
+FIRST_SEEN = "FIRST_SEEN"
+DATA = "DATA"
 EXCESS = (EMERGING, SPIKE)
 """Kinds of one and the same event, more than was to be expected: EMERGING may become SPIKE, but not the other way round."""
+DEMAND = (SEASONAL, *EXCESS, FIRST_SEEN)
+"""What people complain about; DATA is about how their complaints reached us, and counts for no budget."""
 
 
 @dataclass(frozen=True)
