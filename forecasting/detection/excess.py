@@ -4,7 +4,7 @@ Evidence of the last week decides whether (`evidence`), under a budget of false 
 the window with the greatest likelihood ratio against the forecast, as in the negative binomial charts of Höhle & Paul (2008).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -47,7 +47,14 @@ class Days:
 
 
 def detect(
-    day: date, days: Days, areas: Tree, categories: Tree, labels: Labels, safety: frozenset[str] = frozenset(), budget: float = 1.5
+    day: date,
+    days: Days,
+    areas: Tree,
+    categories: Tree,
+    labels: Labels,
+    safety: frozenset[str] = frozenset(),
+    budget: float = 1.5,
+    stricter: Mapping[str, float] | None = None,
 ) -> list[Finding]:
     """Events that run on a finished day.
 
@@ -58,11 +65,13 @@ def detect(
         labels: names for the sentences.
         safety: codes of categories of safety.
         budget: expected false alarms a day over all nodes.
+        stricter: category -> what is added to the evidence asked for there and below, where none below says otherwise: `evidence.DECADE` for
+            a tenth of the alarms, less than 0 for more of them. The budget holds whatever it says.
     """
     last = days.newest()
     if not len(last.nodes):
         return []
-    rule = _rule(last, _limit(last.nodes, areas, categories, budget))
+    rule = _rule(last, _limits(last.nodes, areas, categories, budget, stricter or {}))
     found = []
     for event in place(last.nodes, areas, categories, last.observed, last.mean, rule):
         safe = bool(safety & set(categories.path(last.nodes[event.node][1])))
@@ -88,26 +97,37 @@ def onset(observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray) -> np.
     return np.asarray(observed.shape[1] - 1 - best.argmax(axis=1))
 
 
-def _limit(nodes: Sequence[tuple[str, str]], areas: Tree, categories: Tree, budget: float) -> float:
-    """Evidence from which on all nodes together begin `budget` events a day by chance.
+def _limits(nodes: Sequence[tuple[str, str]], areas: Tree, categories: Tree, budget: float, stricter: Mapping[str, float]) -> np.ndarray:
+    """[M] evidence from which on all nodes together begin `budget` events a day by chance.
 
-    The bottom series are the tests that count: what their sums add, placement and merging take away again.
+    The bottom series are the tests that count: what their sums add, placement and merging take away again. Where categories are laxer, all
+    nodes are stricter by as much as brings the mean rate of the series back, each counted with the laxest of its category and those above
+    it; what is stricter makes no other laxer.
     """
     inner_areas = {above for area in {a for a, _ in nodes} for above in areas.path(area)[1:]}
     inner_categories = {above for category in {c for _, c in nodes} for above in categories.path(category)[1:]}
-    series = max(sum(area not in inner_areas and category not in inner_categories for area, category in nodes), 1)
-    each = min(budget / series, MOST_A_YEAR / evidence.DAYS_A_YEAR)
-    return evidence.threshold(each / (1.0 - each * BUSY), 1)
+    series = np.array([area not in inner_areas and category not in inner_categories for area, category in nodes])
+    each = min(budget / max(series.sum(), 1), MOST_A_YEAR / evidence.DAYS_A_YEAR)
+    more = _stricter({category for _, category in nodes}, categories, stricter)
+    laxest = np.array([min(more.get(c, 0.0) for c in categories.path(category)) for _, category in nodes])
+    rate = np.mean(10.0 ** (-laxest[series] / evidence.DECADE)) if series.any() else 1.0
+    usual = evidence.threshold(each / (1.0 - each * BUSY), 1) + evidence.DECADE * max(float(np.log10(rate)), 0.0)
+    return np.array([usual + more[category] for _, category in nodes])
 
 
-def _rule(last: Days, limit: float) -> Rule:
-    """What placement asks: evidence above a limit, the onset, and districts less probable than `levels.CONCERNED_P` since then."""
+def _stricter(wanted: Collection[str], categories: Tree, stricter: Mapping[str, float]) -> dict[str, float]:
+    """What each category adds to the evidence asked for: what is said of it, else of the nearest one above it of which something is said."""
+    return {category: next((stricter[c] for c in categories.path(category) if c in stricter), 0.0) for category in wanted}
+
+
+def _rule(last: Days, limits: np.ndarray) -> Rule:
+    """What placement asks: evidence above the limits [M], the onset, and districts less probable than `levels.CONCERNED_P` since then."""
 
     def notable(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
         got = evidence.newest(values[:, -WEEK:], last.mean[rows, -WEEK:], last.dispersion[rows, -WEEK:])
         came, expected, _ = _sums(values[:, -WEEK:], last.mean[rows, -WEEK:], last.dispersion[rows, -WEEK:])
         enough = (came - expected).max(axis=1) >= levels.LEAST_EXCESS
-        return np.asarray((got >= limit) & enough & ~np.isnan(values[:, -1]))
+        return np.asarray((got >= limits[rows]) & enough & ~np.isnan(values[:, -1]))
 
     def since(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
         return onset(values, last.mean[rows], last.dispersion[rows])

@@ -1,5 +1,6 @@
 """Cities in which nothing happens: counts drawn from the very distribution that is forecast."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -42,7 +43,7 @@ def city(districts: int, categories: int, groups: int, level: float, streets: in
     return City(build(series, areas, kinds), areas, kinds, mean / mean.mean() * level, np.exp(rng.uniform(np.log(0.02), np.log(0.3), len(series))))
 
 
-def events_begun(city: City, days: int, budget: float, seed: int = 1) -> tuple[int, int]:
+def events_begun(city: City, days: int, budget: float, seed: int = 1, stricter: Mapping[str, float] | None = None) -> tuple[int, int]:
     """Events that begin within so many days, days with no more than three usual ones between them being one; and the number of days."""
     rng = np.random.default_rng(seed)
     mean = city.mean[:, None] * WEEK[np.arange(WARM + days) % 7]
@@ -55,7 +56,8 @@ def events_begun(city: City, days: int, budget: float, seed: int = 1) -> tuple[i
     for t in range(WARM - excess.WEEK, WARM + days):
         last = slice(t - excess.DAYS + 1, t + 1)
         window = Days(nodes, total[:, last], expected[:, last], ((variance - expected) / expected**2)[:, last])
-        found = excess.detect(date(2025, 1, 1) + timedelta(days=t), window, city.areas, city.categories, Labels(), budget=budget)
+        day = date(2025, 1, 1) + timedelta(days=t)
+        found = excess.detect(day, window, city.areas, city.categories, Labels(), budget=budget, stricter=stricter)
         running = [(node, day) for node, day in running if t - day <= events.USUAL_DAYS]
         assigned = events.assign(found, [node for node, _ in running], city.areas, city.categories)
         joined = {k for one in assigned for k in one.running}

@@ -230,6 +230,56 @@ def test_a_small_city_is_not_flooded_to_use_up_its_budget() -> None:
     assert begun / n < 6 * 1.3 * excess.MOST_A_YEAR / evidence.DAYS_A_YEAR
 
 
+STRICTER, LAXER = evidence.DECADE, -evidence.DECADE / 2
+
+
+@pytest.mark.parametrize(
+    ("stricter", "expected"),
+    [
+        ({}, {"HEAT", "NOISE"}),
+        ({"HEAT": STRICTER}, {"NOISE"}),
+        ({"PUBLIC": STRICTER}, {"NOISE"}),
+        ({ALL: STRICTER}, set()),
+        ({"PUBLIC": STRICTER, "HEAT": 0.0}, {"HEAT", "NOISE"}),
+        ({"WATER": STRICTER}, {"HEAT", "NOISE"}),
+        ({"unheard of": STRICTER}, {"HEAT", "NOISE"}),
+    ],
+)
+def test_what_is_asked_for_is_stricter_in_a_category_and_below_and_nowhere_else(stricter: dict[str, float], expected: set[str]) -> None:
+    nodes = days(bottom(20, {("d2", "HEAT"): 42, ("d4", "NOISE"): 42}), bottom(20))
+    findings = excess.detect(DAY, nodes, storms.AREAS, storms.KINDS, LABELS, budget=0.1, stricter=stricter)
+    assert {f.category for f in findings} == expected
+
+
+def test_where_categories_are_laxer_quiet_days_begin_no_more_events_than_without() -> None:
+    """Half of them three times as lax: a quarter more events if nothing made up for it."""
+    city = quiet.city(10, 12, 4, 20.0)
+    usual, _ = quiet.events_begun(city, days=120, budget=1.5)
+    laxer, _ = quiet.events_begun(city, days=120, budget=1.5, stricter={"g0": LAXER, "g1": LAXER})
+    assert 0.8 * usual < laxer < 1.1 * usual
+
+
+def test_where_all_are_stricter_a_tenth_is_left() -> None:
+    begun, n = quiet.events_begun(quiet.city(10, 12, 0, 20.0), days=300, budget=1.5, stricter={ALL: STRICTER})
+    assert begun / n == pytest.approx(0.15, rel=0.4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shift=st.dictionaries(st.sampled_from([ALL, "PUBLIC", "ORDER", *CATEGORIES]), st.floats(-5, 9), max_size=6),
+    budget=st.sampled_from([0.05, 0.5]),
+)
+def test_whatever_is_said_of_categories_the_series_together_keep_their_rate(shift: dict[str, float], budget: float) -> None:
+    """By the law that turns evidence into episodes: at the limit of each node, whichever of a series' own and its sums is the laxest."""
+    limits = dict(zip(PAIRS, excess._limits(PAIRS, storms.AREAS, storms.KINDS, budget, shift), strict=True))
+    usual = excess._limits(PAIRS, storms.AREAS, storms.KINDS, budget, {})[0]
+    laxest = [min(limits[d, c] for c in storms.KINDS.path(kind)) for d in DISTRICTS for kind in CATEGORIES]
+    assert evidence.episodes_a_year(np.array(laxest)).mean() <= evidence.episodes_a_year(usual) * (1 + 1e-9)
+    assert all(limits[d, c] == limits[ALL, c] for d in DISTRICTS for c in storms.KINDS.path("HEAT"))
+    everywhere = excess._limits(PAIRS, storms.AREAS, storms.KINDS, budget, {ALL: LAXER})
+    np.testing.assert_allclose(everywhere, usual, err_msg="what is laxer everywhere is laxer nowhere")
+
+
 def test_the_reasons_hold_the_numbers_the_names_and_the_day_in_both_languages() -> None:
     (one,) = found(days(bottom(20, {("d2", "HEAT"): 90}), bottom(20)))
     for text in (one.reason_zh, one.reason_en):
