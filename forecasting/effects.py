@@ -6,6 +6,7 @@ stand here in one place; they are weak opinions, which a year of some thousand t
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,12 @@ class Design:
         columns = [x for driver, v in zip(self.drivers, values, strict=True) for x in driver.columns(v, heating)]
         empty = np.zeros((*values.shape[1:], 0))
         return np.stack(columns, axis=-1) if columns else empty, np.array([sd for driver in self.drivers for sd in driver.priors])
+
+    @property
+    def of_drivers(self) -> list[slice]:
+        """Which of the columns of `weather` are each driver's."""
+        ends = np.cumsum([0, *(len(driver.priors) for driver in self.drivers)]).tolist()
+        return [slice(first, end) for first, end in pairwise(ends)]
 
     def as_mapping(self) -> dict[str, Any]:
         """Plain values, from which `from_mapping` makes the design again."""

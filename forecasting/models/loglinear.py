@@ -48,7 +48,7 @@ class FittedLoglinear:
         years: at most so many years of history make a level.
         design: the columns.
         effects: category -> effect of each column, those of the calendar before those of the weather.
-        trusted: category -> [H + 1, H + 1] what its weather tells of later days; see `foresight.trust`.
+        trusted: category -> [K, H + 1, H + 1] what each of the design's drivers tells of later days; see `foresight.trust`.
     """
 
     years: int
@@ -93,11 +93,9 @@ class FittedLoglinear:
             b = self.effects[codes[e]]
             for g in range(len(effects.GROUPS)):
                 out[g, u] = calendar[:, groups == g] @ b[: calendar.shape[1]][groups == g]
-            if weather.shape[-1]:
-                out[-1, u] = sum(
-                    _expected(weather[a] @ part, given[a], trusted, horizon)
-                    for part, trusted in zip(_split(self.design, b[calendar.shape[1] :]), (self.trusted[codes[e]], np.eye(horizon + 1)), strict=True)
-                )
+            of_weather = b[calendar.shape[1] :]
+            for k, columns in enumerate(self.design.of_drivers if known.drivers else ()):
+                out[-1, u] += _expected(weather[a][:, columns] @ of_weather[columns], given[k, a], self.trusted[codes[e]][k], horizon)
         out = np.clip(out, -LARGEST, LARGEST)
         out -= out[..., : len(table) - horizon].mean(axis=-1, keepdims=True)
         return out, which.ravel()
@@ -209,28 +207,22 @@ def _observed(known: Known, start: int) -> tuple[tuple[str, ...], np.ndarray]:
 
 
 def _weather(design: Design, known: Known, horizon: int, start: int, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Columns [A, n, Q] of the drivers as known at the cutoff, else usual; their priors [Q], and [A, n] on which days all drivers are known."""
+    """Columns [A, n, Q] of the K drivers as known at the cutoff, else usual; their priors [Q], and [K, A, n] on which days each is known."""
     heating = effects.heating_runs(table).astype(float)
     if known.drivers is None or not design.drivers:
         areas = len(known.drivers.areas) if known.drivers else 1
-        return np.zeros((areas, len(table), 0)), np.zeros(0), np.ones((areas, len(table)), bool)
+        return np.zeros((areas, len(table), 0)), np.zeros(0), np.zeros((0, areas, len(table)), bool)
     every = np.arange(len(known.drivers.areas))
     values = _of_design(design, known.drivers, pd.DatetimeIndex([known.cutoff]), len(known.panel.days) - 1 - start, horizon, every)[:, :, 0]
     columns, priors = design.weather(values, heating)
     for q in range(len(priors)):
         column = columns[..., q]
         columns[..., q] = np.where(np.isnan(column), effects.usual(column, pd.DatetimeIndex(table.index)), column)
-    return columns, priors, ~np.isnan(values).any(axis=0)
-
-
-def _split(design: Design, effect: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Effects [Q] of the drivers that are always there, and of those that come now and then: what is unusual in a storm does not last."""
-    sudden = np.concatenate([np.full(len(driver.priors), driver.sudden) for driver in design.drivers])
-    return np.where(sudden, 0.0, effect), np.where(sudden, effect, 0.0)
+    return columns, priors, ~np.isnan(values)
 
 
 def _expected(log: np.ndarray, given: np.ndarray, trusted: np.ndarray, horizon: int) -> np.ndarray:
-    """Log factors [n] of the weather, known or as forecast, with those to be expected on the days to come.
+    """Log factors [n] of a driver, known or as forecast, with those to be expected on the days to come.
 
     Args:
         log: [n], what is usual where nothing is given.
@@ -250,17 +242,23 @@ def _expected(log: np.ndarray, given: np.ndarray, trusted: np.ndarray, horizon: 
 def _trusted(
     design: Design, known: Known, horizon: int, start: int, weather: np.ndarray, given: np.ndarray, effects_of: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """What each category's weather tells of later days, from the forecasts issued in the last years; see `foresight.trust`.
+    """What each driver tells of a category's later days, from the forecasts issued in the last years; see `foresight.trust`.
+
+    Driver by driver, for one may have forecasts and another none. What a driver that comes now and then brings does not last: of a storm
+    only its own day tells.
 
     Args:
         weather: [A, n, Q] columns of the weather that came.
-        given: [A, n] on which days it is known.
+        given: [K, A, n] on which days it is known.
         effects_of: category -> effect of each of the Q columns.
+
+    Returns:
+        category -> [K, H + 1, H + 1].
     """
     n_days = weather.shape[1]
     issued = np.arange(n_days - 1, max(n_days - foresight.LEARNT_DAYS, LAGS), -foresight.EVERY)
     if known.drivers is None or not design.drivers or not len(issued):
-        return {name: np.eye(horizon + 1) for name in effects_of}
+        return {name: np.tile(np.eye(horizon + 1), (len(design.drivers), 1, 1)) for name in effects_of}
     areas = np.unique(np.linspace(0, len(weather) - 1, MOST_AREAS).astype(int))
     around = issued[:, None] + np.arange(-LAGS, horizon + 1)
     days = pd.DatetimeIndex(known.panel.days[start:])[issued]
@@ -268,15 +266,18 @@ def _trusted(
     runs = effects.heating_runs(known.calendar(horizon)).astype(float)[start:][around]
     columns, _ = design.weather(values.reshape(len(values), -1, values.shape[-1]), np.tile(runs, (len(areas), 1)))
     columns, around = columns.reshape(*values.shape[1:], -1)[:, :, LAGS:], around[:, LAGS:]
-    found = {}
-    for name, (effect, _) in ((name, _split(design, effect)) for name, effect in effects_of.items()):
-        came = weather[areas] @ effect
+
+    def trusted(effect: np.ndarray, k: int) -> np.ndarray:
+        of_driver = design.of_drivers[k]
+        came = weather[areas][..., of_driver] @ effect[of_driver]
         usual = np.log(foresight.season(np.exp(np.clip(came, -LARGEST, LARGEST)), horizon))
-        unusual = np.concatenate([np.where(given[areas], came - usual[:, :n_days], np.nan), np.full((len(areas), horizon), np.nan)], axis=1)[
-            :, around
-        ]
-        found[name] = foresight.trust(columns @ effect - usual[:, around], unusual)
-    return found
+        unusual = np.where(given[k, areas], came - usual[:, :n_days], np.nan)
+        unusual = np.concatenate([unusual, np.full((len(areas), horizon), np.nan)], axis=1)[:, around]
+        return foresight.trust(columns[..., of_driver] @ effect[of_driver] - usual[:, around], unusual)
+
+    lasting = [not driver.sudden for driver in design.drivers]
+    own = np.eye(horizon + 1)
+    return {name: np.stack([trusted(effect, k) if lasts else own for k, lasts in enumerate(lasting)]) for name, effect in effects_of.items()}
 
 
 def _of_design(design: Design, drivers: Drivers, origins: pd.DatetimeIndex, back: int, ahead: int, areas: np.ndarray) -> np.ndarray:

@@ -193,6 +193,43 @@ def test_without_its_weather_a_fitted_model_still_forecasts() -> None:
     assert got.mean() == pytest.approx(mean.mean(), rel=0.3)
 
 
+def cold_city(seed: int, wind: str) -> tuple[Known, np.ndarray]:
+    """Each degree takes 4 % of the tickets and wind brings some; the temperature is observed and forecast for a fortnight. Also the means ahead.
+
+    Args:
+        wind: "none", "observed" (on every day known, never forecast) or "silent since" (observed until ten days before the cutoff).
+    """
+    days, ahead = 740, 14
+    rng = np.random.default_rng(seed)
+    dates = pd.date_range(START, periods=days + ahead)
+    noise = pd.Series(rng.normal(0, 7, days + ahead)).rolling(3, min_periods=1).mean().to_numpy()
+    warm = 10 - 12 * np.cos(2 * np.pi * dates.day_of_year.to_numpy() / 365.25) + noise
+    blows = rng.gamma(4.0, 1.0, days + ahead)
+    mean = 100 * np.exp(-0.04 * (warm - 10) + 0.02 * (blows - 4))
+    issued = np.arange(ahead + 1, days + ahead)[:, None] - np.arange(1, ahead + 1)  # the temperature is forecast without error
+    target = np.repeat(np.arange(ahead + 1, days + ahead), ahead)
+    use = issued.ravel() < days
+    rows = [
+        pd.DataFrame({"name": "t", "date": dates[:days], "value": warm[:days], "issued_at": pd.NaT}),
+        pd.DataFrame({"name": "t", "date": dates[target[use]], "value": warm[target[use]], "issued_at": dates[issued.ravel()[use]]}),
+    ]
+    until = {"none": 0, "observed": days, "silent since": days - 10}[wind]
+    rows.append(pd.DataFrame({"name": "wind", "date": dates[:until], "value": blows[:until], "issued_at": pd.NaT}))
+    return city(mean, drivers=pd.concat([r for r in rows if len(r)]), seed=seed + 100, days=days), mean[days:]
+
+
+@pytest.mark.parametrize("wind", ["observed", "silent since"])
+def test_a_driver_without_forecasts_takes_nothing_from_one_that_has_them(wind: str) -> None:
+    def error(seed: int, wind: str) -> float:
+        known, mean = cold_city(seed, wind)
+        got = Loglinear().fit(known, len(mean), 0).forecast(known, len(mean))[0]
+        return float(np.abs(got - mean).sum() / mean.sum())
+
+    alone, beside = (np.mean([error(seed, kind) for seed in range(4)]) for kind in ("none", wind))
+    assert beside < alone + 0.01
+    assert alone < 0.06, "the temperature ahead is made use of"
+
+
 def plain_recursion(
     counts: np.ndarray, kinds: np.ndarray, factors: np.ndarray, level_discount: float, shape_discount: float, horizon: int
 ) -> list[float]:
