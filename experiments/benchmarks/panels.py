@@ -1,13 +1,14 @@
 """The panels on which product and peers are measured: slices of public tickets that are complete, and the simulated city."""
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import pandas as pd
 
+from experiments.benchmarks import runs
 from experiments.benchmarks.runs import fingerprint
 from forecasting import city
 from forecasting.errors import InputError
@@ -18,6 +19,7 @@ WINDOWS = 13  # of 28 days: together the last 364 days, every day of the week an
 LONG_START = date(2022, 3, 3)  # 1,400 days until END
 LARGEST = 245  # series of the panel on which time is measured
 LONG = "largest-245"
+SMALL_SCALE, SMALL_START = 0.01, date(2025, 10, 15)  # a second's work
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,22 @@ DEFINED: dict[str, object] = {**REAL, **{name: (scale, START, END) for name, sca
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What is known of a panel without its files.
+
+    Attributes:
+        fingerprint: SHA-256 of what may be learnt from.
+        first, last: its days.
+    """
+
+    fingerprint: str
+    series: int
+    first: str
+    last: str
+    tickets: int
+
+
+@dataclass(frozen=True)
 class Panel:
     """A panel laid down as files, which product and peers read.
 
@@ -76,6 +94,7 @@ class Panel:
         drivers: Parquet of drivers as they were known, or None.
         rates: Parquet of the generator's expected tickets, or None.
         country: whose holidays.
+        told: what is known of it where its files are not.
     """
 
     name: str
@@ -83,19 +102,27 @@ class Panel:
     drivers: Path | None
     rates: Path | None
     country: str
+    told: Facts | None = None
 
     @property
     def definition(self) -> Path:
         """The file beside the counts that says how they were cut."""
         return self.counts.with_suffix(".sha256")
 
+    @cached_property
+    def facts(self) -> Facts:
+        """What is known of it, by its files if there are any."""
+        if self.told and not self.counts.exists():
+            return self.told
+        counts = self.table()
+        known = runs.content(counts, *([pd.read_parquet(self.drivers)] if self.drivers else []))
+        first, last = (f"{day:%Y-%m-%d}" for day in (counts["date"].min(), counts["date"].max()))
+        return Facts(known, len(counts[["district", "category"]].drop_duplicates()), first, last, int(counts["count"].sum()))
+
     @property
     def fingerprint(self) -> str:
         """SHA-256 of what may be learnt from."""
-        digest = hashlib.sha256(self.counts.read_bytes())
-        if self.drivers:
-            digest.update(self.drivers.read_bytes())
-        return digest.hexdigest()
+        return self.facts.fingerprint
 
     def table(self) -> pd.DataFrame:
         """The counts."""
@@ -103,7 +130,7 @@ class Panel:
 
     def cutoffs(self) -> list[str]:
         """The days after which the windows begin."""
-        return cutoffs(pd.Timestamp(pd.read_parquet(self.counts, columns=["date"])["date"].max()))
+        return cutoffs(pd.Timestamp(self.facts.last))
 
 
 def cutoffs(last: pd.Timestamp) -> list[str]:
@@ -141,6 +168,23 @@ def laid(name: str, work: Path) -> Panel | None:
     panel = _panel(name, work)
     there = name in DEFINED and panel.counts.exists() and panel.definition.exists()
     return panel if there and panel.definition.read_text() == fingerprint(DEFINED[name]) else None
+
+
+def told(name: str, work: Path, facts: Facts) -> Panel:
+    """A panel of which no more is at hand than what is known of it."""
+    return replace(_panel(name, work), told=facts)
+
+
+def definition(name: str) -> str:
+    """How a panel is made: how it is cut, and for a simulated one what a small city looks like that the same code makes."""
+    return fingerprint(DEFINED[name], "" if name in REAL else small_city())
+
+
+@lru_cache(maxsize=1)
+def small_city() -> str:
+    """SHA-256 of a winter of a small simulated city: it tells whether cities are made as they were."""
+    made = city.simulate(0, SMALL_SCALE, SMALL_START, END)
+    return runs.content(made.counts, made.drivers)
 
 
 def _panel(name: str, work: Path) -> Panel:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 NOT_STARTED = 127  # the code by which a shell says so
@@ -66,6 +67,16 @@ def record(out: Path) -> Record | None:
     """The record beside a file, if there is one."""
     path = out.with_suffix(".json")
     return Record(**json.loads(path.read_text())) if path.exists() else None
+
+
+def latest(wanted: str, *found: Record | None) -> Record | None:
+    """Of several records of a run the one that counts: of what is wanted, then one that did not fail, then the later, then the first of them."""
+
+    def rank(one: Record) -> tuple[bool, bool, bool, str]:
+        same, whole = one.fingerprint == wanted, not one.error
+        return same and whole, same, whole, one.measured
+
+    return max([record for record in found if record], key=rank, default=None)
 
 
 def ensure(run: Run, say: Callable[[str], None]) -> Record:
@@ -141,12 +152,37 @@ def fingerprint(*parts: object) -> str:
     return hashlib.sha256("\n".join(str(part) for part in parts).encode()).hexdigest()
 
 
+def content(*frames: pd.DataFrame) -> str:
+    """SHA-256 of what tables hold, row by row: the bytes of a Parquet file also depend on the libraries that wrote it."""
+    digest = hashlib.sha256()
+    for frame in frames:
+        for name, column in frame.items():
+            digest.update(f"{name} {len(column)}\n".encode())
+            if pd.api.types.is_datetime64_any_dtype(column.dtype):
+                digest.update(column.to_numpy("datetime64[s]").astype("<i8").tobytes())
+            elif pd.api.types.is_numeric_dtype(column.dtype):
+                digest.update(column.to_numpy(np.dtype("<f8")).tobytes())
+            else:
+                place, texts = pd.factorize(column.astype(str))
+                digest.update("\n".join(texts).encode() + place.astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
 def code(paths: Iterable[Path]) -> str:
-    """SHA-256 of what Python files do: comments, docstrings and layout aside."""
+    """SHA-256 of what Python files do: comments, docstrings and layout aside, whichever Python reads them."""
     digest = hashlib.sha256()
     for path in sorted(paths):
-        digest.update(ast.dump(_Deeds().visit(ast.parse(path.read_text("utf-8")))).encode())
+        digest.update(repr(_bare(_Deeds().visit(ast.parse(path.read_text("utf-8"))))).encode())
     return digest.hexdigest()
+
+
+def _bare(node: object) -> object:
+    """A tree without its empty fields, in which the versions of Python differ."""
+    if isinstance(node, list):
+        return [_bare(one) for one in node]
+    if not isinstance(node, ast.AST):
+        return node
+    return type(node).__name__, [(name, _bare(value)) for name, value in ast.iter_fields(node) if value is not None and value != []]
 
 
 def behind(entry: Path, without: Collection[str] = ()) -> set[Path]:

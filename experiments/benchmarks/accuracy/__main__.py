@@ -2,7 +2,7 @@
 
 python -m experiments.benchmarks.accuracy                     the simulated city; peers and product
 python -m experiments.benchmarks.accuracy --data FOLDER       the real panels too, from FOLDER/<name>/tickets.parquet
-python -m experiments.benchmarks.accuracy --render            the page anew, from what is stored
+python -m experiments.benchmarks.accuracy --render            the page anew, from what is stored and kept
 """
 
 import os
@@ -16,19 +16,19 @@ from typing import Annotated
 import typer
 
 from experiments.benchmarks import panels, runs
-from experiments.benchmarks.accuracy import bars, compare, report, speed, worth
-from experiments.benchmarks.accuracy.bars import OF_TIME
+from experiments.benchmarks.accuracy import bars, compare, measured, report, scores, speed, times, worth
 from experiments.benchmarks.accuracy.compare import Compared
 from experiments.benchmarks.accuracy.peers import PEERS
 from experiments.benchmarks.page import bar_table
 from experiments.benchmarks.panels import LONG, REAL, SIMULATED
-from experiments.benchmarks.runs import ROOT, Record, Run
+from experiments.benchmarks.runs import ROOT, Run
 from forecasting.errors import InputError
 from forecasting.recipe import MODELS
 
 CORES = 2
 PARTS = ("scores", "worth", "speed")
 WORK = Path(".weisu/benchmarks/accuracy")
+KEPT = Path(__file__).with_name("kept")
 PEERS_PYTHON = Path(".weisu/benchmarks/peers/bin/python")
 
 
@@ -40,17 +40,18 @@ def main(
     model: Annotated[str, typer.Option("--models", help="Some models only, by comma.")] = "",
     parts: Annotated[str, typer.Option(help="Some parts only, by comma: scores, worth, speed.")] = ",".join(PARTS),
     accept: Annotated[Path | None, typer.Option(help="Folder of another scorer, score.py, to agree with.")] = None,
-    render: Annotated[bool, typer.Option("--render", help="Run nothing; write the page from what is stored.")] = False,
+    render: Annotated[bool, typer.Option("--render", help="Run nothing; write the page from what is stored and kept.")] = False,
+    kept: Annotated[Path, typer.Option(help="Folder of the results that are kept in the repository; it goes with the page.")] = KEPT,
     page: Annotated[Path, typer.Option(help="The page that is written.")] = ROOT / "docs" / "accuracy.md",
 ) -> None:
-    """Run what is asked for and not stored yet; print the bars, store the tables, write the page from everything stored."""
+    """Run what is asked for and neither stored nor kept; print the bars, store the tables, write the page and what is kept from everything."""
     try:
         work, peers = work.resolve(), peers.absolute()
         chosen = _chosen(panel, [*(REAL if data else ()), *SIMULATED], [*REAL, *SIMULATED], "--panels")
         models = _chosen(model, compare.MODELS_COMPARED, list(dict.fromkeys([*compare.MODELS_COMPARED, *MODELS])), "--models")
         wanted = _chosen(parts, PARTS, PARTS, "--parts")
-        failed = [] if render else _run(chosen, models, wanted, chosen if panel else worth.PANELS, data, work, peers)
-        _report(work, peers, accept, page)
+        failed = [] if render else _run(chosen, models, wanted, chosen if panel else worth.PANELS, data, work, peers, kept)
+        _report(work, peers, accept, page, kept)
     except InputError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(2) from None
@@ -68,9 +69,9 @@ def _chosen(text: str, usual: Sequence[str], known: Sequence[str], option: str) 
 
 
 def _run(
-    chosen: list[str], models: list[str], wanted: list[str], taken_apart: Sequence[str], data: Path | None, work: Path, peers: Path
+    chosen: list[str], models: list[str], wanted: list[str], taken_apart: Sequence[str], data: Path | None, work: Path, peers: Path, kept: Path
 ) -> list[str]:
-    """Runs what is wanted; the names of what failed."""
+    """Runs what is wanted and not kept; the names of what failed."""
     if ("speed" in wanted or ("scores" in wanted and set(models) & set(PEERS))) and not os.access(peers, os.X_OK):
         raise InputError(f"the peers' Python is not at {peers}", "--peers", "`make bench-accuracy` makes it; or choose --models of the product")
     failed = []
@@ -84,55 +85,56 @@ def _run(
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])  # the same two cores for all that is measured
     if "scores" in wanted:
         for panel in laid:
+            made = {model: compare.run_of(panel, model, work, peers) for model in dict.fromkeys([*models, *scores.AVERAGED])}
             for model in models:
-                ensure(compare.run_of(panel, model, work, peers))
+                if not compare.is_kept(panel, made, model, kept / panel.name):
+                    ensure(made[model])
     if "worth" in wanted:
         for panel in laid:
-            if panel.name in taken_apart:
+            if panel.name in taken_apart and not worth.is_kept(panel, work, kept / panel.name):
                 ensure(worth.run_of(panel, work))
     if "speed" in wanted:
-        long = panels.lay_down(LONG, data, work)
-        for model in OF_TIME:
-            ensure(compare.run_of(long, model, work, peers))
+        panels.lay_down(LONG, data, work)
         for name in speed.NIGHTS:
             speed.lay_down(name, work)
-            ensure(speed.run_of(name, work))
+        for name, (folder, _, run) in times.runs_of(work, peers, kept).items():
+            if not times.is_kept(name, kept / folder, run):
+                ensure(run)
     return failed
 
 
-def _report(work: Path, peers: Path, accept: Path | None, page: Path) -> None:
-    laid = [(i, panel) for i, name in enumerate([*REAL, *SIMULATED]) if (panel := panels.laid(name, work))]
+def _report(work: Path, peers: Path, accept: Path | None, page: Path, kept: Path) -> None:
+    there = [(i, panel) for i, name in enumerate([*REAL, *SIMULATED]) if (panel := measured.panel_of(name, work, kept / name))]
     everything = (*compare.MODELS_COMPARED, *MODELS)
-    compared = [compare.collect(p, i, [(model, compare.run_of(p, model, work, peers)) for model in everything]) for i, p in laid]
-    compared = [one for one in compared if one.records]
-    apart = [made for i, p in laid if (made := worth.collect(p, i, work))]
-    lines = bars.of_real(compared) + bars.of_simulated(compared) + bars.of_calibration(compared) + bars.of_time(*_times(work, peers))
+    compared, apart = [], []
+    for i, panel in there:
+        folder = kept / panel.name
+        one = compare.collect(panel, i, [(model, compare.run_of(panel, model, work, peers)) for model in everything], folder)
+        taken = worth.collect(panel, i, work, folder)
+        report.keep(kept, one, taken)
+        compared += [one] if one.records else []
+        apart += [taken] if taken else []
+    of_time = times.collect(work, peers, kept)
+    times.keep(of_time, kept)
+    lines = bars.of_real(compared) + bars.of_simulated(compared) + bars.of_calibration(compared) + bars.of_time(of_time.records, of_time.outdated)
     day = f"{date.today():%Y-%m-%d}"  # noqa: DTZ011 - where it was run
     stored = report.store(work, day, lines, compared)
     page.write_text(report.page(day, lines, compared, apart, _agreement(accept, compared)), "utf-8")
     print(bar_table(lines).to_string(index=False))
     for one in compared:
         print(f"\n{one.panel.name}", *report.said_of(one), sep="\n")
-        if one.frames:
+        if one.draws:
             print(one.table().to_string(index=False, float_format="{:.4g}".format, na_rep=""))
-    print("", *[path for path in (stored, page) if path], sep="\n")
-
-
-def _times(work: Path, peers: Path) -> tuple[dict[str, Record], list[str]]:
-    """What was measured of time, and which of it by other code or from other inputs."""
-    long = panels.laid(LONG, work)
-    made = [(model, compare.run_of(long, model, work, peers)) for model in OF_TIME] if long else []
-    made += [(name, speed.run_of(name, work)) for name in speed.NIGHTS if speed.laid(name, work)]
-    found = {name: (record, record.fingerprint != run.fingerprint) for name, run in made if (record := runs.record(run.out))}
-    return {name: record for name, (record, _) in found.items()}, [name for name, (_, old) in found.items() if old]
+    print("", *[path for path in (stored, page, kept) if path], sep="\n")
 
 
 def _agreement(accept: Path | None, compared: list[Compared]) -> str:
     """A sentence about the other scorer, if there is one."""
-    if accept is None:
+    own = [one for one in compared if one.frames]
+    if accept is None or not own:
         return ""
-    apart = {c.panel.name: compare.difference_to(accept / "score.py", c, c.table(), lambda text: print(text, file=sys.stderr)) for c in compared}
-    return f"Another program scored the same files; the greatest difference of any score is {max(apart.values(), default=0.0):.1e}."
+    apart = [compare.difference_to(accept / "score.py", one, one.table(), lambda text: print(text, file=sys.stderr)) for one in own]
+    return f"Another program scored the same files; the greatest difference of any score is {max(apart):.1e}."
 
 
 if __name__ == "__main__":

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
+import pandas as pd
+
 from experiments.benchmarks.accuracy import calibration, compare, floor, scores, speed
 from experiments.benchmarks.accuracy.compare import Compared
 from experiments.benchmarks.accuracy.peers import PEERS
 from experiments.benchmarks.accuracy.scores import ALL_LEVELS, AVERAGE, EVERY_LEVEL, Draws, Estimate
+from experiments.benchmarks.accuracy.times import OF_TIME
 from experiments.benchmarks.page import Bar, percent
 from experiments.benchmarks.panels import LONG, REAL, SIMULATED
 from experiments.benchmarks.runs import Record
@@ -21,7 +24,6 @@ PIT_POINTS = 0.02
 LIMITS = {speed.CITY: (180.0, 2000.0), speed.LARGE: (900.0, 8000.0)}  # seconds, MB
 METRICS = ("WRMSSE", "WQL")
 NAMED = 80  # letters of what a bar lacks that its line holds; more stands once above the table
-OF_TIME = (CHAMPION, "AutoETS")
 
 
 def _bar(what: str, must: str, e: Estimate, holds: bool, show: Callable[[float], str] = percent) -> Bar:
@@ -70,7 +72,7 @@ def of_real(panels: Sequence[Compared]) -> list[Bar]:
     """The real panels: in the mean over panels and over sources, on each, and at each level. A mean is measured when all of them are."""
     there = {p.panel.name: p for p in panels if p.panel.name in REAL}
     lacking = compare.missing(panels, REAL, COMPARED)
-    draws = {name: p.draws for name, p in there.items() if {CHAMPION, *scores.AVERAGED} <= set(p.frames)}
+    draws = {name: p.draws for name, p in there.items() if {CHAMPION, *scores.AVERAGED} <= p.results.models}
     sources = {part.folder: [draws[name] for name in draws if REAL[name].folder == part.folder] for part in REAL.values()}
     known = [scores.mean_over(of_one) for of_one in sources.values() if of_one]
     mean, of_sources = scores.mean_over(list(draws.values())), scores.mean_over(known)
@@ -122,8 +124,8 @@ def of_simulated(panels: Sequence[Compared]) -> list[Bar]:
 
 
 def _heating(name: str, p: Compared | None) -> list[Bar]:
-    heat = floor.heating(p.frames, p.truth) if p else {}
-    peers = [model for model in heat if model in PEERS]
+    heat = p.results.heating.to_dict("index") if p else {}
+    peers = [model for model in PEERS if model in heat]
     bars = []
     for level, place in (("category", "the whole city"), ("series", "each district")):
         bar = Bar(f"{name}: WAPE of heating in November, {place}, as a share of the best peer's", f"{HEATING_SHARE} or less")
@@ -151,7 +153,7 @@ def _above_floor(name: str, draws: Draws) -> list[Bar]:
 def of_calibration(panels: Sequence[Compared]) -> list[Bar]:
     """Coverage by level and size, and bias, over all panels together."""
     lacking = compare.missing(panels, [*REAL, *SIMULATED], [CHAMPION])
-    panels = [p for p in panels if CHAMPION in p.frames]
+    panels = [p for p in panels if CHAMPION in p.results.models]
     if not panels:
         return [measured(Bar("calibration", "80 and 90 % intervals cover as much"), lacking)]
     bars = []
@@ -159,8 +161,8 @@ def of_calibration(panels: Sequence[Compared]) -> list[Bar]:
     def share(x: float) -> str:
         return f"{100 * x:.1f} %"
 
-    transforms = calibration.inside([calibration.transform(p.frames[CHAMPION], p.truth) for p in panels])
-    for (level, name), e in calibration.coverage({p.panel.name: p.sums for p in panels}, CHAMPION).items():
+    transforms = calibration.inside([pd.DataFrame(p.results.transforms.xs(CHAMPION)) for p in panels])
+    for (level, name), e in calibration.coverage({p.panel.name: p.results.sums for p in panels}, CHAMPION).items():
         nominal = calibration.NOMINAL[name]
         if level != "series":
             bar = _bar(f"{level}: coverage of the {nominal:.0%} interval", "its interval contains it", e, e.low <= nominal <= e.high, share)

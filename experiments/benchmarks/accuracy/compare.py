@@ -1,17 +1,18 @@
-"""Product and peers on a panel: the runs, what they made, and its scores."""
+"""Product and peers on a panel: the runs, what they made or what is kept of it, and its scores."""
 
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
-from experiments.benchmarks import runs
-from experiments.benchmarks.accuracy import floor, product, scores
+from experiments.benchmarks import kept, runs
+from experiments.benchmarks.accuracy import measured, product, scorer, scores
+from experiments.benchmarks.accuracy.measured import NOTHING, Measured
 from experiments.benchmarks.accuracy.peers import PEERS
 from experiments.benchmarks.accuracy.scores import Draws
 from experiments.benchmarks.panels import Panel
@@ -32,9 +33,10 @@ class Compared:
 
     Attributes:
         number: of the panel; its cutoffs are drawn apart from other panels'.
-        frames: model -> forecasts of the nodes and days of the champion.
-        records: model -> what its run took, also of one that failed.
+        frames: model -> forecasts of the nodes and days of the champion, where they are at hand.
+        records: model -> what its run took, also of one that failed; the fingerprint is that of the result, see `scorer`.
         outdated: models whose inputs or code have changed since.
+        told: results of models whose forecasts are not at hand.
     """
 
     panel: Panel
@@ -42,30 +44,30 @@ class Compared:
     frames: dict[str, pd.DataFrame]
     records: dict[str, Record]
     outdated: tuple[str, ...]
+    told: Measured = NOTHING
 
     @cached_property
     def truth(self) -> pd.DataFrame:
         """What came."""
         return scores.truth_of(self.panel)
 
-    def lacks(self, models: Iterable[str]) -> list[str]:
-        """Those of several models that have no forecasts here, and, said so, those whose forecasts are outdated."""
-        return [name if name not in self.frames else f"{name} outdated" for name in models if name not in self.frames or name in self.outdated]
-
     @cached_property
-    def sums(self) -> pd.DataFrame:
-        """`metrics.SUMS` of every model (the average of two, the generator and hindsight among them), level and cutoff."""
-        frames = scores.with_average(self.frames)
-        if self.panel.rates and frames:
-            frames[floor.FLOOR] = floor.forecasts(self.panel, next(iter(frames.values())))
-        elif CHAMPION in frames:
-            frames[floor.HINDSIGHT] = floor.hindsight(frames[CHAMPION], self.truth)
-        return scores.summed(frames, self.truth)
+    def results(self) -> Measured:
+        """Of every model (the average of two, the generator and hindsight among them)."""
+        own = measured.measure(self.panel, self.frames, self.truth) if self.frames else NOTHING
+        return (own + self.told.without(own.models)).sorted()
+
+    def lacks(self, models: Iterable[str]) -> list[str]:
+        """Those of several models that have no results here, and, said so, those whose results are outdated."""
+        models, there = list(models), self.results.models
+        lacking = [name if name not in there else f"{name} outdated" for name in models if name not in there or name in self.outdated]
+        pair = set(scores.AVERAGED)
+        return [*lacking, scores.AVERAGE] if pair <= set(models) and pair <= there and scores.AVERAGE not in there else lacking
 
     @cached_property
     def draws(self) -> Draws:
         """Scores as measured and as resampled; empty where all models failed."""
-        return scores.resampled(self.sums, self.number) if self.frames else {}
+        return scores.resampled(self.results.sums, self.number) if self.results.models else {}
 
     def table(self) -> pd.DataFrame:
         """A row per level and model, with seconds and peak memory of the whole backtest and the load when it began."""
@@ -97,21 +99,58 @@ def run_of(panel: Panel, model: str, work: Path, interpreter: Path) -> Run:
     return product.backtest_run(panel, model, work)
 
 
-def collect(panel: Panel, number: int, made: Iterable[tuple[str, Run]]) -> Compared:
-    """What runs have left, the champion first; nothing is run. Forecasts of a panel that was cut otherwise then are left out."""
-    frames, records, outdated = {}, {}, []
+def collect(panel: Panel, number: int, made: Iterable[tuple[str, Run]], folder: Path | None = None) -> Compared:
+    """What runs have left or what is kept of them, the champion first; nothing is run. What is of a panel that was cut otherwise is left out.
+
+    Args:
+        folder: of what is kept of the panel.
+    """
+    frames, records, outdated, told = {}, {}, [], []
+    others = _kept(panel, folder)
     for name, run in made:
-        record = runs.record(run.out)
+        wanted = scorer.fingerprint(name, run.fingerprint)
+        own, other = _stored(name, run) if panel.counts.exists() else None, others.get(name)
+        record = runs.latest(wanted, own, other)
         if record is None:
             continue
         records[name] = record
-        frame = None if record.error else runs.frame(run.out)
-        old = record.fingerprint != run.fingerprint
-        if old:
+        if record.fingerprint != wanted:
             outdated.append(name)
-        if frame is not None and (not old or _fits(frame, panel)):
+        if record is other:
+            told.append(name)
+        elif not record.error and (frame := runs.frame(run.out)) is not None and (record.fingerprint == wanted or _fits(frame, panel)):
             frames[name] = frame
-    return Compared(panel, number, frames, records, tuple(outdated))
+    known = {name: records[name].fingerprint for name in told} | scorer.derived(records, panel.fingerprint)
+    return Compared(panel, number, frames, records, tuple(outdated), measured.read(folder, known) if folder and others else NOTHING)
+
+
+def _stored(name: str, run: Run) -> Record | None:
+    """The record of a run by which its result is known, unless its forecasts are lost."""
+    record = runs.record(run.out)
+    if record is None or not (record.error or run.out.exists()):
+        return None
+    return replace(record, fingerprint=scorer.fingerprint(name, record.fingerprint))
+
+
+def _kept(panel: Panel, folder: Path | None) -> dict[str, Record]:
+    """The runs whose results on this very panel are kept."""
+    facts = measured.facts(folder) if folder else None
+    return kept.records(folder) if folder and facts and facts.fingerprint == panel.fingerprint else {}
+
+
+def is_kept(panel: Panel, made: Mapping[str, Run], name: str, folder: Path) -> bool:
+    """Whether a result is kept that a run would give again. Of the two that are averaged both have to be, for their average cannot be told from
+    their scores.
+
+    Args:
+        made: name -> run, those of the pair among them.
+    """
+    there = _kept(panel, folder)
+    wanted = {model: scorer.fingerprint(model, made[model].fingerprint) for model in (scores.AVERAGED if name in scores.AVERAGED else (name,))}
+    if not all(model in there and not there[model].error and there[model].fingerprint == run for model, run in wanted.items()):
+        return False
+    needed = wanted | {model: run for model, run in scorer.derived(there, panel.fingerprint).items() if model == scores.AVERAGE and len(wanted) > 1}
+    return set(needed) <= measured.read(folder, needed).models
 
 
 def _fits(frame: pd.DataFrame, panel: Panel) -> bool:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.benchmarks.accuracy import compare, floor, scores, worth
+from experiments.benchmarks import kept
+from experiments.benchmarks.accuracy import compare, floor, measured, scorer, scores, worth
 from experiments.benchmarks.accuracy.compare import Compared
 from experiments.benchmarks.accuracy.scores import ALL_LEVELS, EVERY_LEVEL
 from experiments.benchmarks.accuracy.worth import TakenApart
@@ -15,13 +16,15 @@ from forecasting.recipe import CHAMPION, MODELS
 
 HEAD = """# Accuracy
 
-Made by the benchmark from what it has stored; do not edit it by hand. Written on {day}; the days on which each run was measured stand in its table.
+Made by the benchmark from what it has stored or the repository keeps; do not edit it by hand. Written on {day}; the days on which each run was
+measured stand in its table. What is left of a run when its forecasts are scored goes into `experiments/benchmarks/accuracy/kept` whenever this
+page is written, with the fingerprint of its code and inputs: who clones the repository runs only what has changed since, or was never run.
 
 ```sh
-make bench-accuracy ARGS='--data FOLDER'             # everything; hours. What is there already is not run again
+make bench-accuracy ARGS='--data FOLDER'             # everything; hours. What is there or kept already is not run again
 make bench-accuracy ARGS='--data FOLDER --panels boston-311-rodent --models champion,AutoETS'
 make bench-accuracy ARGS='--data FOLDER --parts worth,speed'   # worth on {apart}, unless --panels names others
-make bench-accuracy ARGS=--render                    # this page anew, from what is stored
+make bench-accuracy ARGS=--render                    # this page anew, from what is stored and kept
 ```
 
 Product and public peers stand on the same thirteen cutoffs, 28 days apart, whose windows tile the last 364 days of a panel; all are trained
@@ -116,12 +119,10 @@ def said_of(compared: Compared) -> list[str]:
 
 
 def _panel(compared: Compared) -> str:
-    counts = compared.panel.table()
-    pairs = len(counts[["district", "category"]].drop_duplicates())
-    first, last = counts["date"].min(), counts["date"].max()
-    lines = [f"## {compared.panel.name}", f"{pairs} series, {first:%Y-%m-%d} to {last:%Y-%m-%d}, {counts['count'].sum():,.0f} tickets."]
+    facts = compared.panel.facts
+    lines = [f"## {compared.panel.name}", f"{facts.series} series, {facts.first} to {facts.last}, {facts.tickets:,} tickets."]
     lines += said_of(compared)
-    if not compared.frames:
+    if not compared.draws:
         return "\n\n".join(lines) + "\n"
     table = compared.table()
     days = {name: record.measured for name, record in compared.records.items()}
@@ -135,9 +136,22 @@ def store(work: Path, day: str, bars: Sequence[Bar], panels: Sequence[Compared])
     """Writes the dated tables of a run; the path of the one of scores."""
     work.mkdir(parents=True, exist_ok=True)
     bar_table(bars).to_csv(work / f"bars-{day}.csv", index=False)
-    tables = [compared.table().assign(panel=compared.panel.name) for compared in panels if compared.frames]
+    tables = [compared.table().assign(panel=compared.panel.name) for compared in panels if compared.draws]
     if not tables:
         return None
     path = work / f"accuracy-{day}.csv"
     pd.concat(tables, ignore_index=True).to_csv(path, index=False)
     return path
+
+
+def keep(root: Path, compared: Compared, apart: TakenApart | None) -> None:
+    """Writes what was measured on a panel into the folder of all that is kept, in the place of what was kept of it."""
+    if not compared.records and apart is None:
+        return
+    made = {name: record.fingerprint for name, record in compared.records.items()} | scorer.derived(compared.records, compared.panel.fingerprint)
+    tables: dict[str, tuple[pd.DataFrame | None, kept.Runs]] = {name: (table, made) for name, table in measured.tables(compared.results).items()}
+    records = dict(compared.records)
+    if apart:
+        records[worth.NAME] = apart.record
+        tables[worth.NAME] = (None if apart.sums is None else apart.sums.reset_index()), apart.record.fingerprint
+    kept.keep(root / compared.panel.name, measured.about(compared.panel), records, tables)

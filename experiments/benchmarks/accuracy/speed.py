@@ -1,12 +1,13 @@
 """Time and memory: a whole backtest beside AutoETS, and a night of a city and of one twenty thousand series large."""
 
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
 
-from experiments.benchmarks import runs
+from experiments.benchmarks import kept, runs
 from experiments.benchmarks.accuracy import night, product
-from experiments.benchmarks.panels import END, START, daily, largest
+from experiments.benchmarks.panels import END, START, daily, largest, small_city
 from experiments.benchmarks.runs import Run
 from forecasting import city, intraday
 from forecasting.city.places import CODES, DISTRICT_CODES, category_table
@@ -35,12 +36,31 @@ def lay_down(name: str, work: Path) -> None:
         half.rename(paths[key])
 
 
-def run_of(name: str, work: Path) -> Run:
-    """One night on the files of its city."""
+def run_of(name: str, work: Path, inputs: str) -> Run:
+    """One night on the files of its city.
+
+    Args:
+        inputs: fingerprint of the files.
+    """
     paths = {key: path for key, path in _paths(name, work).items() if path.exists()}
     out = work / name / "scores.parquet"
-    inputs = runs.fingerprint(*(path.read_bytes() for path in paths.values()), product.recipe_text(), night.code())
-    return Run(out, runs.program(night.__name__, out, {key: str(path) for key, path in paths.items()}), inputs)
+    made = runs.fingerprint(inputs, product.recipe_text(), night.code())
+    return Run(out, runs.program(night.__name__, out, {key: str(path) for key, path in paths.items()}), made)
+
+
+def about(name: str, work: Path, folder: Path) -> dict[str, str] | None:
+    """What a night is measured on, by its files, or by what is kept of it while they are made as they were then; None if there is neither."""
+    definition = runs.fingerprint(name, LARGE_SERIES, LARGE_SCALE, START, END, small_city()) if laid(name, work) or kept.about(folder) else ""
+    if laid(name, work):
+        return {"definition": definition, "fingerprint": _content(name, work)}
+    said = kept.about(folder)
+    return said if said and said["definition"] == definition else None
+
+
+@lru_cache(maxsize=len(NIGHTS))
+def _content(name: str, work: Path) -> str:
+    paths = _paths(name, work)
+    return runs.fingerprint(*(f"{key} {runs.content(pd.read_parquet(path))}" for key, path in paths.items() if path.exists()))
 
 
 def _paths(name: str, work: Path) -> dict[str, Path]:

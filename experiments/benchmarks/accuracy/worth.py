@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from experiments import files, recipes, workers
-from experiments.benchmarks import runs
-from experiments.benchmarks.accuracy import product, scores
+from experiments.benchmarks import kept, runs
+from experiments.benchmarks.accuracy import measured, product, scorer, scores
 from experiments.benchmarks.accuracy.scores import Draws
 from experiments.benchmarks.panels import HORIZON, Panel
 from experiments.benchmarks.runs import Record, Run
@@ -33,6 +33,7 @@ from forecasting.panel import from_counts
 from forecasting.recipe import CHAMPION, Recipe
 from forecasting.training import Backtested, Champion
 
+NAME = "worth"
 PANELS = ("boston-311-pest", "chicago-burglary-2011-14", "city-0.1")  # unless others are chosen: two real ones of middle size, one with drivers
 CORES = 2
 SEED = 0
@@ -64,12 +65,14 @@ class TakenApart:
         record: of the run.
         outdated: whether code or inputs have changed since.
         draws: scores of the variants and members; empty if the run failed.
+        sums: from which they are drawn.
     """
 
     panel: str
     record: Record
     outdated: bool
     draws: Draws
+    sums: pd.DataFrame | None = None
 
 
 def run_of(panel: Panel, work: Path) -> Run:
@@ -81,15 +84,39 @@ def run_of(panel: Panel, work: Path) -> Run:
     return Run(out, runs.program(__name__, out, asked), inputs)
 
 
-def collect(panel: Panel, number: int, work: Path) -> TakenApart | None:
-    """What a run has left, if there was one; nothing is run."""
+def collect(panel: Panel, number: int, work: Path, folder: Path | None = None) -> TakenApart | None:
+    """What a run has left or what is kept of it, if there was one; nothing is run.
+
+    Args:
+        folder: of what is kept of the panel.
+    """
     run = run_of(panel, work)
-    record = runs.record(run.out)
+    wanted = scorer.fingerprint(NAME, run.fingerprint)
+    own, other = runs.record(run.out), kept.records(folder).get(NAME) if folder else None
+    if own:
+        own = replace(own, fingerprint=scorer.fingerprint(NAME, own.fingerprint))
+    record = runs.latest(wanted, own, other)
     if record is None:
         return None
-    sums = None if record.error else runs.frame(run.out)
+    if record.error:
+        sums = None
+    elif folder and record is other:
+        sums = _kept(folder, record)
+    else:
+        sums = runs.frame(run.out)
     draws = scores.resampled(sums, number) if sums is not None else {}
-    return TakenApart(panel.name, record, record.fingerprint != run.fingerprint, draws)
+    return TakenApart(panel.name, record, record.fingerprint != wanted, draws, sums)
+
+
+def _kept(folder: Path, record: Record) -> pd.DataFrame | None:
+    rows = kept.table(folder, NAME, record.fingerprint)
+    return None if rows is None else rows.set_index(measured.INDEX["sums"])
+
+
+def is_kept(panel: Panel, work: Path, folder: Path) -> bool:
+    """Whether a result is kept that a run would give again."""
+    one = collect(panel, 0, work, folder)
+    return one is not None and not one.outdated and bool(one.draws)
 
 
 def variants(recipe: Recipe) -> tuple[tuple[Model, ...], dict[str, tuple[int, ...]]]:

@@ -21,7 +21,8 @@ NAMES = ("seasonal_naive", "four_week_mean")
 
 
 def bench(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "experiments.benchmarks.accuracy", "--work", str(folder / "work"), "--page", str(folder / "page.md")]
+    places = ("--work", str(folder / "work"), "--page", str(folder / "page.md"), "--kept", str(folder / "kept"))
+    command = [sys.executable, "-m", "experiments.benchmarks.accuracy", *places]
     return subprocess.run([*command, *options], capture_output=True, text=True, check=False)
 
 
@@ -68,6 +69,17 @@ def test_rendering_runs_nothing_and_makes_the_same_page(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert (folder / "page.md").read_text() == page
     assert {path: path.stat().st_mtime_ns for path in (folder / "work" / PANEL).iterdir()} == before
+
+
+def test_with_what_is_kept_alone_the_page_is_the_same_and_nothing_is_run_again(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "kept", tmp_path / "kept")
+    page = (folder / "page.md").read_text()
+    assert bench(tmp_path, "--render").returncode == 0
+    assert (tmp_path / "page.md").read_text() == page
+    done = bench(tmp_path, "--data", str(folder), "--panels", PANEL, "--models", ",".join(NAMES), "--parts", "scores")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {path.name for path in (tmp_path / "work" / PANEL).iterdir()} == {"counts.parquet", "counts.sha256"}
+    assert (tmp_path / "page.md").read_text() == page
 
 
 def test_the_benchmark_goes_through_the_same_windows_as_the_peers(folder: Path) -> None:
