@@ -55,6 +55,15 @@ def assign(findings: Sequence[Finding], running: Sequence[Node], areas: Tree, ca
     return found
 
 
+def notes(findings: Sequence[Finding], running: Sequence[Node]) -> list[Assigned]:
+    """A day's findings about the data to the notes that run: each node has its own, for a fault does not move, and one explains no other."""
+    together: dict[Node, Finding] = {}
+    for finding in sorted(findings, key=lambda f: (f.area, f.category, -LEVELS.index(f.level), f.reason_en)):
+        node = finding.area, finding.category
+        together[node] = _together([together[node], finding], node) if node in together else finding
+    return [Assigned(finding, tuple(k for k, at in enumerate(running) if at == node)) for node, finding in together.items()]
+
+
 def _broadest_first(f: Finding, areas: Tree, categories: Tree) -> tuple[int, int, int, float, str, str]:
     size = -abs(f.observed - f.expected)
     return len(areas.path(f.area)), len(categories.path(f.category)), -LEVELS.index(f.level), size, f.area, f.category

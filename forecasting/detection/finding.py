@@ -10,6 +10,8 @@ FIRST_SEEN = "FIRST_SEEN"
 DATA = "DATA"
 EXCESS = (EMERGING, SPIKE)
 """Kinds of one and the same event, more than was to be expected: EMERGING may become SPIKE, but not the other way round."""
+GROWS = (FIRST_SEEN, *EXCESS)
+"""What is new in a place may grow: an alert of one of these kinds may become one of the next, never one of those before."""
 DEMAND = (SEASONAL, *EXCESS, FIRST_SEEN)
 """What people complain about; DATA is about how their complaints reached us, and counts for no budget."""
 

@@ -3,11 +3,13 @@
 For every day:
 1. A finding belongs to a running alert of its kinds as `forecasting.detection.events` says; otherwise it raises one.
 2. A running alert follows its finding: newest numbers, the highest level so far, the earliest onset, the broadest place. What was EMERGING
-   becomes SPIKE when a day alone is improbable, and stays so.
+   becomes SPIKE when a day alone is improbable, and stays so. What was FIRST_SEEN becomes either when it grows, in its own category: it is
+   one alert, whichever kind is applied first. Notes on the DATA stay where they are.
 3. A second alert that turns out to be part of the same event is resolved with a note that says so.
 4. What somebody has resolved since the day is over for this day; if it is found on a later day, it is raised anew.
 5. An alert that was not found for `events.USUAL_DAYS` days is resolved. A day without data is no usual day.
-The same day applied twice changes nothing. The scores of the day are in the store before: they say which days had data.
+What people have said of it (acknowledged, judged, acted) stays. The same day applied twice changes nothing. The scores of the day are in
+the store before: they say which days had data.
 """
 
 from collections.abc import Collection, Sequence
@@ -20,13 +22,14 @@ from sqlalchemy import Connection
 
 from forecasting.detection import events
 from forecasting.detection.events import LONGEST, USUAL_DAYS
-from forecasting.detection.finding import EXCESS, Finding
+from forecasting.detection.finding import DATA, EXCESS, FIRST_SEEN, GROWS, SEASONAL, Finding
 from forecasting.detection.levels import LEVELS
 from forecasting.hierarchy import ALL, Tree
 from service.store import alerts, day_scores
 from service.store.alerts import Alert, AlertFilters
 
 ACTOR = "weisu"
+FORECAST = (SEASONAL, *EXCESS)  # kinds whose nodes are forecast, and have a score on every day with data
 
 
 @dataclass(frozen=True)
@@ -58,16 +61,18 @@ def apply(
         forecast_set_id: the forecast set by which it was found.
         areas, categories: the trees.
     """
-    running = [alert for alert in alerts.running(conn) if alert.kind in kinds]
-    ended = AlertFilters(statuses=("resolved",), kinds=kinds, since=datetime.combine(day, time.min, UTC))
-    over = [_node(alert) for alert in alerts.list_alerts(conn, filters=ended, limit=None) if alert.last_day >= day]
+    related = GROWS if set(kinds) <= set(GROWS) else kinds
+    running = [one for one in alerts.running(conn) if one.kind in kinds or (one.kind in related and any(_same(one, f, areas) for f in findings))]
+    ended = AlertFilters(statuses=("resolved",), kinds=related, since=datetime.combine(day, time.min, UTC))
+    over = [alert for alert in alerts.list_alerts(conn, filters=ended, limit=None) if alert.last_day >= day]
     seen: set[str] = set()
     parts: set[str] = set()
     raised = resolved = 0
-    for assigned in events.assign(findings, [_node(alert) for alert in running], areas, categories):
+    where = [_node(alert) for alert in running]
+    for assigned in events.notes(findings, where) if set(kinds) == {DATA} else events.assign(findings, where, areas, categories):
         finding = assigned.finding
         if not assigned.running:
-            if any(events.one_event(node, (finding.area, finding.category), areas, categories) for node in over):
+            if any(_is_over(alert, finding, kinds, areas, categories) for alert in over):
                 continue
             alert = _new(finding, now, forecast_set_id)
             alerts.insert(conn, alert, ACTOR, now)
@@ -80,10 +85,9 @@ def apply(
             resolved += alerts.change_status(conn, part.id, {"open", "acknowledged"}, "resolved", ACTOR, f"part of {alert.id}", now)
             parts.add(part.id)
     for alert in running:
-        if alert.id in seen | parts or day <= alert.last_day:
+        if alert.id in seen | parts or day <= alert.last_day or alert.kind not in kinds:
             continue
-        since = alert.last_day + timedelta(days=1)
-        usual = len(day_scores.read(conn, since, day, [alert.area], [alert.category]))
+        usual = _usual_days(conn, alert, day, areas, categories)
         alerts.update(conn, alert.id, {"usual_days": usual}, action=None, actor=ACTOR, now=now)
         if usual >= USUAL_DAYS or day - alert.last_day >= timedelta(days=LONGEST):
             note = f"usual again for {usual} days" if usual else f"no data since {alert.last_day}"
@@ -93,6 +97,28 @@ def apply(
 
 def _node(alert: Alert) -> events.Node:
     return alert.area, alert.category
+
+
+def _same(alert: Alert, finding: Finding, areas: Tree) -> bool:
+    """Whether a finding of another kind tells the same: what is new and the burst that it becomes share their category."""
+    return alert.category == finding.category and (finding.area in areas.path(alert.area) or alert.area in areas.path(finding.area))
+
+
+def _is_over(alert: Alert, finding: Finding, kinds: Collection[str], areas: Tree, categories: Tree) -> bool:
+    """Whether a finding is of an alert that was resolved."""
+    node = finding.area, finding.category
+    if finding.kind == DATA:
+        return _node(alert) == node
+    return events.one_event(_node(alert), node, areas, categories) if alert.kind in kinds else _same(alert, finding, areas)
+
+
+def _usual_days(conn: Connection, alert: Alert, day: date, areas: Tree, categories: Tree) -> int:
+    """Days with data since an alert was found last. Of what is too new to be forecast, those of the nodes above it."""
+    since = alert.last_day + timedelta(days=1)
+    if alert.kind in FORECAST:
+        return len(day_scores.read(conn, since, day, [alert.area], [alert.category]))
+    days = (day_scores.read(conn, since, day, [area], categories.path(alert.category))["date"].nunique() for area in areas.path(alert.area))
+    return next((number for number in days if number), 0)
 
 
 def _new(finding: Finding, now: datetime, forecast_set_id: int) -> Alert:
@@ -132,11 +158,11 @@ def _numbers(finding: Finding) -> dict[str, Any]:
 
 def _follow(conn: Connection, alert: Alert, finding: Finding, now: datetime, forecast_set_id: int) -> None:
     """Brings a running alert up to the day's finding."""
-    if finding.day < alert.last_day:
+    if finding.day < alert.last_day or (_lesser(alert, finding) and finding.day == alert.last_day):
         return
     changes = _numbers(finding) | {"usual_days": 0, "onset": min(alert.onset, finding.onset), "forecast_set_id": forecast_set_id}
-    if alert.kind in EXCESS:
-        changes["kind"] = max(alert.kind, finding.kind, key=EXCESS.index)
+    if alert.kind in GROWS:
+        changes["kind"] = max(alert.kind, finding.kind, key=GROWS.index)
         came = day_scores.read(conn, changes["onset"], finding.day, [finding.area], [finding.category])
         if len(came):
             changes["peak"] = came["date"].iloc[came["observed"].argmax()].date()
@@ -147,6 +173,14 @@ def _follow(conn: Connection, alert: Alert, finding: Finding, now: datetime, for
     before = {"districts": alert.districts} | {key: getattr(alert, key) for key in changes}
     if before == changes:
         return
+    turned = changes.get("kind", alert.kind) != alert.kind
     place = "the whole city" if finding.area == ALL else finding.area
-    note = f"now at {place}" + (f", {finding.category}" if finding.category != alert.category else "") if moved else None
-    alerts.update(conn, alert.id, changes, action="escalated" if higher else "moved" if moved else None, actor=ACTOR, now=now, note=note)
+    told = [f"{changes['kind']}, was {alert.kind}"] if turned else []
+    told += [f"now at {place}" + (f", {finding.category}" if finding.category != alert.category else "")] if moved else []
+    action = "escalated" if higher else "turned" if turned else "moved" if moved else None
+    alerts.update(conn, alert.id, changes, action=action, actor=ACTOR, now=now, note="; ".join(told) or None)
+
+
+def _lesser(alert: Alert, finding: Finding) -> bool:
+    """Whether an alert has become more than the finding is."""
+    return alert.kind in EXCESS and finding.kind == FIRST_SEEN

@@ -2,13 +2,14 @@
 
 from datetime import date as Day
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Level = Literal["blue", "yellow", "orange", "red"]
 Kind = Literal["SEASONAL", "SPIKE", "EMERGING", "FIRST_SEEN", "DATA"]
 AlertStatus = Literal["open", "acknowledged", "resolved"]
+Verdict = Literal["true", "false", "acted"]
 
 _NEXT = Field(None, description="Pass it as `next` to get the following page; null: this is the last one. Opaque.")
 
@@ -231,6 +232,10 @@ class Alert(Model):
     changed_at: datetime = Field(description="Moment of its last change.")
     resolved_at: datetime | None = Field(None, description="Moment at which it was resolved.")
     labels: Labels
+    verdict: Verdict | None = Field(
+        None, description="What it turned out to be: true 属实, false 误报, acted 已处置 (something was done about it). Null: nobody has said."
+    )
+    judged_at: datetime | None = Field(None, description="Moment of the verdict.")
 
 
 class AlertPage(Model):
@@ -245,7 +250,11 @@ class AlertEvent(Model):
 
     at: datetime
     actor: str = Field(description="Name of the key, or the job, that did it.", examples=["值班长"])
-    action: str = Field(description="raised, escalated, moved, acknowledged, resolved.", examples=["acknowledged"])
+    action: str = Field(
+        description="raised, escalated, turned (of another kind now), moved, acknowledged, resolved, judged_true, judged_false, judged_acted, "
+        "verdict_withdrawn.",
+        examples=["acknowledged"],
+    )
     level: Level = Field(description="Level after it.")
     status: AlertStatus = Field(description="Status after it.")
     note: str | None = None
@@ -263,6 +272,46 @@ class StatusChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     note: str | None = Field(None, max_length=2000, pattern=r"^[^\x00]*$", description="A remark for the history.", examples=["已通知市城市管理委"])
+
+
+def _as_text(value: object) -> object:
+    """JSON has words of its own for true and false."""
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+SentVerdict = Annotated[Verdict, BeforeValidator(_as_text, json_schema_input_type=Verdict | bool)]
+
+
+class Feedback(StatusChange):
+    """What an alert turned out to be."""
+
+    verdict: SentVerdict | None = Field(
+        description="true: something was the matter. false: nothing was. acted: something was done about it, so that missing complaints say "
+        "nothing against it. null: withdraws the verdict that there is.",
+        examples=["acted"],
+    )
+    replaces: SentVerdict | None = Field(None, description="The verdict that it replaces; left out: there is none yet.")
+
+
+class VerdictRow(Model):
+    """Alerts of one category and kind, and what they turned out to be."""
+
+    category: str = Field(description="Node of the category tree on which they stand.", examples=["HEAT"])
+    kind: Kind
+    raised: int = Field(description="So many were raised.", examples=[12])
+    true: int = Field(description="Of these, something was the matter.", examples=[6])
+    false: int = Field(description="Nothing was the matter.", examples=[2])
+    acted: int = Field(description="Something was done about them: neither true nor false.", examples=[3])
+    not_judged: int = Field(description="Nobody has said.", examples=[1])
+    false_share: float | None = Field(None, description="`false` of those that are true or false; null: there is none.", examples=[0.25])
+    label: Label
+
+
+class VerdictList(Model):
+    """What alerts turned out to be, by category and kind."""
+
+    items: list[VerdictRow]
+    next: str | None = _NEXT
 
 
 class Run(Model):

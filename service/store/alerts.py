@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Any, TypedDict
 
-from sqlalchemy import Connection, Row, Text, and_, cast, false, func, or_, select
+from sqlalchemy import Connection, Row, Text, and_, case, cast, false, func, or_, select
 from sqlalchemy import insert as insert_rows
 from sqlalchemy import update as update_rows
 
@@ -14,6 +14,13 @@ from service.store.schema import alert_events, alerts
 
 KINDS = ("SEASONAL", "SPIKE", "EMERGING", "FIRST_SEEN", "DATA")
 STATUSES = ("open", "acknowledged", "resolved")
+VERDICTS = ("true", "false", "acted")
+"""What an alert turned out to be. acted: something was done about it; that no complaints came does not make it false."""
+ACTIONS = (
+    *("raised", "escalated", "turned", "moved", "acknowledged", "resolved"),
+    *("judged_true", "judged_false", "judged_acted", "verdict_withdrawn"),
+)
+"""What the history calls a change. turned: it is of another kind now."""
 CITY = "ALL"  # the area of an alert on the whole city
 
 
@@ -34,6 +41,7 @@ class Alert:
         onset: first day of the unusual; last_day: the last day on which it was seen; usual_days: days in a row without it.
         peak: the day on which the most is expected or was seen, if known.
         observed, expected, lower, upper, p_value: the evidence, as `forecasting.detection.finding.Finding` defines it for each kind.
+        verdict: one of `VERDICTS`, given at the moment `judged_at`; None: nobody has judged it.
     """
 
     id: str
@@ -58,6 +66,8 @@ class Alert:
     raised_at: datetime
     changed_at: datetime
     resolved_at: datetime | None
+    verdict: str | None = None
+    judged_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,8 @@ class AlertFilters:
         visible: codes of the nodes that the caller may see at all.
         own: (with `visible`) the caller's district codes; an alert on the whole city counts too if it lists one of them as concerned.
         since: only those raised or changed at or after this moment.
+        verdicts: of `VERDICTS`; None among them: not judged.
+        raised_from, raised_before: moments between which they were raised, the latter excluded.
     """
 
     statuses: Collection[str] = ()
@@ -95,6 +107,9 @@ class AlertFilters:
     visible: Collection[str] | None = None
     own: Collection[str] = ()
     since: datetime | None = None
+    verdicts: Collection[str | None] = ()
+    raised_from: datetime | None = None
+    raised_before: datetime | None = None
 
 
 Place = tuple[datetime, str]  # (raised_at, id): where the next page begins
@@ -137,6 +152,28 @@ def tally(conn: Connection, filters: AlertFilters | None = None) -> dict[tuple[s
     key = (alerts.c.kind, alerts.c.level, alerts.c.status)
     rows = conn.execute(select(*key, func.count()).where(*_conditions(filters or AlertFilters())).group_by(*key))
     return {(kind, level, status): number for kind, level, status, number in rows}
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """How many alerts of one category and kind were raised, and what they turned out to be."""
+
+    category: str
+    kind: str
+    verdict: str | None
+    alerts: int
+
+
+def verdicts(conn: Connection, filters: AlertFilters | None = None, judged_by: datetime | None = None) -> list[Verdicts]:
+    """Number of alerts that fit by category, kind and verdict.
+
+    Args:
+        judged_by: verdicts given later count as none.
+    """
+    verdict = alerts.c.verdict if judged_by is None else case((alerts.c.judged_at <= judged_by, alerts.c.verdict), else_=None)
+    key = (alerts.c.category, alerts.c.kind, verdict)
+    rows = conn.execute(select(*key, func.count()).where(*_conditions(filters or AlertFilters())).group_by(*key))
+    return [Verdicts(*row) for row in rows]
 
 
 def insert(conn: Connection, alert: Alert, actor: str, now: datetime) -> None:
@@ -186,6 +223,29 @@ def change_status(conn: Connection, alert_id: str, expected: Collection[str], to
     return True
 
 
+def judge(conn: Connection, alert_id: str, replaces: str | None, verdict: str | None, actor: str, note: str | None, now: datetime) -> bool:
+    """Compare and swap: says what an alert turned out to be, whatever its status, if its verdict is still the one that is replaced.
+
+    Args:
+        replaces: the verdict that it has; None: it has none.
+        verdict: one of `VERDICTS`; None withdraws the one that it has.
+
+    Returns:
+        False, and nothing is changed, if there is no such alert or its verdict is another one.
+    """
+    c = alerts.c
+    changed = conn.execute(
+        update_rows(alerts)
+        .where(c.id == alert_id, c.verdict.is_(None) if replaces is None else c.verdict == replaces)
+        .values(verdict=verdict, judged_at=None if verdict is None else now, changed_at=now)
+    )
+    if changed.rowcount != 1:
+        return False
+    level, status = conn.execute(select(c.level, c.status).where(c.id == alert_id)).one()
+    _record(conn, alert_id, level, status, "verdict_withdrawn" if verdict is None else f"judged_{verdict}", actor, now, note)
+    return True
+
+
 def _record(conn: Connection, alert_id: str, level: str, status: str, action: str, actor: str, now: datetime, note: str | None) -> None:
     conn.execute(insert_rows(alert_events).values(alert_id=alert_id, at=now, actor=actor, action=action, level=level, status=status, note=note))
 
@@ -208,6 +268,13 @@ def _conditions(filters: AlertFilters) -> list[Any]:
         found.append(or_(alerts.c.area.in_(filters.visible), concerned))
     if filters.since is not None:
         found.append(alerts.c.changed_at >= filters.since)
+    if filters.verdicts:
+        given = [one for one in filters.verdicts if one is not None]
+        found.append(or_(alerts.c.verdict.in_(given), alerts.c.verdict.is_(None) if None in filters.verdicts else false()))
+    if filters.raised_from is not None:
+        found.append(alerts.c.raised_at >= filters.raised_from)
+    if filters.raised_before is not None:
+        found.append(alerts.c.raised_at < filters.raised_before)
     return found
 
 

@@ -327,6 +327,8 @@ alerts = Table(
     Column("raised_at", Moment, nullable=False),
     Column("changed_at", Moment, nullable=False),
     Column("resolved_at", Moment),
+    Column("verdict", String),  # true, false, acted; None: nobody has judged it
+    Column("judged_at", Moment),
     Index(None, "status", "raised_at"),
     Index(None, "kind", "category"),
 )
@@ -338,7 +340,7 @@ alert_events = Table(
     Column("alert_id", ForeignKey("alerts.id"), nullable=False, index=True),
     Column("at", Moment, nullable=False),
     Column("actor", String, nullable=False),
-    Column("action", String, nullable=False),  # raised, escalated, moved, acknowledged, resolved
+    Column("action", String, nullable=False),  # see `alerts.ACTIONS`
     Column("level", String, nullable=False),
     Column("status", String, nullable=False),
     Column("note", Text),

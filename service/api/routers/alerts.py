@@ -1,7 +1,8 @@
 """`/v1/alerts`: what to act on, and what was done about it."""
 
-from collections.abc import Collection
-from typing import Annotated, Any
+from collections.abc import Collection, Mapping
+from datetime import date, datetime, time
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 from fastapi import APIRouter, Body, Path, Query, Request
@@ -15,7 +16,7 @@ from service.api.bodies import limited_to
 from service.api.deps import Requires, Running, Service
 from service.api.errors import Problem, problems
 from service.api.nodes import Nodes, allowed, area_tree, category_tree, visible
-from service.api.parameters import DEFAULT_ROWS, NoParameters, Table, named, since
+from service.api.parameters import DEFAULT_ROWS, NoParameters, Period, Table, named, since
 from service.api.schemas import (
     Alert,
     AlertEvent,
@@ -23,17 +24,22 @@ from service.api.schemas import (
     AlertStatus,
     AlertWithHistory,
     ConcernedDistrict,
+    Feedback,
     Kind,
     Label,
     Labels,
     Level,
     StatusChange,
+    Verdict,
+    VerdictList,
+    VerdictRow,
 )
 from service.api.tables import CSV, csv_response
 from service.store import alerts as store
 from service.store.engine import reading, writing
 from service.store.keys import Caller
 
+EARLIEST, LATEST = date(1970, 1, 2), date(9999, 1, 1)  # days whose ends every database and zone can tell; no alert lies beyond
 LARGEST_BODY = 16_384  # bytes; a note of 2000 Chinese characters written as \u escapes is 12 kB
 
 router = APIRouter(prefix="/alerts", tags=["alerts"], route_class=limited_to(LARGEST_BODY))
@@ -54,6 +60,7 @@ class AlertParameters(Table):
     since: str | None = Field(
         None, max_length=40, description="Raised or changed at or after this local date or moment.", examples=["2025-11-08T07:30+08:00"]
     )
+    verdict: list[Verdict | Literal["none"]] = Field([], description="One or more verdicts, repeated; `none`: not judged.", examples=[["false"]])
 
 
 @router.get("", operation_id="list_alerts", summary="Alerts", responses=CSV, response_model=AlertPage)
@@ -82,6 +89,7 @@ def list_alerts(
             visible=view.own,
             own=caller.districts or (),
             since=since(asked.since, service.clock) if asked.since else None,
+            verdicts=[None if one == "none" else one for one in asked.verdict],
         )
         limit = asked.limit or (None if asked.format == "csv" else DEFAULT_ROWS)
         after = None if place is None else (place[0], place[1])
@@ -92,6 +100,46 @@ def list_alerts(
     if asked.format == "csv":
         return csv_response(request, "alerts", [_flat(items)], bom=asked.bom, next_page=following)
     return AlertPage(items=items, next=following)
+
+
+@router.get("/verdicts", operation_id="list_verdicts", summary="What alerts turned out to be")
+def list_verdicts(asked: Annotated[Period, Query()], service: Running, caller: Annotated[Caller, Requires("alerts:read")]) -> VerdictList:
+    """How many alerts were raised on these days, and how many were true, false, acted on or not judged, by category and kind.
+
+    One that was acted on is not counted false, whatever came of the complaints. With a key limited to districts: of the alerts that it sees.
+
+    统计预警反馈:按类别和类型给出属实、误报、已处置、未评价的预警数;已处置的不计为误报。
+    """
+    first, last = (min(max(day, EARLIEST), LATEST) for day in asked.bounds(EARLIEST, LATEST))
+    with reading(service.engine) as conn:
+        view = _View.read(service, conn, caller)
+        filters = store.AlertFilters(
+            visible=view.own,
+            own=caller.districts or (),
+            raised_from=datetime.combine(first, time.min, service.clock.zone),
+            raised_before=service.clock.end_of(last),
+        )
+        counted: dict[tuple[str, str], dict[str | None, int]] = {}
+        for one in store.verdicts(conn, filters):
+            counted.setdefault((one.category, one.kind), {})[one.verdict] = one.alerts
+    return VerdictList(items=[_verdicts(view, category, kind, found) for (category, kind), found in sorted(counted.items())], next=None)
+
+
+def _verdicts(view: "_View", category: str, kind: str, found: Mapping[str | None, int]) -> VerdictRow:
+    true, false, acted = (found.get(verdict, 0) for verdict in store.VERDICTS)
+    return VerdictRow.model_validate(
+        {
+            "category": category,
+            "kind": kind,
+            "raised": sum(found.values()),
+            "true": true,
+            "false": false,
+            "acted": acted,
+            "not_judged": found.get(None, 0),
+            "false_share": false / (true + false) if true + false else None,
+            "label": _label(view.categories, category),
+        }
+    )
 
 
 @router.get("/{alert_id}", operation_id="get_alert", summary="One alert with its history", responses=problems(404))
@@ -138,6 +186,39 @@ def resolve_alert(
     办结预警:已办结的原样返回;限区密钥不能办结全市预警。
     """
     return _change(service, caller, alert_id, {"open", "acknowledged"}, "resolved", change)
+
+
+@router.post(
+    "/{alert_id}/feedback",
+    operation_id="judge_alert",
+    summary="Say what an alert turned out to be",
+    responses=problems(404, 409, 413),
+)
+def judge_alert(
+    alert_id: AlertId,
+    service: Running,
+    caller: Annotated[Caller, Requires("alerts:write")],
+    _: NoParameters,
+    feedback: Annotated[Feedback, Body(description="The verdict, with a remark if there is one.")],
+) -> AlertWithHistory:
+    """Says that the alert was true, false, or acted on, while it runs or later; the key's name stands in the history. Its status stays.
+
+    Repeating it changes nothing. Another verdict than the one that there is needs `replaces`, so that nobody overrules by accident what a
+    colleague has said: one acted on does not become false because no complaints came. Verdicts move what is asked for as evidence in the
+    category, see `/v1/alerts/thresholds`. With a key limited to districts, only alerts on these: one on the whole city answers 403.
+
+    反馈预警:属实、误报或已处置;重复提交不变,更改已有结论须写明 replaces;已处置的不计为误报。
+    """
+    with writing(service.engine) as conn:
+        before = _with_history(service, conn, caller, alert_id)
+        allowed(area_tree(conn), caller, [before.area], "alert_id")
+        if before.verdict == feedback.verdict:
+            return before
+        if not store.judge(conn, alert_id, feedback.replaces, feedback.verdict, caller.name, feedback.note, service.clock.now()):
+            detail = f"the alert has been judged '{before.verdict}'" if before.verdict else f"the alert has no verdict '{feedback.replaces}'"
+            mend = f'send "replaces": "{before.verdict}" to overrule it' if before.verdict else "leave 'replaces' out"
+            raise Problem(409, detail, where="verdict" if before.verdict else "replaces", mend=mend)
+        return _with_history(service, conn, caller, alert_id)
 
 
 def _change(service: Service, caller: Caller, alert_id: str, expected: set[str], to: str, change: StatusChange | None) -> AlertWithHistory:
@@ -205,6 +286,7 @@ class _View:
                 "raised_at": local(alert.raised_at),
                 "changed_at": local(alert.changed_at),
                 "resolved_at": None if alert.resolved_at is None else local(alert.resolved_at),
+                "judged_at": None if alert.judged_at is None else local(alert.judged_at),
                 "labels": Labels(area=_label(self.areas, alert.area), category=_label(self.categories, alert.category)),
             }
         )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from forecasting.detection import events
-from forecasting.detection.finding import EMERGING, EXCESS, SEASONAL, SPIKE, Finding, Part
+from forecasting.detection.finding import DATA, EMERGING, EXCESS, FIRST_SEEN, GROWS, SEASONAL, SPIKE, Finding, Part
 from forecasting.detection.levels import LEVELS
 from forecasting.hierarchy import ALL, Tree
 from service.alerting import lifecycle
@@ -45,7 +45,7 @@ class Days:
 
     def apply(self, day: date, *findings: Finding, kinds: Sequence[str] = EXCESS, silent: Sequence[str] = ()) -> Applied:
         with writing(self.engine) as conn:
-            nodes = [(a, c) for a in (ALL, *DISTRICTS) for c in NODES if a not in silent]
+            nodes = [(a, c) for a in (ALL, *DISTRICTS) for c in (*NODES, ALL) if a not in silent]
             came = {(f.area, f.category): int(f.observed) for f in findings if f.kind in EXCESS}
             scores = pd.DataFrame(nodes, columns=["area", "category"])
             scores = scores.assign(observed=[came.get(node, 10) for node in nodes], expected=10.0, p_value=0.5, pit=0.5)
@@ -106,6 +106,14 @@ def build_up(day: date, area: str = "North", category: str = "Heat", days: int =
 def rise(day: date, area: str = "North", onset: date | None = None) -> Finding:
     first = onset or day + timedelta(days=3)
     return replace(spike(day, area), kind=SEASONAL, onset=first, peak=first + timedelta(days=7), observed=10.0, expected=25.0)
+
+
+def first_seen(day: date, area: str = "North", category: str = "Drones", observed: float = 6.0, **changes: object) -> Finding:
+    return replace(spike(day, area, category, "blue", observed), kind=FIRST_SEEN, expected=0.1, lower=0.0, upper=1.0, **changes)
+
+
+def note(day: date, area: str = "North", category: str = ALL, reason: str = "nothing came", **changes: object) -> Finding:
+    return replace(spike(day, area, category, "blue", 0.0), kind=DATA, reason_zh=reason, reason_en=reason, **changes)
 
 
 def test_an_event_of_many_days_is_one_alert(days: Days) -> None:
@@ -281,6 +289,119 @@ def test_an_older_day_does_not_turn_an_alert_back(days: Days) -> None:
     days.apply(after(1), spike(after(1), observed=50.0))
     days.apply(DAY, spike(DAY, observed=20.0))
     assert (days.only().last_day, days.only().observed) == (after(1), 50.0)
+
+
+@pytest.mark.parametrize("order", [(EXCESS, (FIRST_SEEN,)), ((FIRST_SEEN,), EXCESS)], ids=["burst first", "new first"])
+def test_what_is_new_and_grows_is_one_alert(days: Days, order: Sequence[Sequence[str]]) -> None:
+    days.apply(DAY, first_seen(DAY), kinds=(FIRST_SEEN,))
+    for day in (after(1), after(2)):
+        found = {EXCESS: [spike(day, "North", "Drones", "orange")], (FIRST_SEEN,): [first_seen(day, observed=40.0)]}
+        for kinds in order:
+            days.apply(day, *found[tuple(kinds)], kinds=kinds)
+    alert = days.only()
+    assert (alert.kind, alert.level, alert.onset, alert.last_day, alert.expected) == (SPIKE, "orange", DAY, after(2), 10.0)
+    assert [(e.action, e.note) for e in days.history(alert)] == [("raised", None), ("escalated", "SPIKE, was FIRST_SEEN")]
+
+
+def test_a_kind_that_changes_alone_is_told_too(days: Days) -> None:
+    days.apply(DAY, build_up(DAY))
+    days.apply(after(1), spike(after(1)))
+    assert [(e.action, e.note) for e in days.history(days.only())] == [("raised", None), ("turned", "SPIKE, was EMERGING")]
+
+
+def test_a_burst_that_is_only_new_again_goes_on_and_stays_a_burst(days: Days) -> None:
+    days.apply(DAY, spike(DAY, "North", "Drones"))
+    for n in range(1, 6):
+        days.apply(after(n))
+        assert days.apply(after(n), first_seen(after(n)), kinds=(FIRST_SEEN,)).raised == 0
+    assert (days.only().kind, days.only().status, days.only().last_day, days.only().observed) == (SPIKE, "open", after(5), 6.0)
+
+
+def test_what_is_new_below_a_burst_of_another_category_is_told_by_itself(days: Days) -> None:
+    days.apply(DAY, spike(DAY, "North", "Home"))
+    assert days.apply(DAY, first_seen(DAY, "North", "Heat"), kinds=(FIRST_SEEN,)) == Applied(raised=1)
+    assert days.apply(after(1), spike(after(1), "North", "Home")) == Applied(followed=1)
+    assert {(a.kind, a.category) for a in days.running()} == {(SPIKE, "Home"), (FIRST_SEEN, "Heat")}
+
+
+@pytest.mark.parametrize(("first", "second"), [(EXCESS, (FIRST_SEEN,)), ((FIRST_SEEN,), EXCESS)])
+def test_what_somebody_has_resolved_is_not_raised_as_another_kind_that_day(days: Days, first: Sequence[str], second: Sequence[str]) -> None:
+    found = {EXCESS: spike(DAY, "North", "Drones"), (FIRST_SEEN,): first_seen(DAY)}
+    days.apply(DAY, found[tuple(first)], kinds=first)
+    days.decide(days.only(), "resolved", DAY)
+    assert days.apply(DAY, found[tuple(second)], kinds=second) == Applied()
+
+
+@pytest.mark.parametrize("alert", [first_seen(DAY), note(DAY, category="Drones")], ids=["new", "data"])
+def test_what_is_too_new_to_be_forecast_is_over_after_three_days_with_data_too(days: Days, alert: Finding) -> None:
+    days.apply(DAY, alert, kinds=(alert.kind,))
+    assert [days.apply(after(n), kinds=(alert.kind,), silent=("North", ALL) if n == 2 else ()).resolved for n in (1, 2, 3, 4)] == [0, 0, 0, 1]
+    assert days.history(days.only())[-1].note == "usual again for 3 days"
+
+
+def test_notes_on_the_data_and_alerts_on_demand_do_not_touch_one_another(days: Days) -> None:
+    days.apply(DAY, note(DAY, "North", "Heat"), note(DAY, ALL, "Heat"), note(DAY, "North"), kinds=(DATA,))
+    days.apply(DAY, spike(DAY, "North", "Heat"))
+    days.apply(DAY, first_seen(DAY, "North", "Heat", reason_en="new"), kinds=(FIRST_SEEN,))
+    assert len(days.running()) == 4, "no note is part of another: each is a fault of its own place"
+    assert days.apply(after(1), note(after(1), "North"), kinds=(DATA,)) == Applied(followed=1)
+    for n in (1, 2, 3):
+        days.apply(after(n), kinds=(DATA,))
+    assert {(a.kind, a.area, a.category) for a in days.running()} == {(SPIKE, "North", "Heat"), (DATA, "North", ALL)}
+
+
+def test_two_faults_of_one_place_are_one_note_that_tells_of_both(days: Days) -> None:
+    late, twice = note(DAY, reason="came late"), note(DAY, reason="came twice", level="yellow")
+    days.apply(DAY, late, twice, kinds=(DATA,))
+    before = days.image()
+    days.apply(DAY, twice, late, kinds=(DATA,))
+    assert days.image() == before
+    assert (days.only().reason_en, days.only().level) == ("came twice came late", "yellow")
+
+
+def test_what_people_said_of_an_alert_stays_while_it_runs_and_when_it_is_over(days: Days) -> None:
+    days.apply(DAY, spike(DAY))
+    with writing(days.engine) as conn:
+        assert alerts.judge(conn, days.only().id, None, "acted", "duty officer", "crew sent", days.morning_after(DAY))
+    days.apply(after(1), spike(after(1), level="red"))
+    for n in (2, 3, 4):
+        days.apply(after(n))
+    assert (days.only().verdict, days.only().status) == ("acted", "resolved")
+    assert days.actions(days.only()) == ["raised", "judged_acted", "escalated", "resolved"]
+
+
+small = st.lists(
+    st.tuples(st.sampled_from((ALL, "North", "South")), st.sampled_from(CATEGORIES), st.sampled_from(GROWS)),
+    max_size=4,
+    unique_by=lambda event: (event[0], event[1], event[2] == FIRST_SEEN),
+)
+
+
+@settings(max_examples=20, deadline=None)
+@given(sequence=st.lists(st.tuples(small, st.booleans(), st.booleans()), min_size=1, max_size=4))
+def test_whatever_is_new_and_grows_there_is_one_alert_of_it(scratch_engine: Callable[..., Engine], sequence: list[tuple[list, bool, bool]]) -> None:
+    days = Days(scratch_engine())
+    kind_before: dict[str, str] = {}
+    for n, (found, new_first, decide) in enumerate(sequence):
+        day = after(n)
+        findings = [replace(spike(day, area, category), kind=kind) for area, category, kind in found]
+        passes = [(kinds, [f for f in findings if f.kind in kinds]) for kinds in (EXCESS, (FIRST_SEEN,))]
+        for kinds, mine in reversed(passes) if new_first else passes:
+            days.apply(day, *mine, kinds=kinds)
+        once = days.image()
+        for kinds, mine in passes:
+            days.apply(day, *reversed(mine), kinds=kinds)
+        assert days.image() == once, "the same day again, in another order"
+        running = days.running()
+        for one in running:
+            others = [a for a in running if a.id != one.id and a.category == one.category]
+            assert not any(one.area in AREAS.path(a.area) for a in others), "one running alert where there is one event"
+            assert GROWS.index(one.kind) >= GROWS.index(kind_before.get(one.id, FIRST_SEEN))
+        for finding in findings:
+            assert any(a.category == finding.category and a.last_day == day for a in days.all()), "every finding has an alert"
+        kind_before = {alert.id: alert.kind for alert in days.all()}
+        if decide and running:
+            days.decide(running[0], "resolved", day)
 
 
 something = st.lists(

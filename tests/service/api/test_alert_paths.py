@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 FIELDS = ["alert_id", "kind", "level", "status", "area", "category", "districts", "onset", "peak"]
 FIELDS += ["observed", "expected", "lower", "upper", "p_value", "reason_zh", "reason_en", "reason"]
-FIELDS += ["raised_at", "changed_at", "resolved_at", "labels"]
+FIELDS += ["raised_at", "changed_at", "resolved_at", "labels", "verdict", "judged_at"]
 
 
 def found(client: TestClient, **params: Any) -> list[str]:
@@ -47,6 +47,8 @@ def test_an_alert_is_told_whole(city: City, ask: TestClient) -> None:
         "changed_at": "2025-11-09T06:30:00+08:00",
         "resolved_at": None,
         "labels": {"area": {"zh": "海淀区", "en": "Haidian"}, "category": {"zh": "HEAT", "en": "HEAT"}},
+        "verdict": None,
+        "judged_at": None,
     }
 
 

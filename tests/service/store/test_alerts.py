@@ -159,6 +159,69 @@ def test_a_change_and_its_event_are_undone_together(engine: Engine) -> None:
         assert len(alerts.history(conn, "a")) == 1
 
 
+def test_a_verdict_is_given_overruled_and_withdrawn_by_those_who_know_the_one_there_is(conn: Connection) -> None:
+    alerts.insert(conn, an_alert("a", status="resolved", resolved_at=NOW), "watch", NOW)
+    later = NOW + timedelta(days=1)
+    assert alerts.judge(conn, "a", None, "acted", "值班长", "crew sent", later)
+    assert not alerts.judge(conn, "a", None, "false", "x", None, later), "it is no longer without a verdict"
+    assert not alerts.judge(conn, "a", "true", "false", "x", None, later)
+    assert not alerts.judge(conn, "nobody", None, "false", "x", None, later)
+    judged = alerts.get(conn, "a")
+    assert judged is not None
+    assert (judged.verdict, judged.judged_at, judged.changed_at, judged.status) == ("acted", later, later, "resolved")
+    assert alerts.judge(conn, "a", "acted", "true", "值班长", None, later)
+    assert alerts.judge(conn, "a", "true", None, "值班长", "a slip", later)
+    assert alerts.get(conn, "a") == replace(judged, verdict=None, judged_at=None)
+    told = [(event.action, event.actor, event.status, event.note) for event in alerts.history(conn, "a")]
+    assert told == [
+        ("raised", "watch", "resolved", None),
+        ("judged_acted", "值班长", "resolved", "crew sent"),
+        ("judged_true", "值班长", "resolved", None),
+        ("verdict_withdrawn", "值班长", "resolved", "a slip"),
+    ]
+    assert {event.action for event in alerts.history(conn, "a")} <= set(alerts.ACTIONS)
+
+
+def test_of_many_who_judge_at_once_one_wins(engine: Engine) -> None:
+    with writing(engine) as conn:
+        alerts.insert(conn, an_alert("a"), "watch", NOW)
+    won: list[str] = []
+    start = threading.Barrier(6)
+
+    def judge(verdict: str) -> None:
+        start.wait()
+        with writing(engine) as conn:
+            if alerts.judge(conn, "a", None, verdict, verdict, None, NOW):
+                won.append(verdict)
+
+    threads = [threading.Thread(target=judge, args=(verdict,)) for verdict in alerts.VERDICTS * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with reading(engine) as conn:
+        judged = alerts.get(conn, "a")
+        assert judged is not None
+        assert won == [judged.verdict]
+        assert [event.actor for event in alerts.history(conn, "a")] == ["watch", judged.verdict]
+
+
+def test_verdicts_are_counted_as_they_were_at_a_moment(conn: Connection) -> None:
+    for number, (kind, verdict) in enumerate([("SPIKE", "false"), ("SPIKE", "false"), ("SPIKE", None), ("DATA", "true"), ("SPIKE", "acted")]):
+        alerts.insert(conn, an_alert(f"a{number}", kind=kind, raised_at=NOW + timedelta(hours=number)), "watch", NOW)
+        if verdict:
+            alerts.judge(conn, f"a{number}", None, verdict, "x", None, NOW + timedelta(days=number))
+
+    def counted(judged_by: datetime | None = None, **filters: Any) -> dict[tuple[str, str | None], int]:
+        return {(one.kind, one.verdict): one.alerts for one in alerts.verdicts(conn, AlertFilters(**filters), judged_by)}
+
+    assert counted() == {("SPIKE", "false"): 2, ("SPIKE", None): 1, ("SPIKE", "acted"): 1, ("DATA", "true"): 1}
+    assert counted(NOW) == {("SPIKE", "false"): 1, ("SPIKE", None): 3, ("DATA", None): 1}
+    assert counted(kinds=["DATA"]) == {("DATA", "true"): 1}
+    span = {"raised_from": NOW + timedelta(hours=1), "raised_before": NOW + timedelta(hours=3)}
+    assert counted(**span) == {("SPIKE", "false"): 1, ("SPIKE", None): 1}
+
+
 def test_running_are_those_not_resolved_oldest_first(conn: Connection) -> None:
     for number, status in enumerate(["resolved", "open", "acknowledged"]):
         alerts.insert(conn, an_alert(status, status=status, raised_at=NOW - timedelta(days=number)), "watch", NOW)
@@ -196,6 +259,7 @@ ANY_ALERT = st.fixed_dictionaries(
         "area": st.sampled_from(["ALL", "110105", "110108"]),
         "category": st.sampled_from(["HEAT", "NOISE"]),
         "raised_at": st.sampled_from([NOW - timedelta(hours=hours) for hours in range(3)]),
+        "verdict": st.none() | st.sampled_from(alerts.VERDICTS),
     }
 )
 SOME = {
@@ -206,6 +270,8 @@ SOME = {
     "categories": st.none() | st.sets(st.sampled_from(["HEAT", "NOISE"])),
     "visible": st.none() | st.sets(st.sampled_from(["110105", "110108"])),
     "since": st.none() | st.just(NOW - timedelta(hours=1)),
+    "verdicts": st.sets(st.none() | st.sampled_from(alerts.VERDICTS), max_size=2),
+    "raised_before": st.none() | st.just(NOW),
 }
 
 
@@ -219,6 +285,8 @@ def fits(alert: Alert, filters: AlertFilters) -> bool:
             filters.categories is None or alert.category in filters.categories,
             filters.visible is None or alert.area in filters.visible,
             filters.since is None or alert.changed_at >= filters.since,
+            not filters.verdicts or alert.verdict in filters.verdicts,
+            filters.raised_before is None or alert.raised_at < filters.raised_before,
         )
     )
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, inspect, select, text
 from forecasting.errors import InputError
 from service.benchmarks.server import Server
 from service.cli import main
-from service.store import bulk, counts, ingests
+from service.store import alerts, bulk, counts, ingests
 from service.store.engine import open_engine, reading, require_current, upgrade, writing
 from service.store.schema import daily_counts, tickets
 
@@ -174,6 +174,13 @@ def test_the_tables_of_the_first_release_come_up_to_date_with_their_data(databas
         ):  # uncounted: names alone matter here
             _put(conn, "tickets", source=source, ticket_id=f"t{number}", created_at=moment, **ticket)
         _put(conn, "areas", code="D", parent="ALL", level="district", zh="区", en="D", first_seen=moment)
+        _put(conn, "runs", id=1, business_date="2025-01-01", attempt=1, status="done", started_at=moment, owner="x", lease_until=moment)
+        known = {"run_id": 1, "cutoff": "2025-01-01", "horizon": 1, "issued_at": moment, "rows": 0, "sha256": "", "blob": b""}
+        _put(conn, "forecast_sets", id=1, **known)
+        told = dict.fromkeys(("onset", "last_day"), "2025-01-01") | dict.fromkeys(("expected", "lower", "upper", "p_value"), 0.5)
+        told |= dict.fromkeys(("raised_at", "changed_at"), moment) | dict.fromkeys(("reason_zh", "reason_en"), "why")
+        _put(conn, "alerts", id="a", kind="SPIKE", level="red", status="open", area="D", category="X", districts="[]", usual_days=0, **told,
+             forecast_set_id=1)  # fmt: skip
     with pytest.raises(InputError, match="run `weisu db upgrade`"):
         require_current(engine)
     upgrade(url)
@@ -184,9 +191,12 @@ def test_the_tables_of_the_first_release_come_up_to_date_with_their_data(databas
         assert counts.hourly(conn, datetime(2025, 1, 1, tzinfo=UTC).date(), NOW.date())["count"].tolist() == [2]
         assert ingests.list_recent(conn)[0].added == 2
         assert {column["name"] for column in inspect(conn).get_columns("tickets")} >= {"caller", "ticket_id"}
+        (alert,) = alerts.running(conn)
+        assert (alert.id, alert.level, alert.verdict, alert.judged_at) == ("a", "red", None, None)
         assert conn.execute(text("select count(*) from tickets where ticket_id in ('t1', 't2') and ingest_id = 7 and demand")).scalar() == 2
         named = conn.execute(select(tickets.c.ticket_id, tickets.c.source).where(tickets.c.ticket_id > "t2").order_by("ticket_id", "source")).all()
         assert [tuple(row) for row in named] == [("t3", "hotline"), ("t4", "Constituent Call"), ("t4", "Self Service"), ("t5", "grid")]
     with writing(engine) as conn:  # numbers go on where they were
+        assert alerts.judge(conn, "a", None, "false", "x", None, NOW)
         assert ingests.begin(conn, "tickets", "b.csv", NOW) > (7 if sqlite else 0)
     engine.dispose()
