@@ -99,3 +99,71 @@ def _where(labels: Labels, parts: Sequence[Part], area: str, language: str) -> s
     if zh:
         return ";超出最多的是" + "、".join(named) + (f"等 {len(parts)} 个区" if more else "")
     return "; farthest above in " + ", ".join(named) + (f" and {more} more districts" if more > 1 else " and 1 more district" if more else "")
+
+
+MISSING, SHORT, REBOUND, DOUBLED, NEW = "missing", "short", "rebound", "doubled", "new"
+_DATA = {
+    MISSING: (
+        "{area}{day}应有约 {expected} 件诉求,实收 {observed} 件:数据缺失,补齐前不作研判",
+        "{area} on {day}: {observed} tickets where about {expected} were expected: data are missing; nothing is judged there until they come",
+    ),
+    SHORT: (
+        "{area}{day}各类诉求一致偏少,实收 {observed} 件,预期 {expected} 件:数据迟到、缺时段或热线中断,不属诉求变化",
+        "{area} on {day}: {observed} tickets where {expected} were expected, all categories fewer alike: late data, lost hours or an outage of the "
+        "hotline, and no change of demand",
+    ),
+    REBOUND: (
+        "{area}{day}各类诉求一致偏多,实收 {observed} 件,平常 {expected} 件:系此前数据缺失或热线中断后的补报回升,不作诉求预警",
+        "{area} on {day}: {observed} tickets where {expected} are usual, all categories more alike: what was missing before comes in; "
+        "no demand alert",
+    ),
+    DOUBLED: (
+        "{area}{day}各类诉求一致为预期的 {ratio} 倍,实收 {observed} 件,预期 {expected} 件:疑似重复报送,核实前不作研判",
+        "{area} on {day}: {observed} tickets where {expected} were expected, all categories {ratio} times as many alike: probably delivered twice; "
+        "nothing is judged there until it is checked",
+    ),
+    NEW: (
+        "{area}自 {day} 起有数据({observed} 件),此前无预测:疑似新设或改划区域,有预测后再作研判",
+        "{area} has tickets from {day} on ({observed}) and no forecast yet: a new or redrawn area; it is judged as soon as it is forecast",
+    ),
+}
+
+
+def data(labels: Labels, kind: str, area: str, day: date, observed: float, expected: float, parts: Sequence[str] = ()) -> tuple[str, str]:
+    """Sentences (zh, en) for a fault of the data on a day; `parts` are the areas concerned, if not the area itself."""
+    texts = []
+    for language, form in zip(("zh", "en"), _DATA[kind], strict=True):
+        names = [labels.of("area", code, language) for code in parts[:SHOWN]]
+        where = labels.of("area", area, language)
+        if names and language == "zh":
+            where = "、".join(names) + (f"等 {len(parts)} 个区域" if len(parts) > SHOWN else "")
+        elif names:
+            where = ", ".join(names) + (f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else "")
+        ratio = number(observed / expected) if expected > 0 else ""
+        texts.append(form.format(area=where, day=f"{day:%Y-%m-%d}" if language == "en" else f" {day:%Y-%m-%d} ", observed=number(observed),
+                                 expected=number(expected), ratio=ratio))  # fmt: skip
+    zh, en = texts
+    return f"{zh}。", f"{en[0].upper()}{en[1:]}."
+
+
+def recoded(labels: Labels, area: str, onset: date, old: str, new: Sequence[str], lost: float, share: float) -> tuple[str, str]:
+    """Sentences (zh, en) for tickets that are filed under other categories from a day on: so many a day, and their share of the old one."""
+    zh_new, en_new = ([labels.of("category", code, language) for code in new] for language in ("zh", "en"))
+    zh = (
+        f"{labels.of('area', area, 'zh')}自 {onset:%Y-%m-%d} 起,“{labels.of('category', old, 'zh')}”日均减少约 {number(lost)} 件({share:.0%}),"
+        f"{'、'.join(f'“{name}”' for name in zh_new)}同步等量增加:疑似分类口径调整,不作诉求预警。"
+    )
+    en = (
+        f"{labels.of('area', area, 'en')}, from {onset:%Y-%m-%d} on: about {number(lost)} tickets a day fewer of {labels.of('category', old, 'en')} "
+        f"({share:.0%}), as many more of {' and '.join(en_new)}: probably filed under other categories; no demand alert."
+    )
+    return zh, f"{en[0].upper()}{en[1:]}"
+
+
+def channels(labels: Mapping[str, str], onset: date, moved: Mapping[str, tuple[float, float]], language: str) -> str:
+    """A sentence for a moved mix of channels: channel -> its share before and since; `labels` are the channels' names."""
+    form = "{} {:.0%} → {:.0%}" if language == "zh" else "{} {:.0%} to {:.0%}"
+    named = [form.format(labels.get(code, code), before, since) for code, (before, since) in moved.items()]
+    if language == "zh":
+        return f"自 {onset:%Y-%m-%d} 起受理渠道结构变化:{'、'.join(named)};总量变化可能来自渠道,不等于诉求变化。"
+    return f"The mix of channels has moved since {onset:%Y-%m-%d}: {', '.join(named)}; what changes with it need not be demand."

@@ -1,0 +1,232 @@
+"""Recoding: from one day on a category loses tickets in the whole city, and others gain as many together.
+
+Against the forecast and the days before, so that a level that was missed before tells nothing. Loss and gain must both be far outside chance,
+balance each other, and be the districts' own, not one district's: a burst has no mirror. The likeliest onset is the one with the strongest
+evidence, as in a generalised likelihood ratio over change points (Lorden 1971).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+
+from forecasting.detection import common, explain
+from forecasting.detection.excess import Days
+from forecasting.detection.explain import Labels
+from forecasting.detection.finding import DATA, Finding, Part
+from forecasting.detection.grid import Grid
+from forecasting.detection.levels import BROAD
+from forecasting.hierarchy import ALL, Tree
+
+HELD = 2.5  # standard deviations of the loss, and of the gains together, from which on no demand alert is to come from them
+SURE = 3.0  # ... and from which on it is told
+SURE_DAYS = 3  # of it
+BALANCE = 2.0  # standard deviations that gain and loss may differ by
+EACH = 1.0  # standard deviations that every gaining category must have gained
+LEAST_PART = 0.15  # of the loss, that every one of them must have gained: a new kind of complaint is none
+UNBALANCED = 0.4  # of the loss, that gains and loss may differ by besides
+LATEST = 21  # days after which the forecast has learnt it
+LEAST_BEFORE = 7  # days before the onset, at least
+LEAST_SHARE = 0.15  # of the old category's tickets that move: less is what categories do on their own
+MOST_NEW = 3  # categories that one is filed under anew
+BEFORE_DAYS = 14  # days before the onset that tell the level
+LEVEL_ERROR = 0.08  # log standard deviation of a category's level about its forecast
+MEMORY_DAYS = 3  # for which what makes a category more than its forecast stays: so many days tell no more than one
+NEAR = 2  # days before and after a day that tell how much moves on it: the forecast learns
+MOST_MOVES = 1  # recodings at a time
+COMMON = 0.5  # of the loss and the gain that all districts must have in common
+
+
+@dataclass(frozen=True)
+class Move:
+    """A recoding.
+
+    Attributes:
+        old: place of the category that loses.
+        new: places of those that gain.
+        shares: of what it loses, to each.
+        onset: position of the first day.
+        amount: [D] share of the old category's forecast that is filed elsewhere, 0 before the onset.
+        strength: standard deviations of the weaker side.
+    """
+
+    old: int
+    new: tuple[int, ...]
+    shares: tuple[float, ...]
+    onset: int
+    amount: np.ndarray
+    strength: float
+
+    @property
+    def sure(self) -> bool:
+        """Whether it is told, and not only no alert comes from it."""
+        return self.strength >= SURE and len(self.amount) - self.onset >= SURE_DAYS
+
+
+def find(days: Days, where: Grid) -> list[Move]:
+    """Recodings that run on the last day, the strongest first."""
+    moves: list[Move] = []
+    left = days
+    for _ in range(MOST_MOVES):
+        move = _strongest(left, where)
+        if move is None:
+            break
+        moves.append(move)
+        left = expected(left, where, [move])
+    return moves
+
+
+def expected(days: Days, where: Grid, moves: Sequence[Move]) -> Days:
+    """The days with the means that recodings leave: the same share in every area, so that all sums agree."""
+    if not moves:
+        return days
+    mean = np.concatenate([days.mean, np.zeros((1, days.mean.shape[1]))])
+    for move in moves:
+        lost = mean[where.at[:, move.old]] * move.amount
+        change = np.zeros((len(where.areas), len(where.categories), days.mean.shape[1]))
+        for column in where.paths[move.old]:
+            change[:, column] -= lost
+        for code, share in zip(move.new, move.shares, strict=True):
+            for column in where.paths[code]:
+                change[:, column] += share * lost
+        mean[where.at.ravel()] += np.nan_to_num(change.reshape(-1, change.shape[2]))
+        mean = np.maximum(mean, 0.0)
+    return Days(days.nodes, days.observed, mean[:-1], days.dispersion)
+
+
+def _strongest(days: Days, where: Grid) -> Move | None:
+    """The most evident recoding, if any is."""
+    roots = np.flatnonzero(where.above < 0)
+    districts = where.below(int(roots[0])) if len(roots) == 1 else np.array([], int)
+    if len(districts) < BROAD or len(where.leaves) < BROAD:
+        return None
+    observed, mean, dispersion = (
+        where.rows(x, fill)[:, where.leaves] for x, fill in ((days.observed, np.nan), (days.mean, 0.0), (days.dispersion, 0.0))
+    )
+    there = ~(np.isnan(observed[roots[0]]) | np.isnan(mean[roots[0]]))
+    came, usual = (np.where(there, x[roots[0]], 0.0) for x in (observed, mean))
+    if not there[:, -1].any():
+        return None
+    change, deviation, level = _changes(came, usual, np.where(there, dispersion[roots[0]], 0.0))
+    z = change / np.maximum(deviation, 1e-9)
+    after = np.cumsum(usual[:, ::-1], axis=1)[:, ::-1] * level
+    late = np.arange(z.shape[1])
+    z[:, (late < LEAST_BEFORE) | (late < z.shape[1] - LATEST)] = 0.0
+    losing = (z <= -HELD) & (-change >= LEAST_SHARE * after)
+    best: tuple[float, int, int, list[int]] | None = None
+    for old, onset in zip(*np.nonzero(losing), strict=True):
+        got = _gaining(int(old), change[:, onset], deviation[:, onset], z[:, onset])
+        if got and (best is None or got[0] > best[0]):
+            best = got[0], int(old), int(onset), got[1]
+    if best is None:
+        return None
+    strength, old, onset, new = best
+    found = _shared(old, new, onset, level[:, onset], observed[districts], mean[districts], dispersion[districts])
+    if found is None:
+        return None
+    shares, arrived = found
+    amount = arrived * _amounts(old, onset, float(level[old, onset]), observed[districts, old], mean[districts, old], dispersion[districts, old])
+    leaves = where.leaves
+    return Move(int(leaves[old]), tuple(int(leaves[k]) for k in new), shares, onset, amount, strength)
+
+
+def _changes(came: np.ndarray, usual: np.ndarray, dispersion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """From each day until the last: tickets too many against the level of the days before, their standard deviation, and that level: [K, D] each."""
+    length = came.shape[1]
+    change, deviation, level = (np.zeros_like(came) for _ in range(3))
+    scatter = dispersion * usual**2
+    for onset in range(length):
+        before, after = slice(max(onset - BEFORE_DAYS, 0), onset), slice(onset, length)
+        known = usual[:, before].sum(axis=1)
+        noise = (known + MEMORY_DAYS * scatter[:, before].sum(axis=1)) / np.maximum(known, 1e-9) ** 2
+        trust = np.where(known > 0, LEVEL_ERROR**2 / (LEVEL_ERROR**2 + noise), 0.0)
+        shift = np.clip(trust * (came[:, before].sum(axis=1) / np.maximum(known, 1e-9) - 1.0), -2 * LEVEL_ERROR, 2 * LEVEL_ERROR)
+        level[:, onset] = 1.0 + shift
+        total = usual[:, after].sum(axis=1)
+        change[:, onset] = came[:, after].sum(axis=1) - total * level[:, onset]
+        memory = min(length - onset, MEMORY_DAYS)
+        deviation[:, onset] = np.sqrt(total + memory * scatter[:, after].sum(axis=1) + total**2 * LEVEL_ERROR**2 * (1.0 - trust))
+    return change, deviation, level
+
+
+def _gaining(old: int, change: np.ndarray, deviation: np.ndarray, z: np.ndarray) -> tuple[float, list[int]] | None:
+    """The strongest of the gains that balance a loss: strength, categories."""
+    found: tuple[float, list[int]] | None = None
+    new: list[int] = []
+    for k in np.argsort(-z):
+        if z[k] < EACH or len(new) == MOST_NEW:
+            break
+        if change[k] < LEAST_PART * -change[old]:
+            continue
+        new = [*new, int(k)]
+        apart = abs(change[new].sum() + change[old])
+        balanced = apart <= BALANCE * np.sqrt((deviation[[old, *new]] ** 2).sum()) and apart <= -UNBALANCED * change[old]
+        strength = float(min(-z[old], np.sqrt((z[new] ** 2).sum())))
+        if balanced and strength >= HELD and (found is None or strength > found[0]):
+            found = strength, new
+    return found
+
+
+def _shared(
+    old: int, new: Sequence[int], onset: int, level: np.ndarray, observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray
+) -> tuple[tuple[float, ...], float] | None:
+    """Shares of the gains, and of the loss that they make up for, if loss and gains are what the districts have in common: [districts, K, D] each."""
+    there = ~(np.isnan(observed) | np.isnan(mean))
+    came = np.where(there, observed, 0.0)[:, :, onset:].sum(axis=2)
+    usual = (np.where(there, mean, 0.0) * level[:, None])[:, :, onset:].sum(axis=2)
+    scatter = np.sqrt(usual + (np.nan_to_num(dispersion) * np.where(there, mean, 0.0) ** 2)[:, :, onset:].sum(axis=2))
+    loss = (usual - came)[:, old]
+    common_loss = _common(loss, scatter[:, old], usual[:, old])
+    gains = [_common((came - usual)[:, k], scatter[:, k], usual[:, old]) for k in new]
+    if common_loss <= 0 or common_loss < COMMON * loss.sum() or sum(gains) < COMMON * (came - usual)[:, new].sum() or min(gains) <= 0:
+        return None
+    return tuple(gain / sum(gains) for gain in gains), min(sum(gains) / common_loss, 1.0)
+
+
+def _common(change: np.ndarray, scatter: np.ndarray, size: np.ndarray) -> float:
+    """What n districts change by together if each changes in proportion to its size, apart from those with a matter of their own."""
+    first = np.median(change / np.maximum(size, 1e-9))
+    kept = np.abs(change - first * size) <= common.REJECTED * np.maximum(scatter, 1.0)
+    return float(change[kept].sum() / max(size[kept].sum(), 1e-9) * size.sum()) if kept.any() else 0.0
+
+
+def _amounts(old: int, onset: int, level: float, observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray) -> np.ndarray:
+    """[D] share of the old category that is filed elsewhere: near each day, from the districts' [n, D] common factor."""
+    length = observed.shape[1]
+    amount = np.zeros(length)
+    for t in range(onset, length):
+        near = slice(max(t - NEAR, onset), min(t + NEAR + 1, length))
+        there = ~(np.isnan(observed[:, near]) | np.isnan(mean[:, near]))
+        came, usual = (np.where(there, x[:, near], 0.0).sum(axis=1) for x in (observed, mean))
+        scatter = (np.where(there, dispersion[:, near] * mean[:, near] ** 2, 0.0)).sum(axis=1) / np.maximum(usual, 1e-9) ** 2
+        ratio = common.factor(came[:, None], usual[:, None], scatter[:, None])[0]
+        amount[t] = 0.0 if np.isnan(ratio) else np.clip(1.0 - ratio / level, 0.0, 1.0)
+    return amount
+
+
+def note(day: date, move: Move, days: Days, where: Grid, areas: Tree, labels: Labels) -> Finding:
+    """A recoding in words, at the city and the category that loses."""
+    root = int(np.flatnonzero(where.above < 0)[0])
+    row = int(where.at[root, move.old])
+    onset = day - timedelta(days=len(move.amount) - 1 - move.onset)
+    observed, mean = days.observed[row], np.nan_to_num(days.mean[row])
+    lost = mean * move.amount
+    since = slice(move.onset, None)
+    scatter = np.sqrt(mean[-1] + np.nan_to_num(days.dispersion[row, -1]) * mean[-1] ** 2)
+    rows = [(where.areas[d], int(where.at[d, move.old])) for d in where.below(root)]
+    parts = tuple(
+        Part(areas.path(area)[-2], float(np.nan_to_num(days.observed[r, -1])), float(np.nan_to_num(days.mean[r, -1])))
+        for area, r in rows
+        if r < len(days.nodes)
+    )
+    new = [where.categories[k] for k in move.new]
+    a_day = float(lost[since].mean())
+    share = float(lost[since].sum() / max(mean[since].sum(), 1e-9))
+    zh, en = explain.recoded(labels, where.areas[root], onset, where.categories[move.old], new, a_day, share)
+    return Finding(
+        DATA, "yellow" if where.areas[root] == ALL else "blue", where.areas[root], where.categories[move.old],
+        tuple(sorted(parts, key=lambda p: p.observed - p.expected)), day, onset, day, float(np.nan_to_num(observed[-1])), float(mean[-1]),
+        float(max(mean[-1] - 1.645 * scatter, 0.0)), float(mean[-1] + 1.645 * scatter), float(np.nansum(observed[since])), float(mean[since].sum()),
+        float(10.0 ** -(move.strength**2 / 4.6)), zh, en,
+    )  # fmt: skip
