@@ -51,28 +51,46 @@ def tickets(path: Path, zone: str) -> pd.DataFrame:
     With a column `received_at` the rows of a cell are parted by the day on which they were `received`.
 
     Raises:
+        InputError: see `moments`.
+    """
+    return by_day(moments(path, zone))
+
+
+def by_day(rows: pd.DataFrame) -> pd.DataFrame:
+    """What `moments` gives, counted by local day as `tickets` says."""
+    table = rows.assign(date=rows["created"].dt.normalize())
+    cell = ["district", "category", "date"]
+    if "received" in rows:
+        table["received"] = rows["received"].dt.normalize()
+        cell.append("received")
+    return table.groupby(cell).size().rename("count").reset_index()
+
+
+def moments(path: Path, zone: str) -> pd.DataFrame:
+    """A row per ticket: `district`, `category`, `created` and, with a column `received_at`, `received`: local moments. A repeat counts once.
+
+    Raises:
         InputError: see `read`; a moment that is none, a ticket without a category or a ticket_id (names the row).
     """
     frame = read(path, ("ticket_id", "created_at", "district", "category"))
-    created = _moments(frame["created_at"], path, "created_at")
-    if created.dt.tz is not None:
-        created = created.dt.tz_convert(ZoneInfo(zone)).dt.tz_localize(None)
     number = _text(frame["ticket_id"])
     nameless = (number.isna() | (number == "")).to_numpy()
     if nameless.any():
         raise InputError("a ticket without a ticket_id", f"{path}, row {int(nameless.argmax()) + 1}", "give each its own, or a repeat cannot be told")
-    rows = _keys(frame, path).assign(date=created.dt.normalize(), id=number)
+    created = _local(_moments(frame["created_at"], path, "created_at"), zone)
+    rows = _keys(frame, path).assign(created=created, id=number)
     key = ["source", "id"] if "source" in frame else ["id"]
     rows = rows.assign(source=_text(frame["source"]).fillna("")) if "source" in frame else rows
-    cell = ["district", "category", "date"]
     if "received_at" in frame:
         received = _moments(frame["received_at"].where(frame["received_at"].notna(), frame["created_at"]), path, "received_at")
-        received = received.dt.tz_convert(ZoneInfo(zone)).dt.tz_localize(None) if received.dt.tz is not None else received
-        rows = rows.assign(received=received.dt.normalize())
+        rows["received"] = _local(received, zone)
         rows["received"] = rows.groupby(key)["received"].transform("min")  # known since its first delivery
-        cell.append("received")
-    rows = rows.drop_duplicates(key, keep="last")
-    return rows.groupby(cell).size().rename("count").reset_index()
+    return rows.drop_duplicates(key, keep="last").drop(columns=key)
+
+
+def _local(values: pd.Series, zone: str) -> pd.Series:
+    """Wall-clock moments of the zone."""
+    return values.dt.tz_convert(ZoneInfo(zone)).dt.tz_localize(None) if values.dt.tz is not None else values
 
 
 def drivers(path: Path, zone: str) -> pd.DataFrame:
@@ -88,8 +106,8 @@ def drivers(path: Path, zone: str) -> pd.DataFrame:
     if "issued_at" in frame:
         given = frame["issued_at"].notna()
         issued = pd.Series(pd.NaT, index=frame.index, dtype="datetime64[us]")
-        moments = _moments(frame.loc[given, "issued_at"], path, "issued_at")
-        issued[given] = moments.dt.tz_convert(ZoneInfo(zone)).dt.tz_localize(None) if moments.dt.tz is not None else moments
+        told = _moments(frame.loc[given, "issued_at"], path, "issued_at")
+        issued[given] = _local(told, zone)
         frame = frame.assign(issued_at=issued)
     return frame
 

@@ -88,7 +88,7 @@ def forecast(
         if (table[column] == ALL).any():
             raise InputError(f"{column} '{ALL}' is kept for sums", str(request.counts or request.tickets), "leave such rows out: sums are made here")
     whole = panel.from_counts(table, source=str(request.counts or request.tickets))
-    weather = from_frame(_drivers(request.drivers, request.zone, whole)) if request.drivers else None
+    weather = from_frame(drivers(request.drivers, request.zone, whole)) if request.drivers else None
     known = Known(whole, Tree(), Tree(), weather, request.country)
     task = backtest.make_task(request.cutoffs, request.horizon, request.models, request.seed, known)
     known.calendar(request.horizon)  # an unknown country is said before the work begins
@@ -111,16 +111,16 @@ def forecast(
     if processes == 1:
         return backtest.run(known_at, recipe, task, None, progress), whole
     with workers.pool(processes) as pool:
-        return backtest.run(known_at, _one_thread(recipe), task, pool, progress, processes), whole
+        return backtest.run(known_at, one_thread(recipe), task, pool, progress, processes), whole
 
 
-def _one_thread(recipe: Recipe) -> Recipe:
+def one_thread(recipe: Recipe) -> Recipe:
     """The recipe for processes that share the cores: threads that wait for a busy core are many times slower than none. It forecasts the same."""
     members = (replace(member, threads=1) if isinstance(member, Boosting) else member for member in recipe.members)
     return replace(recipe, members=tuple(members))
 
 
-def _drivers(path: Path, zone: str, whole: CountPanel) -> pd.DataFrame:
+def drivers(path: Path, zone: str, whole: CountPanel) -> pd.DataFrame:
     """Driver rows of the city and the districts that are counted; InputError if a row is of another district, or none of a day of the counts."""
     table = files.drivers(path, zone)
     if "district" in table:

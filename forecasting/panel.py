@@ -11,6 +11,7 @@ from forecasting.errors import InputError
 USUAL_WINDOW = 28  # days whose median says what is usual: four whole weeks
 SILENCE = 20  # a day with none where more than this is usual is a hole and not a zero: P(0 | mean 20) = 2e-9
 BELIEVED_AFTER = 7  # days of silence after which the zeros are believed: a closed district is not missing for ever
+HOLES_LOOK = USUAL_WINDOW + BELIEVED_AFTER + 1
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,14 @@ def from_counts(counts: pd.DataFrame, until: date | pd.Timestamp | None = None, 
     values = np.zeros((len(series), len(days)))
     np.add.at(values, (line, column), frame["count"].to_numpy(float))
     named = (pairs - days[0]).dt.days.to_numpy()
-    return CountPanel(series, days, _holes(values, series["area"].to_numpy()), named)
+    return CountPanel(series, days, holes(values, series["area"].to_numpy()), named)
 
 
-def _holes(values: np.ndarray, areas: np.ndarray) -> np.ndarray:
-    """Writes NaN where an area, or the whole city, fell silent: [N, T] -> [N, T]."""
+def holes(values: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """Writes NaN where an area, or the whole city, fell silent: [N, T] counts of series in areas [N] -> [N, T].
+
+    What a day becomes is told by the `HOLES_LOOK` days before it.
+    """
     codes, which = np.unique(areas, return_inverse=True)
     totals = np.zeros((len(codes) + 1, values.shape[1]))
     np.add.at(totals, which, values)

@@ -19,6 +19,7 @@ ONCE_A_YEAR = 10.0  # the score that a usual node reaches in one episode a year,
 DECADE = 4.25  # by how much the score is higher that is reached a tenth as often
 MOST = 60.0  # of one logarithm: nobody can tell 1e-60 from 1e-70
 DAYS_A_YEAR = 365.25
+QUIET = 3  # days between two episodes that make one of them
 
 
 def score(observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray) -> np.ndarray:
@@ -31,21 +32,31 @@ def score(observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray) -> np.
     Returns:
         [..., D] finite, >= 0. The first days have shorter windows. A day without data has the evidence of the days before it.
     """
-    came, expected, scatter = _known(observed, mean, dispersion)
-    total = np.zeros(observed.shape)
-    for days in WINDOWS:
-        total += _of_sums(_sum(came, days), _sum(expected, days), _sum(scatter, days))
-    return total
+    parts = _known(observed, mean, dispersion)
+    return of_tails(np.stack([_tail(*(_sum(part, days) for part in parts)) for days in WINDOWS]))
 
 
 def newest(observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray) -> np.ndarray:
     """Evidence at the end of the last day alone, as `score` has it: [..., D] -> [...]."""
+    return of_tails(newest_tails(observed, mean, dispersion))
+
+
+def newest_tails(observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray) -> np.ndarray:
+    """Mid-tails of the sums of the last days, one of each of `WINDOWS`: [..., D] -> [5, ...]; 1 where nothing was to be expected."""
     parts = _known(observed, mean, dispersion)
-    total = np.zeros(observed.shape[:-1])
-    for days in WINDOWS:
-        came, expected, scatter = (part[..., -days:].sum(axis=-1) for part in parts)
-        total += _of_sums(came, expected, scatter)
-    return total
+    return np.stack([_tail(*(part[..., -days:].sum(axis=-1) for part in parts)) for days in WINDOWS])
+
+
+def of_tails(tails: np.ndarray) -> np.ndarray:
+    """Evidence of the tails of several windows: [5, ...] -> [...]."""
+    return np.asarray(_told(tails).sum(axis=0))
+
+
+def episodes(above: np.ndarray) -> int:
+    """Episodes of days above a limit, [M, D] booleans; days with no more than `QUIET` others between them are one."""
+    count = np.concatenate([np.zeros((len(above), 1), int), above.cumsum(axis=1)], axis=1)
+    day = np.arange(above.shape[1])
+    return int((above & (count[:, day] == count[:, np.maximum(day - QUIET - 1, 0)])).sum())
 
 
 def episodes_a_year(score: np.ndarray | float) -> np.ndarray:
@@ -58,9 +69,9 @@ def p_value(score: np.ndarray) -> np.ndarray:
     return np.asarray(np.minimum(episodes_a_year(score) / DAYS_A_YEAR, 1.0))
 
 
-def threshold(budget: float, nodes: int) -> float:
-    """The score from which on `nodes` usual nodes together bring `budget` episodes a day."""
-    return float(ONCE_A_YEAR - DECADE * np.log10(max(budget, 1e-12) * DAYS_A_YEAR / max(nodes, 1)))
+def threshold(each: np.ndarray | float) -> np.ndarray:
+    """The score from which on a usual node brings `each` episodes a day."""
+    return np.asarray(ONCE_A_YEAR - DECADE * np.log10(np.maximum(each, 1e-12) * DAYS_A_YEAR))
 
 
 def _known(observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -69,10 +80,18 @@ def _known(observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray) -> tu
     return np.where(there, observed, 0.0), np.where(there, mean, 0.0), np.where(there, dispersion * mean**2, 0.0)
 
 
-def _of_sums(came: np.ndarray, expected: np.ndarray, scatter: np.ndarray) -> np.ndarray:
-    """Evidence of sums over some days."""
-    tail = distribution.mid_tail(expected, scatter / np.maximum(expected, distribution.LEAST_MEAN) ** 2, came)
-    return np.asarray(np.where(expected > 0, np.minimum(-np.log10(np.maximum(tail, 10**-MOST)), MOST), 0.0))
+def _tail(came: np.ndarray, expected: np.ndarray, scatter: np.ndarray) -> np.ndarray:
+    """Mid-tails of sums over some days. Where less came than half of what was expected there is no need to look."""
+    tail = np.ones(came.shape)
+    look = (expected > 0) & (came >= expected / 2)
+    mean = expected[look]
+    tail[look] = distribution.mid_tail(mean, scatter[look] / np.maximum(mean, distribution.LEAST_MEAN) ** 2, came[look])
+    return tail
+
+
+def _told(tail: np.ndarray) -> np.ndarray:
+    """Logarithm of a tail."""
+    return np.asarray(np.minimum(-np.log10(np.maximum(tail, 10**-MOST)), MOST))
 
 
 def _sum(values: np.ndarray, days: int) -> np.ndarray:

@@ -21,6 +21,8 @@ DAYS = 21  # how far back an onset is looked for
 WEEK = max(evidence.WINDOWS)
 FACTORS = np.geomspace(1.0, 1e4, 64)  # above the forecast that an onset is looked for with: steps of 16 %
 BUSY = 10.0  # days on which a node begins no other event: as long as one stays in the last week, and until three usual days are over
+STAYS = 4.0  # days on which a week's excess of chance stays above a number, so that so many days are one event
+HALVINGS = 30  # of the interval in which a rate is looked for
 MOST_A_YEAR = 12.0  # events that chance begins at a node, however few nodes share the budget: more would be heeded by nobody
 
 
@@ -32,18 +34,20 @@ class Days:
         nodes: M pairs of area and category.
         observed: [M, D] NaN where missing, or where the node was not forecast.
         mean, dispersion: [M, D] as published.
+        shift: [M] what is to be added to the evidence of each node, see `usual.Trust`; None: nothing.
     """
 
     nodes: Sequence[tuple[str, str]]
     observed: np.ndarray
     mean: np.ndarray
     dispersion: np.ndarray
+    shift: np.ndarray | None = None
 
     def newest(self) -> "Days":
         """The last `DAYS` of them, with no forecast where no count is."""
         observed, mean, dispersion = (x[:, -DAYS:] for x in (self.observed, self.mean, self.dispersion))
         there = ~(np.isnan(observed) | np.isnan(mean) | np.isnan(dispersion))
-        return Days(self.nodes, np.where(there, observed, np.nan), np.where(there, mean, 0.0), np.where(there, dispersion, 0.0))
+        return Days(self.nodes, np.where(there, observed, np.nan), np.where(there, mean, 0.0), np.where(there, dispersion, 0.0), self.shift)
 
 
 def detect(
@@ -55,8 +59,10 @@ def detect(
     safety: frozenset[str] = frozenset(),
     budget: float = 1.5,
     stricter: Mapping[str, float] | None = None,
+    today: int = 1,
+    more: float = 0.0,
 ) -> list[Finding]:
-    """Events that run on a finished day.
+    """Events that run on a finished day, or on one that is running (see `running_day`).
 
     Args:
         day: the last of the days; a node without a count on it has no event.
@@ -67,16 +73,19 @@ def detect(
         budget: expected false alarms a day over all nodes.
         stricter: category -> what is added to the evidence asked for there and below, where none below says otherwise: `evidence.DECADE` for
             a tenth of the alarms, less than 0 for more of them. The budget holds whatever it says.
+        today: how many of the last columns are parts of the last day.
+        more: added to the evidence asked of every node, where days are looked at more than once.
     """
     last = days.newest()
     if not len(last.nodes):
         return []
-    rule = _rule(last, _limits(last.nodes, areas, categories, budget, stricter or {}))
+    limits = _limits(last, areas, categories, budget, stricter or {}) + more
+    rule = _rule(last, limits if last.shift is None else limits - last.shift)
     found = []
     for event in place(last.nodes, areas, categories, last.observed, last.mean, rule):
         safe = bool(safety & set(categories.path(last.nodes[event.node][1])))
-        finding = _finding(day, last, event, areas, _colour(last, event, rule, safe))
-        told = float(last.observed[event.node, -1] - event.left[0, -1])
+        finding = _finding(day, last, event, areas, _colour(last, event, rule, safe), today)
+        told = float(last.observed[event.node, -today:].sum() - event.left[0, -today:].sum())
         parts = finding.districts if finding.kind == SPIKE else _parts(last, event, areas, event.since)
         zh, en = explain.excess(labels, finding, told, parts)
         found.append(replace(finding, reason_zh=zh, reason_en=en))
@@ -97,22 +106,41 @@ def onset(observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray) -> np.
     return np.asarray(observed.shape[1] - 1 - best.argmax(axis=1))
 
 
-def _limits(nodes: Sequence[tuple[str, str]], areas: Tree, categories: Tree, budget: float, stricter: Mapping[str, float]) -> np.ndarray:
+def _limits(last: Days, areas: Tree, categories: Tree, budget: float, stricter: Mapping[str, float]) -> np.ndarray:
     """[M] evidence from which on all nodes together begin `budget` events a day by chance.
 
-    The bottom series are the tests that count: what their sums add, placement and merging take away again. Where categories are laxer, all
-    nodes are stricter by as much as brings the mean rate of the series back, each counted with the laxest of its category and those above
-    it; what is stricter makes no other laxer.
+    The bottom series are the tests that count: what their sums add, placement and merging take away again. Small ones hardly ever have as many
+    tickets too many as an event must have; what they do not use of the budget the other series have. Where categories are laxer, all nodes are
+    stricter by as much as brings the mean rate of the series back, each counted with the laxest of its category and those above it; what
+    is stricter makes no other laxer.
     """
-    inner_areas = {above for area in {a for a, _ in nodes} for above in areas.path(area)[1:]}
-    inner_categories = {above for category in {c for _, c in nodes} for above in categories.path(category)[1:]}
-    series = np.array([area not in inner_areas and category not in inner_categories for area, category in nodes])
-    each = min(budget / max(series.sum(), 1), MOST_A_YEAR / evidence.DAYS_A_YEAR)
-    more = _stricter({category for _, category in nodes}, categories, stricter)
-    laxest = np.array([min(more.get(c, 0.0) for c in categories.path(category)) for _, category in nodes])
+    inner_areas = {above for area in {a for a, _ in last.nodes} for above in areas.path(area)[1:]}
+    inner_categories = {above for category in {c for _, c in last.nodes} for above in categories.path(category)[1:]}
+    series = np.array([area not in inner_areas and category not in inner_categories for area, category in last.nodes])
+    number = int(series.sum())
+    each = np.where(series, _each(budget, _at_most(last, series)), _each(budget, np.full(number, np.inf)))
+    more = _stricter({category for _, category in last.nodes}, categories, stricter)
+    laxest = np.array([min(more.get(c, 0.0) for c in categories.path(category)) for _, category in last.nodes])
     rate = np.mean(10.0 ** (-laxest[series] / evidence.DECADE)) if series.any() else 1.0
-    usual = evidence.threshold(each / (1.0 - each * BUSY), 1) + evidence.DECADE * max(float(np.log10(rate)), 0.0)
-    return np.array([usual + more[category] for _, category in nodes])
+    usual = evidence.threshold(each / (1.0 - each * BUSY)) + evidence.DECADE * max(float(np.log10(rate)), 0.0)
+    return np.asarray(usual + np.array([more[category] for _, category in last.nodes]))
+
+
+def _at_most(last: Days, series: np.ndarray) -> np.ndarray:
+    """[n] events a day that chance begins at each of the series if nothing but `levels.LEAST_EXCESS` is asked for."""
+    mean, dispersion = last.mean[series, -WEEK:], last.dispersion[series, -WEEK:]
+    total = mean.sum(axis=1)
+    scatter = (dispersion * mean**2).sum(axis=1) / np.maximum(total, distribution.LEAST_MEAN) ** 2
+    return np.asarray(distribution.tail(total, scatter, np.ceil(total + levels.LEAST_EXCESS)) / STAYS)
+
+
+def _each(budget: float, at_most: np.ndarray) -> float:
+    """Events a day of each series that together make the budget, none having more than `at_most` [n] and `MOST_A_YEAR`."""
+    low, high = 0.0, MOST_A_YEAR / evidence.DAYS_A_YEAR
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if np.minimum(at_most, middle).sum() < budget else (low, middle)
+    return high
 
 
 def _stricter(wanted: Collection[str], categories: Tree, stricter: Mapping[str, float]) -> dict[str, float]:
@@ -168,29 +196,32 @@ def _own_colour(left: np.ndarray, mean: np.ndarray, districts: int, safety: bool
     return max(colours, key=levels.LEVELS.index)
 
 
-def _finding(day: date, last: Days, event: Place, areas: Tree, colour: str) -> Finding:
+def _finding(day: date, last: Days, event: Place, areas: Tree, colour: str, today: int) -> Finding:
     """The event in numbers, without a reason. The evidence is what is left; what is reported is what came."""
-    i, since = event.node, event.since
+    i, since, begins = event.node, event.since, last.mean.shape[1] - today
     observed, mean, dispersion = last.observed[i], last.mean[i], last.dispersion[i]
-    alone = distribution.mid_tail(mean[-1:], dispersion[-1:], event.left[0, -1:])[0]
-    lower, upper = distribution.quantiles(mean[-1:], dispersion[-1:], (0.05, 0.95))[0]
-    first = day - timedelta(days=len(mean) - 1 - since)
+    came, expected = float(observed[begins:].sum()), mean[begins:].sum(keepdims=True)
+    scatter = (dispersion[begins:] * mean[begins:] ** 2).sum(keepdims=True) / np.maximum(expected, distribution.LEAST_MEAN) ** 2
+    alone = distribution.mid_tail(expected, scatter, event.left[0, begins:].sum(keepdims=True))[0]
+    lower, upper = distribution.quantiles(expected, scatter, (0.05, 0.95))[0]
+    by_day = np.append(np.nan_to_num(observed[:begins]), came)
+    first = min(since, begins)
     return Finding(
         kind=SPIKE if alone <= levels.SPIKE_P else EMERGING,
         level=colour,
         area=last.nodes[i][0],
         category=last.nodes[i][1],
-        districts=_parts(last, event, areas, len(mean) - 1),
+        districts=_parts(last, event, areas, begins),
         day=day,
-        onset=first,
-        peak=first + timedelta(days=int(np.nan_to_num(observed[since:]).argmax())),
-        observed=float(observed[-1]),
-        expected=float(mean[-1]),
+        onset=day - timedelta(days=begins - first),
+        peak=day - timedelta(days=begins - first - int(by_day[first:].argmax())),
+        observed=came,
+        expected=float(expected[0]),
         lower=float(lower),
         upper=float(upper),
-        since_observed=float(np.nansum(observed[since:])),
-        since_expected=float(mean[since:].sum()),
-        p_value=float(evidence.p_value(evidence.newest(event.left[0], mean, dispersion))),
+        since_observed=float(by_day[first:].sum()),
+        since_expected=float(mean[first:].sum()),
+        p_value=float(evidence.p_value(evidence.newest(event.left[0], mean, dispersion) + (0.0 if last.shift is None else last.shift[i]))),
     )
 
 

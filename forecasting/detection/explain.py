@@ -88,6 +88,20 @@ def seasonal(
     return zh, en
 
 
+def first_seen(labels: Labels, finding: Finding, unseen: int) -> tuple[str, str]:
+    """Sentences (zh, en) for what was not seen for `unseen` days and is now."""
+    f, came = finding, number(finding.since_observed)
+    area_zh, area_en = (labels.of("area", f.area, language) for language in ("zh", "en"))
+    category_zh, category_en = (labels.of("category", f.category, language) for language in ("zh", "en"))
+    where_zh, where_en = (_where(labels, f.districts, f.area, language) for language in ("zh", "en"))
+    zh = f"{area_zh}“{category_zh}”为首发诉求:自 {f.onset:%Y-%m-%d} 至 {f.day:%Y-%m-%d} 共受理 {came} 件,此前至少 {unseen} 天没有{where_zh}。"
+    en = (
+        f"{category_en} in {area_en}, seen for the first time: {came} tickets from {f.onset:%Y-%m-%d} to {f.day:%Y-%m-%d}, none in the "
+        f"{unseen} days before or longer{where_en}."
+    )
+    return zh, en
+
+
 def _where(labels: Labels, parts: Sequence[Part], area: str, language: str) -> str:
     """The districts farthest above what is usual there, with both counts; nothing for an event of one district."""
     if area != ALL or not parts:

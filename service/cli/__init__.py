@@ -34,6 +34,7 @@ app.command()(models.watch)
 app.command()(models.forecast)
 app.command()(models.alerts)
 app.command()(models.backtest)
+app.command()(models.replay)
 
 database = typer.Typer(help="The database's tables.", no_args_is_help=True)
 database.command("upgrade")(data.upgrade)

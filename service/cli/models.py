@@ -176,3 +176,43 @@ def backtest(
             options.console.print,
         )
     print(result.round(4).to_string(index=False) if len(result) else f"no actuals after the cutoffs: forecasts only, in {out}")
+
+
+def replay(
+    start: Annotated[str, typer.Option(help="First day that is lived through, as 2025-01-01.")],
+    end: Annotated[str, typer.Option(help="Last day that is lived through.")],
+    out: Annotated[Path, typer.Option(help="Folder for alerts.parquet and scores.parquet.")],
+    counts: Annotated[Path | None, typer.Option(help="Counts: district, category, date, count.")] = None,
+    tickets: Annotated[Path | None, typer.Option(help="Tickets: ticket_id, created_at, district, category.")] = None,
+    drivers: Annotated[Path | None, typer.Option(help="Drivers: name, date, value, optional district, issued_at.")] = None,
+    country: Annotated[str, typer.Option(help="Whose holidays (ISO 3166), or none; left out, the setting.")] = "",
+    refit_days: Annotated[int, typer.Option(help="Days between two trainings.")] = 28,
+    budget: Annotated[float | None, typer.Option(help="Expected false demand alerts a day, over all kinds and nodes; left out, the setting.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A recipe; left out, the default one.")] = None,
+    seed: Annotated[int, typer.Option(help="The same inputs and seed give the same bytes.")] = 0,
+) -> None:
+    """Live through past days as if live: write what would have been alerted when, and how unusual every node was on every day."""
+    import signal
+
+    from experiments import replay as lived
+
+    settings = load_settings()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop, it ends its workers
+    request = lived.Request(
+        start=start,
+        end=end,
+        counts=counts,
+        tickets=tickets,
+        drivers=drivers,
+        country=country or settings.country,
+        zone=settings.timezone,
+        refit_days=refit_days,
+        budget=settings.false_alerts_per_day if budget is None else budget,
+        config=config,
+        seed=seed,
+        workers=settings.workers,
+    )
+    with options.progress("living through days", total=None) as bar:
+        made = lived.run(request, out, bar)
+    first = made.drop_duplicates("alert_id")
+    print(first.groupby(["kind", "level"]).size().rename("alerts").reset_index().to_string(index=False) if len(first) else "no alerts")

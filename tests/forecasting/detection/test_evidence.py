@@ -37,13 +37,13 @@ def test_a_usual_node_reaches_a_score_as_often_as_is_said(mean: float, dispersio
 
 def test_a_node_with_a_ticket_in_three_months_is_not_alarmed_by_single_ones() -> None:
     got = scores(draw(0.01, 0.05), 0.01, 0.05)
-    assert episodes(got > evidence.threshold(1.0 / 365.25, 1)) / YEARS < 1.25
+    assert episodes(got > evidence.threshold(1.0 / 365.25)) / YEARS < 1.25
 
 
 def test_a_budget_is_shared_by_all_nodes() -> None:
-    limit = evidence.threshold(1.5, 500)
+    limit = evidence.threshold(1.5 / 500)
     assert 500 * evidence.episodes_a_year(limit) / 365.25 == pytest.approx(1.5)
-    assert evidence.threshold(1.5, 20_000) > limit > evidence.threshold(3.0, 500)
+    assert evidence.threshold(1.5 / 20_000) > limit > evidence.threshold(3.0 / 500)
 
 
 def test_more_tickets_on_any_of_the_last_days_are_never_less_evidence() -> None:

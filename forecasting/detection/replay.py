@@ -1,0 +1,278 @@
+"""Living through days as if live: what would have been alerted, and how unusual every node was, known only what was known then.
+
+A training says what is to be expected of the days after its cutoff (`Issued`); between two trainings levels are followed (`usual`). On every
+finished day faults of the data are told apart first, then events are looked for, placed and carried on. The watch of a running city goes the same
+way over the same functions.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from forecasting import training
+from forecasting.detection import data_faults, evidence, excess, first_seen, running, running_day, seasonal, usual
+from forecasting.detection.excess import Days
+from forecasting.detection.explain import Labels
+from forecasting.detection.finding import DATA, EXCESS, FIRST_SEEN, SEASONAL, Finding
+from forecasting.detection.running import Running
+from forecasting.detection.usual import Trust, Usual
+from forecasting.hierarchy import ALL, Hierarchy, Tree
+from forecasting.models import blend
+from forecasting.outlook import WEEK
+from forecasting.training import Champion
+
+RECENT = 28  # days that coming days are compared with: four whole weeks
+FAMILIES = ((FIRST_SEEN, *EXCESS), (SEASONAL,), (DATA,))  # kinds that can be one event
+LAST_SECOND = pd.Timedelta(hours=23, minutes=59, seconds=59)  # of a day, at which it is known
+SCORES = ("district", "category", "date", "observed", "expected", "p_value", "score")
+
+Node = tuple[str, str]  # area, category
+
+
+@dataclass(frozen=True)
+class Issued:
+    """What a training says to detection.
+
+    Attributes:
+        cutoff: last day learnt from.
+        nodes: M pairs of area and category.
+        mean, dispersion: [M, H] forecast of the days after the cutoff.
+        later: [M, L] means of the days after those, from the outlook; L may be 0.
+        trust: see `usual.Trust`.
+        usual: what was usual on the last days, by forecasts made before them.
+    """
+
+    cutoff: pd.Timestamp
+    nodes: Sequence[Node]
+    mean: np.ndarray
+    dispersion: np.ndarray
+    later: np.ndarray
+    trust: Trust
+    usual: Usual
+
+
+@dataclass(frozen=True)
+class Lived:
+    """One day.
+
+    Attributes:
+        scores: a row per node, columns SCORES.
+        told: alerts that were raised or went up a level, each with the moment.
+    """
+
+    scores: pd.DataFrame
+    told: list[tuple[pd.Timestamp, Running]]
+
+
+@dataclass(frozen=True)
+class World:
+    """What does not change while days go by.
+
+    Attributes:
+        hierarchy: all nodes there will ever be; of later ones nothing is known before.
+        areas, categories: the trees.
+        labels: names for the sentences.
+        safety: codes of categories of safety.
+        budget: expected false demand alerts a day.
+    """
+
+    hierarchy: Hierarchy
+    areas: Tree
+    categories: Tree
+    labels: Labels
+    safety: frozenset[str] = frozenset()
+    budget: float = 1.5
+
+
+class Seen(Protocol):
+    """What is known of the counts of the world's N series, as time goes by."""
+
+    @property
+    def days(self) -> pd.DatetimeIndex:
+        """Consecutive days, those of history and those that are lived through."""
+        ...
+
+    def counts(self, day: int) -> np.ndarray:
+        """[N, day + 1] as known at the end of a day, given by its position; NaN where missing."""
+        ...
+
+    def hours(self, day: int) -> np.ndarray | None:
+        """[N, 24] tickets of a day known at the end of each of its hours; None: nothing tells the hour."""
+        ...
+
+    def share(self, cutoff: int, day: int) -> np.ndarray | None:
+        """[N, 24] share of a day's tickets that is known at the end of each of its hours, as learnt until the cutoff; None: it is not known."""
+        ...
+
+
+def issue(champion: Champion, outlook: pd.DataFrame | None) -> Issued:
+    """What a trained blend says to detection, with its outlook (see `forecasting.outlook.make`) or without."""
+    made = champion.backtested
+    nodes, horizon = made.known.hierarchy.nodes, made.horizon
+    steps = np.diff(made.origins)
+    step = int(steps.min()) if len(steps) else horizon
+    groups = blend.groups(nodes["level"].to_numpy(), made.known.recent(training.RECENT))
+    if len(made.origins):
+        past, came = training.in_windows(champion)[:, :, :step], made.counts[:, :, :step]
+        trust, days = usual.learn(past, came, groups)
+    else:
+        nothing = np.zeros(len(nodes))
+        trust = Trust(champion.dispersion.nodes, np.ones(len(nodes)), nothing)
+        days = Usual(trust)
+    later = np.empty((len(nodes), 0))
+    if outlook is not None:
+        weekly = outlook["mean"].to_numpy(float).reshape(len(nodes), -1)[:, horizon // WEEK :]
+        later = np.repeat(weekly / WEEK, WEEK, axis=1)
+    pairs = list(zip(nodes["area"], nodes["category"], strict=True))
+    return Issued(made.known.cutoff, pairs, champion.means, champion.scatter(horizon), later, trust, days)
+
+
+def live(seen: Seen, issued: Iterator[Issued], world: World, start: int, zone: str) -> Iterator[Lived]:
+    """Lives through days.
+
+    Args:
+        issued: trainings by cutoff, the first on the day before `start`.
+        start: position of the first day that is lived through.
+        zone: the city's.
+    """
+    place = {node: i for i, node in enumerate(zip(world.hierarchy.nodes["area"], world.hierarchy.nodes["category"], strict=True))}
+    watch: _Watch | None = None
+    coming: Issued | None = next(issued)
+    families: dict[tuple[str, ...], list[Running]] = {kinds: [] for kinds in FAMILIES}
+    for t in range(start, len(seen.days)):
+        if coming is not None and coming.cutoff == seen.days[t - 1]:
+            watch = _Watch(world, coming, place, t - 1, watch)
+            coming = next(issued, None)
+        assert watch is not None
+        day = seen.days[t].date()
+        midnight = seen.days[t].tz_localize(zone)
+        told: list[tuple[pd.Timestamp, Running]] = []
+        watch.begin()
+        for hour, events in watch.running_day(seen, t):
+            families[FAMILIES[0]], new = running.carry(families[FAMILIES[0]], events, day, world.areas, world.categories, None)
+            told += [(midnight + pd.Timedelta(hours=hour + 1), one) for one in new]
+        scores, found, silent = watch.end(day, seen.counts(t))
+        for kinds in FAMILIES:
+            mine = [f for f in found if f.kind in kinds]
+            families[kinds], new = running.carry(families[kinds], mine, day, world.areas, world.categories, silent(families[kinds]))
+            told += [(midnight + LAST_SECOND, one) for one in new]
+        yield Lived(scores, told)
+
+
+class _Watch:
+    """What one training says, day after day."""
+
+    def __init__(self, world: World, issued: Issued, place: dict[Node, int], cutoff: int, before: "_Watch | None") -> None:
+        self.world, self.issued, self.cutoff = world, issued, cutoff
+        self.rows = np.array([place[node] for node in issued.nodes])
+        self.index = {node: i for i, node in enumerate(issued.nodes)}
+        ahead = issued.mean[:, : usual.WEEK]
+        if before is None:
+            self.usual = issued.usual.renew(ahead, np.arange(len(issued.nodes)), issued.trust)
+        else:
+            known = np.array([before.index.get(node, -1) for node in issued.nodes])
+            self.usual = before.usual.renew(ahead, known, issued.trust)
+        self.horizon = 0  # days since the cutoff
+        self.by_hours = False  # whether the day was looked at hour by hour
+        self.faulty: np.ndarray = np.empty(0, int) if before is None else self._of(before, before.faulty)
+
+    def _of(self, before: "_Watch", rows: np.ndarray) -> np.ndarray:
+        """Positions here of nodes that another training had at these positions."""
+        return np.array([self.index[node] for i in rows if (node := before.issued.nodes[i]) in self.index], int)
+
+    def _faulty(self, notes: Sequence[Finding]) -> np.ndarray:
+        """Positions of the nodes in places whose data of the last day were at fault: the day after, they may be made up for."""
+        areas = {note.area for note in notes}
+        return np.array([i for i, (area, _) in enumerate(self.issued.nodes) if ALL in areas or area in areas], int)
+
+    def begin(self) -> None:
+        """A day begins."""
+        self.usual.begin(self.issued.mean[:, self.horizon])
+        self.horizon += 1
+
+    def running_day(self, seen: Seen, t: int) -> Iterator[tuple[int, list[Finding]]]:
+        """What is found at the end of each hour but the last, of a day given by its position; nothing where hours are not known."""
+        hours, share = seen.hours(t), seen.share(self.cutoff, t)
+        self.by_hours = hours is not None and share is not None
+        if hours is None or share is None:
+            return
+        w = self.world
+        known = w.hierarchy.total(hours)[self.rows]
+        series = w.hierarchy.n_series
+        bottom = np.zeros(series)
+        own = self.rows < series
+        bottom[self.rows[own]] = self.issued.mean[own, self.horizon - 1]
+        whole, by_hour = w.hierarchy.total(bottom[:, None])[self.rows], w.hierarchy.total(bottom[:, None] * share)[self.rows]
+        usually = by_hour / np.maximum(whole, 1e-12)
+        known = np.where(np.isin(np.arange(len(known)), self.faulty)[:, None], np.nan, known)
+        days = Days(self.issued.nodes, self.usual.observed, self.usual.mean, self.usual.dispersion, self.issued.trust.shift)
+        day = seen.days[t].date()
+        for hour in range(23):
+            yield hour, running_day.detect(day, days, known, usually, hour, w.areas, w.categories, w.labels, w.safety, w.budget)
+
+    def end(self, day: date, counts: np.ndarray) -> tuple[pd.DataFrame, list[Finding], Callable[[Sequence[Running]], list[bool]]]:
+        """A day is over: scores, what was found, and which running events have no data on it."""
+        w, issued = self.world, self.issued
+        recent = w.hierarchy.total(counts[:, -RECENT:])
+        came = recent[self.rows]
+        self.usual.end(came[:, -usual.DAYS :])
+        days = Days(issued.nodes, self.usual.observed, self.usual.mean, self.usual.dispersion, issued.trust.shift)
+        judged = data_faults.detect(day, days, w.areas, w.categories, w.labels)
+        trusted = replace(judged.days, shift=issued.trust.shift)
+        self.usual.event |= np.isnan(trusted.observed) & ~np.isnan(days.observed)
+        self.faulty = self._faulty(judged.notes)
+        more = running_day.OF_DAY if self.by_hours else 0.0
+        found = excess.detect(day, trusted, w.areas, w.categories, w.labels, w.safety, w.budget, more=more)
+        found += self._first_seen(day, counts, recent)
+        found += self._seasonal(day, came)
+        last = trusted.newest()
+        score = evidence.newest(last.observed, last.mean, last.dispersion) + issued.trust.shift
+        scores = pd.DataFrame(
+            {
+                "district": [area for area, _ in issued.nodes],
+                "category": [category for _, category in issued.nodes],
+                "date": pd.Timestamp(day),
+                "observed": days.observed[:, -1],
+                "expected": days.mean[:, -1],
+                "p_value": evidence.p_value(score),
+                "score": score,
+            }
+        )
+        missing = np.isnan(recent[:, -1])
+        everywhere = {node: bool(missing[i]) for node, i in zip(issued.nodes, self.rows, strict=True)}
+
+        def silent(events: Sequence[Running]) -> list[bool]:
+            return [everywhere.get((one.finding.area, one.finding.category), False) for one in events]
+
+        return scores, found + judged.notes, silent
+
+    def _first_seen(self, day: date, counts: np.ndarray, recent: np.ndarray) -> list[Finding]:
+        w, week = self.world, first_seen.WEEK
+        if counts.shape[1] < first_seen.UNSEEN + week:
+            return []
+        before = np.nan_to_num(counts[:, -first_seen.UNSEEN - week : -week]).sum(axis=1)
+        nodes = w.hierarchy.nodes
+        leaf = set(nodes["category"].iloc[: w.hierarchy.n_series])
+        rows = np.flatnonzero(nodes["category"].isin(leaf).to_numpy())
+        pairs = list(zip(nodes["area"].iloc[rows], nodes["category"].iloc[rows], strict=True))
+        return first_seen.detect(day, pairs, recent[rows, -week:], w.hierarchy.total(before[:, None])[rows, 0], w.labels)
+
+    def _seasonal(self, day: date, came: np.ndarray) -> list[Finding]:
+        """The coming four weeks: the days left of the forecast, and the outlook's after them."""
+        w, issued, gone = self.world, self.issued, self.horizon
+        coming = np.concatenate([issued.mean[:, gone:], issued.later], axis=1)[:, :RECENT]
+        scatter = np.concatenate([issued.dispersion[:, gone:], np.repeat(issued.dispersion[:, -1:], issued.later.shape[1], axis=1)], axis=1)
+        level = np.maximum(_mean(came), _mean(came[:, -seasonal.WEEK :]))
+        known = ~np.isnan(came).all(axis=1)
+        nodes = pd.DataFrame(issued.nodes, columns=["area", "category"]).assign(recent=level)[known].reset_index(drop=True)
+        return seasonal.detect(day, nodes, coming[known], scatter[known, :RECENT], w.areas, w.categories, w.labels)
+
+
+def _mean(counts: np.ndarray) -> np.ndarray:
+    """[M] mean of the known ones of some days; 0 where none is."""
+    there = ~np.isnan(counts)
+    return np.asarray(np.where(there, counts, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1))

@@ -1,0 +1,74 @@
+"""Events that run, from day to day: raised once, followed, gone up a level, over after some usual days. One family of kinds at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from hashlib import sha256
+
+from forecasting.detection import events
+from forecasting.detection.events import LONGEST, USUAL_DAYS
+from forecasting.detection.finding import Finding
+from forecasting.detection.levels import LEVELS
+from forecasting.hierarchy import Tree
+
+
+@dataclass(frozen=True)
+class Running:
+    """An event that has been raised.
+
+    Attributes:
+        alert_id: the same as long as it runs.
+        finding: the newest of it, with the highest level and the earliest onset so far.
+        usual_days: days in a row since then on which its node had data and nothing was found.
+    """
+
+    alert_id: str
+    finding: Finding
+    usual_days: int = 0
+
+
+def carry(
+    running: Sequence[Running], findings: Sequence[Finding], day: date, areas: Tree, categories: Tree, silent: Sequence[bool] | None
+) -> tuple[list[Running], list[Running]]:
+    """Carries events over what was found on a day.
+
+    Args:
+        running: the oldest first.
+        silent: of each running event whether its node has no data for the day, which then is no usual day; None: the day is not over, and no
+            event is over on it.
+
+    Returns:
+        those that run on, and those of them that were raised or went up a level.
+    """
+    places = [(one.finding.area, one.finding.category) for one in running]
+    left: list[Running | None] = list(running)
+    told: list[Running] = []
+    begun: list[Running] = []
+    for assigned in events.assign(findings, places, areas, categories):
+        finding = assigned.finding
+        if not assigned.running:
+            begun.append(Running(_name(finding), finding))
+            continue
+        keep, *parts = assigned.running
+        old = running[keep]
+        higher = LEVELS.index(finding.level) > LEVELS.index(old.finding.level)
+        onset = min(old.finding.onset, finding.onset)
+        new = Running(old.alert_id, replace(finding, level=finding.level if higher else old.finding.level, onset=onset))
+        left[keep] = new
+        told += [new] if higher else []
+        for part in parts:
+            left[part] = None
+    kept = []
+    for k, one in enumerate(left):
+        if one is None:
+            continue
+        if one.finding.day < day and silent is not None:
+            one = replace(one, usual_days=one.usual_days + (not silent[k]))
+            if one.usual_days >= USUAL_DAYS or (day - one.finding.day).days >= LONGEST:
+                continue
+        kept.append(one)
+    return kept + begun, begun + told
+
+
+def _name(finding: Finding) -> str:
+    return sha256(f"{finding.kind}|{finding.area}|{finding.category}|{finding.onset}|{finding.day}".encode()).hexdigest()[:16]

@@ -1,0 +1,241 @@
+"""What is usual at every node: the forecast, at the level at which the node proves to be since it was made.
+
+A forecast of four weeks may be off its level by more than single days scatter, and past events are in the history that it has learnt from. So
+a factor of the forecast is followed day by day: a local level of counts with a gamma prior and a discount (Harvey & Fernandes 1989; West &
+Harrison 1997), each day weighted by what a negative binomial count tells of its mean. It learns with some days' delay, so that an event does not
+become usual while it begins (the guard band of EARS C2, Hutwagner et al. 2003); a day far above teaches no more than one that is just unusual
+(Noufaily et al. 2013), and days of an event, once they are known for such, teach nothing: a past event is not learnt as usual.
+
+When the forecast is renewed the level is kept: what is usual on the day before and on the day after is the same, season and weekday apart.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from forecasting import distribution
+from forecasting.calibration import EVENT, EVENT_DISPERSION, LEAST_LIKELIHOOD
+from forecasting.detection import evidence
+
+DAYS = 21  # kept: as far back as an onset is looked for
+GUARD = 3  # days before a day that say nothing of its level
+HALF_LIFE = 14.0  # days after which what was learnt of a level counts half
+UNSURE = 0.1  # relative variance of a new forecast's level: a third up or down
+FAR = 3.0  # standard deviations above which a day teaches no more: one in some hundred is such
+IN_EVENT = 1e-4  # a window less probable than this is one of an event: by chance a series has such in a day or two a year
+TOGETHER = 3.6  # days, the mean of the windows of the evidence: those whose levels are off together
+LEAST_LEVEL, MOST_LEVEL = 0.02, 5.0  # of a factor
+WEEK = 7
+SCATTERS = (0.0, 0.005, 0.015, 0.04, 0.1, 0.2, 0.4, 0.8, 1.6)  # dispersions of single days around their level that are tried
+GROUP_DAYS = 60.0  # days of residuals that the scatter of its group weighs beside the own days of a node
+GROUP_TELLS = 30.0  # information (days of a large node) that the group's usual share weighs beside the node's own
+ROUNDS = 2  # of finding events and learning without them
+NOMINAL = 3.0  # episodes a year at which the evidence of a group is set right
+GROUP_YEARS = 6.0  # series-years of evidence as it should be that a group's own weigh against
+MOST_SHIFT = 4.0  # of the evidence, either way
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What forecasts made out of sample tell of M nodes.
+
+    Attributes:
+        scatter: [M] dispersion of single days around their level.
+        share: [M] of the forecast that came on usual days, without events.
+        shift: [M] by how much the node's evidence is to be raised (or, below 0, lowered) so that it is as rare as it says.
+    """
+
+    scatter: np.ndarray
+    share: np.ndarray
+    shift: np.ndarray
+
+    def rows(self, rows: np.ndarray) -> "Trust":
+        """Of some nodes."""
+        return Trust(self.scatter[rows], self.share[rows], self.shift[rows])
+
+
+@dataclass
+class Usual:
+    """What is usual, day after day. Columns are consecutive days, the newest last, `DAYS` at most.
+
+    Attributes:
+        trust: of the M nodes.
+        observed: [M, D] what came; NaN where missing or not yet known.
+        mean, dispersion: [M, D] what was usual, as known `GUARD` days before; NaN where no forecast was.
+        event: [M, D] days of events.
+        forecast: [M, D] means of the forecast, in units of the newest one.
+    """
+
+    trust: Trust
+    observed: np.ndarray = field(init=False)
+    mean: np.ndarray = field(init=False)
+    dispersion: np.ndarray = field(init=False)
+    forecast: np.ndarray = field(init=False)
+    event: np.ndarray = field(init=False)
+    told: np.ndarray = field(init=False)
+    gained: np.ndarray = field(init=False)
+    level: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        m = len(self.trust.scatter)
+        self.observed, self.mean, self.dispersion, self.forecast = (np.empty((m, 0)) for _ in range(4))
+        self.event = np.empty((m, 0), bool)
+        self.told, self.gained, self.level = np.zeros(m), np.zeros(m), self.trust.share.copy()
+
+    def begin(self, forecast: np.ndarray) -> None:
+        """A day begins, for which `forecast` [M] was made; NaN where none was."""
+        day = self.mean.shape[1] - GUARD
+        if day >= 0:
+            self._learn(day)
+        prior = 1.0 / UNSURE
+        self.level = np.clip(self.trust.share + self.gained / (prior + self.told), LEAST_LEVEL, None)
+        mean, unsure = forecast * self.level, 1.0 / (prior + self.told)
+        columns = {
+            "observed": np.full(len(mean), np.nan),
+            "mean": mean,
+            "dispersion": self.trust.scatter + TOGETHER * unsure,
+            "forecast": forecast,
+            "event": np.zeros(len(mean), bool),
+        }
+        for name, column in columns.items():
+            setattr(self, name, np.concatenate([getattr(self, name)[:, 1 - DAYS :], column[:, None]], axis=1))
+
+    def end(self, observed: np.ndarray) -> np.ndarray:
+        """A day ends.
+
+        Args:
+            observed: [M, k] what is known by now of the last k days, k from 1 to `DAYS`.
+
+        Returns:
+            [M] the newest day's evidence, set right by `trust.shift`; see `evidence`.
+        """
+        days = min(observed.shape[1], self.observed.shape[1])
+        self.observed[:, -days:] = observed[:, observed.shape[1] - days :]
+        last = slice(-max(evidence.WINDOWS), None)
+        tails = evidence.newest_tails(self.observed[:, last], self.mean[:, last], self.dispersion[:, last])
+        for tail, window in zip(tails, evidence.WINDOWS, strict=True):
+            self.event[tail < IN_EVENT, -window:] = True
+        return np.asarray(evidence.of_tails(tails) + self.trust.shift)
+
+    def renew(self, ahead: np.ndarray, rows: np.ndarray, trust: Trust) -> "Usual":
+        """The same days, with a new forecast from the next day on.
+
+        Args:
+            ahead: [N, 7] means of the new forecast's first week, of N nodes.
+            rows: [N] position of each among the present ones; -1: it is new.
+            trust: of the new nodes and forecasts.
+        """
+        new = Usual(trust)
+        at = np.maximum(rows, 0)
+        for name in ("observed", "mean", "dispersion", "forecast"):
+            setattr(new, name, np.where(rows[:, None] >= 0, getattr(self, name)[at], np.nan))
+        new.event = self.event[at] & (rows[:, None] >= 0)
+        week = new.forecast[:, -WEEK:]
+        both = ~np.isnan(week) & ~np.isnan(ahead[:, : week.shape[1]])
+        before, after = (np.where(both, x, 0.0).sum(axis=1) for x in (week, ahead[:, : week.shape[1]]))
+        least = 0.02  # tickets: of next to nothing no quotient is taken
+        turned = np.where((rows >= 0) & both.any(axis=1), (before + least) / (after + least), 1.0)
+        new.forecast = new.forecast / np.maximum(turned, 1e-6)[:, None]
+        new.told = np.where(rows >= 0, self.told[at], 0.0)
+        level = np.clip(self.level[at] * turned, LEAST_LEVEL, MOST_LEVEL)
+        new.gained = new.told * (level - trust.share)
+        return new
+
+    def _learn(self, day: int) -> None:
+        """Takes in a day that is some days old."""
+        there = ~(np.isnan(self.observed[:, day]) | np.isnan(self.forecast[:, day])) & ~self.event[:, day]
+        mean, came = (np.where(there, x[:, day], 0.0) for x in (self.forecast, self.observed))
+        usual, scatter = mean * self.trust.share, self.trust.scatter
+        limit = usual + FAR * np.sqrt(usual + scatter * usual**2) + 1.0
+        weight = 1.0 / (1.0 + scatter * mean)
+        keep = 0.5 ** (1.0 / HALF_LIFE)
+        self.told = keep * self.told + weight * mean
+        self.gained = keep * self.gained + weight * (np.minimum(came, limit) - usual)
+
+
+def learn(mean: np.ndarray, counts: np.ndarray, groups: np.ndarray) -> tuple[Trust, Usual]:
+    """Learns how far forecasts are to be trusted from forecasts made out of sample.
+
+    Args:
+        mean, counts: [M, W, H] forecasts in W windows of consecutive days, one after the other, and what came; NaN where missing.
+        groups: [M] numbers of groups of like nodes, from 0.
+
+    Returns:
+        the trust, and what was usual on the last days.
+    """
+    m, _, horizon = mean.shape
+    forecast = mean.reshape(m, -1)
+    came = np.where(np.isnan(forecast), np.nan, counts.reshape(m, -1))
+    event = np.zeros(forecast.shape, bool)
+    expected, unsure = forecast, np.full(forecast.shape, UNSURE / TOGETHER)
+    none = np.zeros(m)
+    trust, usual = Trust(none, np.ones(m), none), Usual(Trust(none, np.ones(m), none))
+    score = np.zeros(forecast.shape)
+    for _ in range(ROUNDS):
+        quiet = np.where(event, np.nan, came)
+        scatter = _scatter(expected, unsure, quiet, groups)
+        trust = Trust(scatter, _share(forecast, quiet, scatter, groups), none)
+        usual, expected, dispersion, event, score = _run(trust, forecast, came, horizon)
+        unsure = (dispersion - scatter[:, None]) / TOGETHER
+    trust = Trust(trust.scatter, trust.share, _shift(score, np.isnan(came), groups))
+    usual.trust = trust
+    return trust, usual
+
+
+def _run(trust: Trust, forecast: np.ndarray, came: np.ndarray, horizon: int) -> tuple[Usual, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Follows the levels along windows of forecasts: the end, and mean, dispersion, event and evidence [M, D] of all days."""
+    usual, every = Usual(trust), np.arange(len(forecast))
+    mean, dispersion, score = (np.full(forecast.shape, np.nan) for _ in range(3))
+    event = np.zeros(forecast.shape, bool)
+    for t in range(forecast.shape[1]):
+        if t and t % horizon == 0:
+            usual = usual.renew(forecast[:, t : t + WEEK], every, trust)
+        usual.begin(forecast[:, t])
+        score[:, t] = usual.end(came[:, t : t + 1])
+        mean[:, t], dispersion[:, t] = usual.mean[:, -1], usual.dispersion[:, -1]
+        first = max(t + 1 - max(evidence.WINDOWS), 0)
+        event[:, first : t + 1] |= usual.event[:, first - t - 1 :]
+    return usual, mean, dispersion, event, score
+
+
+def _share(forecast: np.ndarray, quiet: np.ndarray, scatter: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """[M] what came on quiet days by what was forecast for them, each node's drawn towards its group's."""
+    there = ~(np.isnan(quiet) | np.isnan(forecast))
+    mean = np.where(there, forecast, 0.0)
+    weight = there / (1.0 + scatter[:, None] * mean)
+    came, told = (weight * np.where(there, quiet, 0.0)).sum(axis=1), (weight * mean).sum(axis=1)
+    group = (np.bincount(groups, came) + 1.0) / (np.bincount(groups, told) + 1.0)
+    return np.asarray((came + GROUP_TELLS * group[groups]) / (told + GROUP_TELLS))
+
+
+def _scatter(mean: np.ndarray, unsure: np.ndarray, counts: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """[M] dispersion of single days around means [M, D] whose relative variance is `unsure`, drawn towards the group's; most likely of `SCATTERS`."""
+    use = ~(np.isnan(mean) | np.isnan(counts))
+    m, y, u = np.where(use, mean, 1.0), np.where(use, counts, 1.0), np.where(use, unsure, 0.0)
+    event = np.maximum(np.log(EVENT) + distribution.log_likelihood(m, np.full_like(m, EVENT_DISPERSION), y), LEAST_LIKELIHOOD)
+    each = np.empty((len(m), len(SCATTERS)))
+    for k, scatter in enumerate(SCATTERS):
+        days = np.logaddexp(np.log1p(-EVENT) + distribution.log_likelihood(m, scatter + u, y), event)
+        each[:, k] = np.where(use, days, 0.0).sum(axis=1)
+    total, number = np.zeros((int(groups.max(initial=0)) + 1, len(SCATTERS))), np.bincount(groups, use.sum(axis=1).astype(float))
+    np.add.at(total, groups, each)
+    prior = (total[: len(number)] / np.maximum(number, 1.0)[:, None])[groups]
+    return np.asarray(np.array(SCATTERS)[(each + GROUP_DAYS * prior).argmax(axis=1)])
+
+
+def _shift(score: np.ndarray, missing: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """[M] what sets the evidence of each group right: at `NOMINAL` episodes a year it had as many."""
+    wanted = float(evidence.threshold(NOMINAL / evidence.DAYS_A_YEAR))
+    found = np.zeros(len(score))
+    tried = wanted + np.linspace(-MOST_SHIFT, MOST_SHIFT, 33)
+    for group in np.unique(groups):
+        rows = groups == group
+        years = float((~missing[rows]).sum()) / evidence.DAYS_A_YEAR
+        if not years:
+            continue
+        usual = evidence.episodes_a_year(tried)
+        own = np.array([evidence.episodes(np.nan_to_num(score[rows]) >= limit) for limit in tried]) / years
+        rate = (years * own + GROUP_YEARS * usual) / (years + GROUP_YEARS)
+        enough = np.flatnonzero(rate <= NOMINAL)
+        found[rows] = wanted - (tried[enough[0]] if len(enough) else tried[-1])
+    return found
