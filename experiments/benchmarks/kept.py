@@ -1,8 +1,8 @@
 """Results that are kept in the repository, so that every clone shows and judges what was measured on another machine, and runs nothing twice.
 
 Small tables in CSV, a folder a panel (or set, or night): `about.csv` says what was measured on, `runs.csv` has a row per run with fingerprint, day,
-seconds, memory and load, and in every other table `run` stands for the run of which a row is: the first letters of its fingerprint. Rows of another
-run than is asked for count for nothing.
+seconds, memory and load, and in every other table, whose first column names a model or detector, `run` stands for the run of which a row is: the
+first letters of its fingerprint. Rows of another run than is asked for count for nothing.
 """
 
 from collections.abc import Hashable, Mapping
@@ -14,11 +14,11 @@ import pandas as pd
 from experiments.benchmarks.runs import Record
 
 RUN_LETTERS = 12
-TEXTS = ("model", "run", "level", "group")  # columns that hold words, whatever they look like
+TEXTS = ("model", "run", "level", "group", "detector", "measured", "at", "by", "value", "size")  # words, whatever they look like
 DAYS = ("cutoff",)
 
 Runs = Mapping[str, str] | str
-"""Fingerprints of the runs of a table's rows: by model, or the one of all of them."""
+"""Fingerprints of the runs of a table's rows: by model or detector, or the one of all of them."""
 
 
 def about(folder: Path) -> dict[str, str]:
@@ -59,7 +59,7 @@ def keep(folder: Path, of: Mapping[str, str], made: Mapping[str, Record], tables
     Args:
         of: what was measured on.
         made: name -> record, its fingerprint being that by which it is asked for.
-        tables: name -> table with a column `model`, and the runs of its rows; of one that is None or empty nothing is kept.
+        tables: name -> table, its first column the model or detector, and the runs of its rows; of one that is None or empty nothing is kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     pd.DataFrame([of]).to_csv(folder / "about.csv", index=False)
@@ -70,11 +70,13 @@ def keep(folder: Path, of: Mapping[str, str], made: Mapping[str, Record], tables
         if table is None or table.empty:
             path.unlink(missing_ok=True)
         else:
-            table.assign(run=_run(table, runs))[["model", "run", *table.columns.drop("model")]].to_csv(path, index=False)
+            whole = table.copy()
+            whole.insert(1, "run", _run(table, runs))
+            whole.to_csv(path, index=False)
 
 
 def _run(rows: pd.DataFrame, runs: Runs) -> pd.Series:
     """The first letters of the run of each row."""
     if isinstance(runs, str):
         return pd.Series(runs[:RUN_LETTERS], rows.index)
-    return rows["model"].map({model: run[:RUN_LETTERS] for model, run in runs.items()})
+    return rows.iloc[:, 0].map({name: run[:RUN_LETTERS] for name, run in runs.items()})

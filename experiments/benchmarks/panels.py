@@ -66,7 +66,7 @@ REAL = {
 }  # fmt: skip
 SIMULATED = {"city-0.1": 0.1, "city-1.0": 1.0}  # name -> scale
 DEFINED: dict[str, object] = {**REAL, **{name: (scale, START, END) for name, scale in SIMULATED.items()}, LONG: (LARGEST, LONG_START, END)}
-"""How each panel is cut: files that were cut otherwise are made again."""
+"""How each panel is cut."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def lay_down(name: str, data: Path | None, work: Path) -> Panel:
     else:
         made = largest(daily(city.simulate(0, 0.1, LONG_START, END).counts), LARGEST)
     _write(made, panel.counts)
-    panel.definition.write_text(fingerprint(DEFINED[name]))
+    panel.definition.write_text(definition(name))
     return panel
 
 
@@ -167,7 +167,7 @@ def laid(name: str, work: Path) -> Panel | None:
     """A panel whose files are there, cut as it is defined now; else None."""
     panel = _panel(name, work)
     there = name in DEFINED and panel.counts.exists() and panel.definition.exists()
-    return panel if there and panel.definition.read_text() == fingerprint(DEFINED[name]) else None
+    return panel if there and panel.definition.read_text() == definition(name) else None
 
 
 def told(name: str, work: Path, facts: Facts) -> Panel:
@@ -176,7 +176,8 @@ def told(name: str, work: Path, facts: Facts) -> Panel:
 
 
 def definition(name: str) -> str:
-    """How a panel is made: how it is cut, and for a simulated one what a small city looks like that the same code makes."""
+    """How a panel is made: how it is cut, and for a simulated one what a small city looks like that the same code makes. Files that were made
+    otherwise are made again."""
     return fingerprint(DEFINED[name], "" if name in REAL else small_city())
 
 

@@ -72,9 +72,8 @@ def record(out: Path) -> Record | None:
 def latest(wanted: str, *found: Record | None) -> Record | None:
     """Of several records of a run the one that counts: of what is wanted, then one that did not fail, then the later, then the first of them."""
 
-    def rank(one: Record) -> tuple[bool, bool, bool, str]:
-        same, whole = one.fingerprint == wanted, not one.error
-        return same and whole, same, whole, one.measured
+    def rank(one: Record) -> tuple[bool, bool, str]:
+        return one.fingerprint == wanted, not one.error, one.measured
 
     return max([record for record in found if record], key=rank, default=None)
 

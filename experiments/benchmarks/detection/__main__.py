@@ -2,7 +2,7 @@
 
 python -m experiments.benchmarks.detection                     simulated counts and city; peers and product
 python -m experiments.benchmarks.detection --data FOLDER       real panels too, from FOLDER/<name>/tickets.parquet
-python -m experiments.benchmarks.detection --render            the page anew, from what is stored
+python -m experiments.benchmarks.detection --render            the page anew, from what is stored and kept
 """
 
 import os
@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from experiments.benchmarks import runs
-from experiments.benchmarks.detection import bars, compare, known, report, results, sets
+from experiments.benchmarks.detection import bars, compare, known, measured, report, results, sets
 from experiments.benchmarks.detection.compare import Compared
 from experiments.benchmarks.detection.peers import PEERS
 from experiments.benchmarks.detection.replay import PRODUCT
@@ -28,6 +28,7 @@ CORES = 2
 PARTS = ("planted", *results.PARTS)
 DETECTORS = (PRODUCT, *PEERS)
 WORK = Path(".weisu/benchmarks/detection")
+KEPT = Path(__file__).with_name("kept")
 
 
 def main(
@@ -38,17 +39,18 @@ def main(
     parts: Annotated[str, typer.Option(help="Some parts only, by comma: planted, city, bursts, quiet, boston, cost.")] = ",".join(PARTS),
     seed: Annotated[int, typer.Option(min=0, help="Of the planted incidents; the page shows 0, tune with others.")] = sets.REPORTED_SEED,
     accept: Annotated[Path | None, typer.Option(help="Folder of another scorer, score_alarms.py, to agree with.")] = None,
-    render: Annotated[bool, typer.Option("--render", help="Run nothing; write the page from what is stored.")] = False,
+    render: Annotated[bool, typer.Option("--render", help="Run nothing; write the page from what is stored and kept.")] = False,
+    kept: Annotated[Path, typer.Option(help="Folder of the results that are kept in the repository; it goes with the page.")] = KEPT,
     page: Annotated[Path, typer.Option(help="The page that is written.")] = ROOT / "docs" / "detection.md",
 ) -> None:
-    """Run what is asked for and not stored yet; print the bars, store the tables, write the page from everything stored."""
+    """Run what is asked for and neither stored nor kept; print the bars, store the tables, write the page and what is kept from everything."""
     try:
         work = work.resolve()
         names = _chosen(chosen_sets, [n for n in sets.SETS if data or n == sets.SIMULATED], [*sets.SETS, *sets.SMALL], "--sets")
         chosen = _chosen(detectors, DETECTORS, DETECTORS, "--detectors")
         wanted = _chosen(parts, PARTS, PARTS, "--parts")
-        failed = [] if render else _run(names, chosen, wanted, data, work, seed)
-        _report(work, accept, page, seed)
+        failed = [] if render else _run(names, chosen, wanted, data, work, seed, kept)
+        _report(work, accept, page, seed, kept)
     except InputError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(2) from None
@@ -69,8 +71,8 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _run(names: list[str], chosen: list[str], wanted: list[str], data: Path | None, work: Path, seed: int) -> list[str]:
-    """Runs what is wanted; the names of what failed."""
+def _run(names: list[str], chosen: list[str], wanted: list[str], data: Path | None, work: Path, seed: int, kept: Path) -> list[str]:
+    """Runs what is wanted and not kept; the names of what failed."""
     failed = []
 
     def ensure(run: Run) -> None:
@@ -82,7 +84,8 @@ def _run(names: list[str], chosen: list[str], wanted: list[str], data: Path | No
     laid = [sets.lay_down(name, data, work, seed) for name in names] if "planted" in wanted else []
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])  # the same two cores for all that is measured
     for one in laid:
-        for _, run in compare.runs_of(one, chosen):
+        kept_here = [name for name in chosen if seed == sets.REPORTED_SEED and compare.is_kept(one, name, kept / one.name)]
+        for _, run in compare.runs_of(one, [name for name in chosen if name not in kept_here]):
             ensure(run)
     if PRODUCT in chosen:
         for request in results.requests(wanted, data, work):
@@ -90,13 +93,16 @@ def _run(names: list[str], chosen: list[str], wanted: list[str], data: Path | No
     return failed
 
 
-def _report(work: Path, accept: Path | None, page: Path, seed: int) -> None:
-    laid = [one for name in [*sets.SETS, *sets.SMALL] if (one := sets.stored(name, work, seed)).there]
-    compared = [compare.collect(one, _say) for one in laid]
+def _report(work: Path, accept: Path | None, page: Path, seed: int, kept: Path) -> None:
+    reported = seed == sets.REPORTED_SEED
+    found = {name: measured.set_of(name, work, seed, kept / name if reported else None) for name in [*sets.SETS, *sets.SMALL]}
+    compared = [compare.collect(one, _say, kept / name if reported else None) for name, one in found.items() if one]
     lines = _planted(compared) + results.bars_of(work)
     day = f"{date.today():%Y-%m-%d}"  # noqa: DTZ011 - where it was run
     written = [report.store(work, day, lines, compared)]
-    if seed == sets.REPORTED_SEED:
+    if reported:
+        for one in compared:
+            compare.keep(one, kept)
         page.write_text(report.page(day, lines, compared, _agreement(accept, compared)), "utf-8")
         written.append(page)
     print(bar_table(lines).to_string(index=False))
@@ -117,9 +123,10 @@ def _planted(compared: list[Compared]) -> list[Bar]:
 
 def _agreement(accept: Path | None, compared: list[Compared]) -> str:
     """A sentence about the other scorer, if there is one."""
-    if accept is None:
+    own = [one for one in compared if one.marks]
+    if accept is None or not own:
         return ""
-    apart = max((one.difference_to(accept) for one in compared if one.marks), default=0.0)
+    apart = max(one.difference_to(accept) for one in own)
     return f"Another program scored the same files; the greatest difference of any measure (plain, standard errors aside) is {apart:.1e}."
 
 

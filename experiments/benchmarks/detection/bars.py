@@ -44,7 +44,7 @@ def pooled(sets: Sequence[Compared], detector: str, measure: str, at: str) -> tu
 
 def best(sets: Sequence[Compared], names: Sequence[str], measure: str, at: str) -> tuple[str, float] | None:
     """The detector of all these sets that is best by a pooled measure."""
-    there = [name for name in names if all(name in one.marks for one in sets)]
+    there = [name for name in names if all(name in one.detectors for one in sets)]
     values = {name: pooled(sets, name, measure, at)[0] for name in there}
     return max(values.items(), key=lambda item: item[1]) if values else None
 
@@ -56,7 +56,7 @@ def of_planted(sets: Sequence[Compared], where: str, who: str) -> list[Bar]:
         who: knows the distribution: `known.TRUTH` or `known.ESTIMATE`.
     """
     knowing = [f"{who}, {detector}" for detector in known.DETECTORS]
-    there = bool(sets) and all(PRODUCT in one.marks for one in sets)
+    there = bool(sets) and all(PRODUCT in one.detectors for one in sets)
     bars = []
     for measure in MEASURES:
         what, must = f"{where}: {measure} at 2 false alarms a series-year", "half-way from the best peer to who knows the distribution"
@@ -91,7 +91,7 @@ def of_planted(sets: Sequence[Compared], where: str, who: str) -> list[Bar]:
 
 def of_events(sets: Sequence[Compared]) -> Bar:
     """How many events there are."""
-    number = sum(len(one.events.row) for one in sets)
+    number = sum(one.of.facts.events for one in sets)
     what, must = "planted events, each in one series", f"{LEAST_EVENTS:,} or more"
     return Bar(what, must, f"{number:,}", "", number >= LEAST_EVENTS) if sets else Bar(what, must)
 

@@ -40,6 +40,7 @@ class Request:
         start, end: first and last day.
         budget: None: the product's default.
         zone: the city's.
+        inputs: fingerprint of what is read, where the files are not at hand.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class Request:
     country: str = "none"
     budget: float | None = None
     zone: str = "Asia/Shanghai"
+    inputs: str = ""
 
     @property
     def run(self) -> Run:
@@ -59,11 +61,11 @@ class Request:
         for name in ("counts", "tickets", "drivers", "budget"):
             if (value := getattr(self, name)) is not None:
                 asked += [f"--{name}", str(value)]
-        inputs = [path.read_bytes() for path in (self.counts, self.tickets, self.drivers) if path]
+        inputs = self.inputs or runs.content(*(pd.read_parquet(path) for path in (self.counts, self.tickets, self.drivers) if path))
         return Run(
             self.folder / "scores.parquet",
             ("env", f"WEISU_TIMEZONE={self.zone}", sys.executable, "-m", "service.cli", "replay", *asked),
-            runs.fingerprint(engine(), self.start, self.end, self.country, self.budget, self.zone, *inputs),
+            runs.fingerprint(engine(), self.start, self.end, self.country, self.budget, self.zone, inputs),
         )
 
 
@@ -94,7 +96,7 @@ def demand(rows: pd.DataFrame) -> pd.DataFrame:
 def of_set(one: PlantedSet, copy: str) -> Request:
     """The replay of the planted year."""
     days = f"{one.days[0]:%Y-%m-%d}", f"{one.days[-1]:%Y-%m-%d}"
-    return Request(one.folder / copy / PRODUCT, *days, counts=one.folder / f"{copy}.parquet", country=one.country)
+    return Request(one.folder / copy / PRODUCT, *days, counts=one.folder / f"{copy}.parquet", country=one.country, inputs=one.fingerprint(copy))
 
 
 def grid(one: PlantedSet, copy: str, column: str) -> Floats | None:

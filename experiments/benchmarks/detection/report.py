@@ -6,20 +6,23 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.benchmarks.detection import quiet, scoring, simulated
-from experiments.benchmarks.detection.compare import KNOWING, SPLITS, Compared
+from experiments.benchmarks.detection.compare import KNOWING, Compared
+from experiments.benchmarks.detection.measured import SPLITS
 from experiments.benchmarks.detection.peers import PEERS
 from experiments.benchmarks.detection.replay import PRODUCT
 from experiments.benchmarks.page import Bar, bar_table, markdown
 
 HEAD = """# Detection
 
-Made by the benchmark from what it has stored; do not edit it by hand. Written on {day}.
+Made by the benchmark from what it has stored or the repository keeps; do not edit it by hand. Written on {day}. What is left of a run when it has
+been judged goes into `experiments/benchmarks/detection/kept` whenever this page is written, with the fingerprint of its code and inputs: who clones
+the repository runs only what has changed since, or was never run.
 
 ```sh
-make bench-detection ARGS='--data FOLDER'            # everything; hours. What is there already is not run again
+make bench-detection ARGS='--data FOLDER'            # everything; hours. What is there or kept already is not run again
 make bench-detection ARGS='--data FOLDER --parts planted --sets boston-311-pest --detectors weisu,Farrington-7'
 make bench-detection ARGS='--parts planted --sets simulated --seed 1'   # other incidents, to tune with; the page shows seed 0 alone
-make bench-detection ARGS=--render                   # this page anew, from what is stored
+make bench-detection ARGS=--render                   # this page anew, from what is stored and kept
 ```
 
 **Planted incidents.** Steps, spikes, ramps and log-normal bells of 1 to 21 days, 2, 3, 5 or 10 standard deviations of the series high on their
@@ -57,10 +60,10 @@ def page(day: str, bars: Sequence[Bar], sets: Sequence[Compared], agreement: str
 
 
 def _set(one: Compared) -> str:
-    counts = one.of.planted.clean
+    facts = one.of.facts
     lines = [
         f"## {one.of.name}\n",
-        f"{counts.shape[1]} series, {len(counts):,} days, {len(one.events.row)} events, {one.of.planted.truth['event'].nunique()} incidents.\n",
+        f"{facts.series} series, {facts.days:,} days, {facts.events} events, {facts.incidents} incidents.\n",
     ]
     if one.outdated:
         lines.append(f"Made before the code or its inputs changed: {', '.join(one.outdated)}.\n")
@@ -68,14 +71,14 @@ def _set(one: Compared) -> str:
         lines.append("; ".join(f"{name} failed ({error})" for name, error in one.failed.items()) + ".\n")
     for title, rows in _tables(one.table):
         lines += [f"### {title}\n", markdown(rows, 3)]
-    shown = [PRODUCT] if PRODUCT in one.marks else []
+    shown = [PRODUCT] if PRODUCT in one.detectors else []
     for names in (PEERS, tuple(KNOWING)):
         best = one.best(names, "POD", "2")
         if best is not None:
             shown.append(str(best["detector"]))
     if shown:
         lines.append("### POD / PODpre at 2 false alarms a series-year, apart\n")
-        lines += [markdown(one.split(shown, by, 2.0)) for by in SPLITS]
+        lines += [markdown(one.split(shown, by)) for by in SPLITS]
     if one.calibration is not None:
         lines += ["### Realised by nominal false alarms, clean copy\n", markdown(one.calibration, 2)]
     return "\n".join(lines)

@@ -226,10 +226,14 @@ def table(marks: Marks, events: Events) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(missing=marks.missing)
 
 
-def split(marks: Marks, events: Events, by: str, budget: float, paired: bool) -> pd.DataFrame:
-    """POD and PODpre at one budget, by a column of the truth: a row per value."""
+def split(marks: Marks, events: Events, columns: Sequence[str], budget: float, paired: bool) -> pd.DataFrame:
+    """POD and PODpre at one budget, by some columns of the truth: `by, value, events, POD, PODpre`, a row per column and value."""
     _, alarm, clean = at_budget(marks, events, budget, paired)
     first = first_starts(starts(alarm) if clean is None else starts(alarm) & ~clean, events)
-    part = pd.DataFrame({by: events.table[by].to_numpy(), "POD": first >= 0, "PODpre": (first >= 0) & (first < events.peak)})
-    made: pd.DataFrame = part.groupby(by, sort=True).agg(events=("POD", "size"), POD=("POD", "mean"), PODpre=("PODpre", "mean")).reset_index()
-    return made
+    found = pd.DataFrame({"POD": first >= 0, "PODpre": (first >= 0) & (first < events.peak)})
+    parts = []
+    for by in columns:
+        groups = found.groupby(events.table[by].to_numpy(), sort=True)
+        made = groups.agg(events=("POD", "size"), POD=("POD", "mean"), PODpre=("PODpre", "mean")).reset_index(names="value")
+        parts.append(made.assign(by=by, value=made["value"].astype(str))[["by", "value", "events", "POD", "PODpre"]])
+    return pd.concat(parts, ignore_index=True)

@@ -17,7 +17,30 @@ REAL = ("chicago-311-sanitation", "chicago-burglary-2011-14", "boston-311-pest",
 SMALL = ("boston-311-rodent",)  # on request: quick, too few events to judge by
 SETS = (*REAL, SIMULATED)
 COPIES = ("planted", "clean")
+DEFINITION = "made.sha256"  # beside the files: how they were made
 REPORTED_SEED = 0  # figures on the page; tune with others
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a set without its files.
+
+    Attributes:
+        planted, clean: fingerprints of what a detector reads.
+        truth: fingerprint of what it is judged by.
+        start: first day of the planted year.
+        events: planted ones, each in one series.
+        incidents: of one event or several at once.
+    """
+
+    planted: str
+    clean: str
+    truth: str
+    start: str
+    series: int
+    days: int
+    events: int
+    incidents: int
 
 
 @dataclass(frozen=True)
@@ -28,16 +51,27 @@ class PlantedSet:
         folder: of `clean.csv`, `planted.csv` (days x series, for peers), `injected.csv`, `truth.csv`, and `clean.parquet`, `planted.parquet`
             (`district, category, date, count` of the whole panel, for the product).
         country: whose holidays.
+        seed: of the planted incidents.
+        told: what is known of it where its files are not.
     """
 
     name: str
     folder: Path
     country: str
+    seed: int = REPORTED_SEED
+    told: Facts | None = None
+
+    @property
+    def definition(self) -> str:
+        """How it is made. Files that were made otherwise are made again."""
+        counts = SIMULATED if self.name == SIMULATED else panels.definition(self.name)
+        return runs.fingerprint(counts, runs.code(Path(str(module.__file__)) for module in (plant, simulated)), self.seed)
 
     @property
     def there(self) -> bool:
-        """Are its files there? The truth is written last."""
-        return (self.folder / "truth.csv").exists()
+        """Are its files there, made as they are made now? The definition is written last."""
+        path = self.folder / DEFINITION
+        return path.exists() and path.read_text() == self.definition
 
     @cached_property
     def planted(self) -> Planted:
@@ -47,7 +81,19 @@ class PlantedSet:
     @cached_property
     def days(self) -> pd.DatetimeIndex:
         """The planted year."""
-        return pd.DatetimeIndex(self.planted.injected.index)
+        return pd.date_range(self.facts.start, periods=plant.PLANTED_DAYS)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What is known of it, by its files if there are any."""
+        if self.told:
+            return self.told
+        text = {name: (self.folder / f"{name}.csv").read_text() for name in (*COPIES, "truth", "injected")}
+        planted, clean = (runs.fingerprint(runs.content(pd.read_parquet(self.folder / f"{copy}.parquet")), text[copy]) for copy in COPIES)
+        truth = runs.fingerprint(text["truth"], text["injected"])
+        counts, table = self.planted.clean, self.planted.truth
+        start = f"{self.planted.injected.index[0]:%Y-%m-%d}"
+        return Facts(planted, clean, truth, start, counts.shape[1], len(counts), len(table), table["event"].nunique())
 
     @cached_property
     def known(self) -> dict[str, Known]:
@@ -62,12 +108,12 @@ class PlantedSet:
 
     def fingerprint(self, copy: str) -> str:
         """Of what a detector reads."""
-        return runs.fingerprint((self.folder / f"{copy}.parquet").read_bytes(), (self.folder / f"{copy}.csv").read_bytes())
+        return self.facts.planted if copy == "planted" else self.facts.clean
 
 
 def stored(name: str, work: Path, seed: int = REPORTED_SEED) -> PlantedSet:
     """A set that may be there already."""
-    return PlantedSet(name, work / (name if seed == REPORTED_SEED else f"{name}-seed-{seed}"), "none" if name == SIMULATED else "US")
+    return PlantedSet(name, work / (name if seed == REPORTED_SEED else f"{name}-seed-{seed}"), "none" if name == SIMULATED else "US", seed)
 
 
 def lay_down(name: str, data: Path | None, work: Path, seed: int = REPORTED_SEED) -> PlantedSet:
@@ -83,6 +129,7 @@ def lay_down(name: str, data: Path | None, work: Path, seed: int = REPORTED_SEED
     if made.there:
         return made
     folder = made.folder
+    (folder / DEFINITION).unlink(missing_ok=True)
     if name == SIMULATED:
         counts, law = simulated.panel(seed)
         folder.mkdir(parents=True, exist_ok=True)
@@ -97,6 +144,7 @@ def lay_down(name: str, data: Path | None, work: Path, seed: int = REPORTED_SEED
     whole.loc[planted.injected.index, planted.injected.columns] += planted.injected
     plant.long(whole).to_parquet(folder / "planted.parquet", index=False)
     planted.write(folder)
+    (folder / DEFINITION).write_text(made.definition)
     return made
 
 

@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from experiments.benchmarks import panels
-from experiments.benchmarks.detection import bars, compare, known, replay, sets
+from experiments.benchmarks.detection import bars, calibration, compare, known, measured, replay, scorer, scoring, sets
 from experiments.benchmarks.detection.__main__ import main
 from experiments.benchmarks.detection.compare import Compared
 from experiments.benchmarks.detection.sets import PlantedSet
@@ -25,7 +25,8 @@ RECORD = Record("f", 100.0, 100.0, "2026-01-01", 1.0)
 
 
 def bench(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "experiments.benchmarks.detection", "--work", str(folder / "work"), "--page", str(folder / "page.md")]
+    places = ("--work", str(folder / "work"), "--page", str(folder / "page.md"), "--kept", str(folder / "kept"))
+    command = [sys.executable, "-m", "experiments.benchmarks.detection", *places]
     return subprocess.run([*command, *options], capture_output=True, text=True, check=False)
 
 
@@ -106,6 +107,44 @@ def test_rendering_runs_nothing_and_makes_the_same_page(folder: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in (folder / "work" / SET).rglob("*")} == before
 
 
+def test_with_what_is_kept_alone_the_page_is_the_same_and_peers_are_not_run_again(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "kept", tmp_path / "kept")
+    page = (folder / "page.md").read_text()
+    assert bench(tmp_path, "--render").returncode == 0
+    assert (tmp_path / "page.md").read_text() == page
+    done = bench(tmp_path, "--data", str(folder), "--sets", SET, "--detectors", "ESSENCE,Farrington-7", "--parts", "planted")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines() == [f"{SET}: 0 detectors, 3 kept"]
+    assert not [path for path in (tmp_path / "work" / SET).iterdir() if path.is_dir()]
+    assert (tmp_path / "page.md").read_text() == page
+    assert {p.name: p.read_text() for p in (tmp_path / "kept" / SET).iterdir()} == {p.name: p.read_text() for p in (folder / "kept" / SET).iterdir()}
+
+
+def test_kept_results_of_another_set_are_left_out_and_those_of_other_code_are_said_to_be(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "kept" / SET, tmp_path / "kept")
+    one = sets.stored(SET, folder / "work")
+    told = replace(one, told=measured.facts(tmp_path / "kept"))
+    made = compare.collect(told, lambda text: None, tmp_path / "kept")
+    assert (made.outdated, made.detectors >= {"weisu", "ESSENCE", "Farrington-7"}) == (("weisu",), True)
+    assert compare.is_kept(told, "ESSENCE", tmp_path / "kept")
+    path = tmp_path / "kept" / "runs.csv"
+    path.write_text(path.read_text().replace(made.records["ESSENCE"].fingerprint, made.records["ESSENCE"].fingerprint[::-1]))
+    assert not compare.is_kept(told, "ESSENCE", tmp_path / "kept")
+    rest = compare.collect(told, lambda text: None, tmp_path / "kept")
+    assert rest.outdated == ("weisu", "ESSENCE")
+    assert "ESSENCE" not in rest.detectors
+    other = replace(one, told=replace(one.facts, truth="other"))
+    assert compare.collect(other, lambda text: None, tmp_path / "kept").records == {}
+
+
+@pytest.mark.parametrize(("module", "name", "value"), [(scoring, "MERGE", 1), (known, "SLACK", 0.4), (calibration, "NOMINAL", 3.0)])
+def test_a_scorer_is_another_when_its_figures_are(monkeypatch: pytest.MonkeyPatch, module: object, name: str, value: object) -> None:
+    before = scorer.judge.__wrapped__()
+    assert scorer.judge.__wrapped__() == before
+    monkeypatch.setattr(module, name, value)
+    assert scorer.judge.__wrapped__() != before
+
+
 def test_the_product_is_read_at_series_level_alone_with_its_seconds(compared: Compared) -> None:
     one = compared.of
     law = known.score(one.planted.counts, one.known[known.ESTIMATE], one.days, "3 days")
@@ -159,7 +198,7 @@ def test_a_run_that_fails_is_named_on_the_page_and_by_the_exit_code(folder: Path
 
 
 def test_the_products_runs_go_through_its_command_line(tmp_path: Path) -> None:
-    (tmp_path / "c.parquet").write_bytes(b"")
+    pd.DataFrame({"count": [1]}).to_parquet(tmp_path / "c.parquet")
     request = replay.Request(tmp_path / "out", "2024-01-01", "2024-12-31", counts=tmp_path / "c.parquet", country="CN", budget=0.5)
     asked = dict(zip(*[iter(request.run.command[6:])] * 2, strict=True))
     assert request.run.command[3:6] == ("-m", "service.cli", "replay")
@@ -169,7 +208,7 @@ def test_the_products_runs_go_through_its_command_line(tmp_path: Path) -> None:
     }  # fmt: skip
     assert request.run.command[:2] == ("env", "WEISU_TIMEZONE=Asia/Shanghai")
     before = request.run.fingerprint
-    (tmp_path / "c.parquet").write_bytes(b"more")
+    pd.DataFrame({"count": [2]}).to_parquet(tmp_path / "c.parquet")
     assert request.run.fingerprint != before
 
 

@@ -146,7 +146,7 @@ def test_a_split_by_size_adds_up_to_the_whole() -> None:
     planted.table["size"] = [2, 5, 2]
     score = np.zeros((2, 40))
     score[[0, 0], [5, 20]] = 1
-    made = scoring.split(Marks(score), planted, "size", 2, False).set_index("size")
+    made = scoring.split(Marks(score), planted, ["size"], 2, False).set_index("value")
     assert made["events"].tolist() == [2, 1]
     assert made["POD"].tolist() == [0.5, 1.0]
 
