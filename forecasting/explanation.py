@@ -1,7 +1,8 @@
 """Why a forecast is what it is: its mean as the sum of what level, trend, calendar and weather add to it, in tickets.
 
-A mean is a product: the node's usual level, times what has changed since, times the factors of weekday, holiday, season and weather of
-the log-linear member, times the rest: what the other members see beyond these, and what makes the sums add up. The logarithmic mean
+A mean is a product: the node's usual level, times what has changed since, times the factors of weekday, holiday, season and weather, times
+the level that the members together see beyond these. The factors are those of the log-linear member, made as strong as the blend has them;
+what is left on single days, where members disagree or sums were made to add up, is the rest. The logarithmic mean
 Divisia method (LMDI-I, Ang 2004, Energy Policy 32) turns the product into a sum without a remainder: a factor f adds L * log f, L being
 the logarithmic mean of forecast and level.
 
@@ -11,6 +12,7 @@ what a day has more than the year, not more than some summer.
 
 from collections.abc import Mapping
 from datetime import date
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -23,7 +25,7 @@ from forecasting.models.base import Known
 from forecasting.models.baselines import USUAL_DAYS, without_bursts
 from forecasting.models.loglinear import FittedLoglinear
 
-PARTS = ("level", "trend", "news", *effects.GROUPS)
+PARTS = ("level", "trend", "news", *effects.GROUPS, "members")
 """What is computed."""
 REST = "rest"  # what they lack to the mean
 COLUMNS = tuple(f"part_{name}" for name in PARTS)
@@ -37,7 +39,8 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "holiday": ("节假日", "holidays"),
     "season": ("季节", "season"),
     "weather": ("天气", "weather"),
-    REST: ("其他模型", "other models"),
+    "members": ("其他模型", "other models"),
+    REST: ("其余", "other"),
 }
 """Of each part, zh and en, in the order in which they are told."""
 NAMES = tuple(LABELS)
@@ -45,6 +48,9 @@ NAMES = tuple(LABELS)
 YEAR = 364  # days of the level: whole weeks, every season once
 NEWS, QUARTER = 28, 91  # days: the last four weeks against the two months before them, these against the year
 BITS = 10  # of the parts as stored: each is right to 0.05 %, and the set takes 60 % of the room; the rest takes up what is lost
+MONTH = 28  # days ahead over which the blend's level and pattern are compared with the factors: four of every weekday
+MOST_STRONGER = 1.0  # times itself by which a pattern of the log-linear member is made stronger or weaker; a reversed one is another pattern
+FLAT = 0.05  # sum of squared logs that "as strong as the member says" is worth: of a flat pattern nobody can tell how strong it is
 PRIOR = 6.0  # tickets that "nothing has changed" is worth: a sparse node's last weeks say little
 
 SHOWN = 3  # parts that a sentence names
@@ -52,7 +58,7 @@ WORTH_NAMING = 0.05  # of all that moves the forecast
 DAYS_ZH, DAYS_EN = "一二三四五六日", ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
-def parts(known: Known, means: np.ndarray, fitted: FittedLoglinear | None) -> np.ndarray:
+def parts(known: Known, means: np.ndarray, fitted: FittedLoglinear | None, near: int | None = None) -> np.ndarray:
     """What each part adds to the forecast of every node and day.
 
     * level: mean tickets a day of the last 364 days known, or of as many as there are; as everywhere below, what is usual stands in the
@@ -60,16 +66,20 @@ def parts(known: Known, means: np.ndarray, fitted: FittedLoglinear | None) -> np
     * trend: the two months before the last four weeks against the year, both without the calendar and the weather. news: the last four
       weeks against these two months.
     * weekday, holiday, season, weather: the log-linear member's factors; weekday and holiday also have what is the node's own.
-      Without that member these are same-weekday means, season and weather add nothing.
+      Without that member these are same-weekday means, season and weather add nothing. Over the days ahead they are as strong as the
+      forecast has them: see `_as_forecast`.
+    * members: by how much the whole forecast lies higher or lower than all these say.
 
     Args:
         known: what was known when the forecast was made.
         means: [M, H] the published means of the days after the cutoff, >= 0.
         fitted: the log-linear member, if there is one.
+        near: days after the cutoff that are compared with the factors by themselves, because other members made them; the first
+            `MONTH` if left out.
 
     Returns:
         [M, H, P] tickets, in the order of `PARTS`; finite. What the sum lacks to the mean is the rest. A node without a ticket in its
-        year, or with a mean of 0, has no part but its level: a product cannot tell more.
+        year, or with a mean of 0, has its level and what the members see beyond it: a product cannot tell more.
     """
     m, horizon = means.shape
     n_days = len(known.panel.days)
@@ -84,7 +94,7 @@ def parts(known: Known, means: np.ndarray, fitted: FittedLoglinear | None) -> np
     out = np.zeros((m, horizon, len(PARTS)))
     for i in range(0, m, smoothing.CHUNK):
         rows = slice(i, i + smoothing.CHUNK)
-        out[rows] = _parts(counts[rows], means[rows], logs[:, which[rows]], kinds)
+        out[rows] = _parts(counts[rows], means[rows], logs[:, which[rows]], kinds, min(near or MONTH, horizon))
     return out
 
 
@@ -101,7 +111,7 @@ def _without_weekday(logs: np.ndarray, free: np.ndarray, horizon: int) -> np.nda
     return out
 
 
-def _parts(counts: np.ndarray, means: np.ndarray, logs: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+def _parts(counts: np.ndarray, means: np.ndarray, logs: np.ndarray, kinds: np.ndarray, near: int) -> np.ndarray:
     """[m, H, P] of counts [m, n], means [m, H], log factors [G, m, n + H] and kinds of day [n + H]."""
     n_days, horizon = counts.shape[1], means.shape[1]
     usual = np.exp(logs[..., :n_days].sum(axis=0))
@@ -132,8 +142,48 @@ def _parts(counts: np.ndarray, means: np.ndarray, logs: np.ndarray, kinds: np.nd
     news = (counts[:, weeks].sum(axis=1) + PRIOR) / (trend * expected[:, weeks].sum(axis=1) + PRIOR)
     changes = np.log(np.stack([trend, news]))[..., None].repeat(horizon, axis=-1)
 
-    added = logarithmic_mean(means, level[:, None]) * np.concatenate([changes, factors])
+    both = (means > 0) & (level[:, None] > 0)
+    told = np.log(np.where(both, means, 1.0) / np.where(both, level[:, None], 1.0)) - changes.sum(axis=0)
+    members = np.zeros_like(means)
+    for begin, end in pairwise([0, *range(near, horizon, MONTH), horizon]):
+        days = slice(begin, end)
+        factors[..., days], members[:, days] = _as_forecast(factors[..., days], told[:, days], ahead_kinds[days])
+    added = logarithmic_mean(means, level[:, None]) * np.concatenate([changes, factors, members[None]])
+    added[-1] += np.where(both, 0.0, means - level[:, None])
     return np.moveaxis(np.concatenate([np.broadcast_to(level[:, None], means.shape)[None], added]), 0, -1)
+
+
+def _as_forecast(factors: np.ndarray, told: np.ndarray, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The factors of some days ahead as the forecast has them, and its level beyond them.
+
+    What the members together say of a node differs from the log-linear member alone, first of all in the level of all these days; then they
+    see its pattern of holidays, season and weather more strongly or less (one slope, by least squares, drawn towards the same strength), or
+    another weekday or free day (its mean, drawn towards no difference as one day would). Each difference goes to the part of that name.
+
+    Args:
+        factors: [G, m, D] logs of the log-linear member's factors, D days.
+        told: [m, D] log of what the factors should multiply to, were there no rest.
+        kinds: [D] kind of each day.
+
+    Returns:
+        factors [G, m, D]; log of the level beyond them [m, 1].
+    """
+    out = factors.copy()
+    left = told - factors.sum(axis=0)
+    level = left.mean(axis=1, keepdims=True)
+    left = left - level
+    patterns = [effects.GROUPS.index(name) for name in ("holiday", "season", "weather")]
+    pattern = factors[patterns] - factors[patterns].mean(axis=-1, keepdims=True)
+    whole = pattern.sum(axis=0)
+    slope = (whole * left).sum(axis=1) / ((whole**2).sum(axis=1) + FLAT)
+    slope = np.clip(slope, -MOST_STRONGER, MOST_STRONGER)[:, None]
+    out[patterns] += slope * pattern
+    left = left - slope * whole
+    for kind in np.unique(kinds):
+        same = kinds == kind
+        group = effects.GROUPS.index("holiday" if kind == HOLIDAY_SHAPE else "weekday")
+        out[group][:, same] += left[:, same].sum(axis=1, keepdims=True) / (same.sum() + 1.0)
+    return out, level
 
 
 def logarithmic_mean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -154,7 +204,7 @@ def columns(parts: np.ndarray) -> dict[str, np.ndarray]:
 
 def with_parts(frame: pd.DataFrame) -> pd.DataFrame:
     """Adds every part under its name, `rest` included, to rows of an explained forecast set: they add up to `mean`."""
-    told = frame[list(COLUMNS)].to_numpy(float)
+    told = frame.reindex(columns=list(COLUMNS), fill_value=0.0).to_numpy(float)  # a set of before has fewer parts
     return frame.assign(**dict(zip(PARTS, told.T, strict=True)), **{REST: frame["mean"].to_numpy(float) - told.sum(axis=1)})
 
 

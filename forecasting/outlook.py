@@ -55,7 +55,7 @@ def make(champion: Champion, seed: int = 0) -> pd.DataFrame:
     weights = _of_those_there(blend.weights(forecasts, counts, scale, groups, baseline, SHRINK), np.isfinite(ahead).all(axis=2).T)
     days = _blended(known, ahead, weights, champion.variances)
     days[:, : near * WEEK] = champion.means[:, : near * WEEK]
-    parts = explanation.parts(known, days, champion.regression)
+    parts = explanation.parts(known, days, champion.regression, near * WEEK)
     tested = np.stack([_blended(known, forecasts[:, :, w], weights, champion.variances) for w in range(counts.shape[1])], axis=1)
     tested[:, :, :near] = np.nan  # those weeks are the champion's
     dispersion = _dispersion(np.concatenate([tested, _near(champion, near)], axis=1), np.concatenate([counts, _came(champion, near)], axis=1), groups)

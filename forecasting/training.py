@@ -122,7 +122,7 @@ class Champion:
             }
         )
         if explained:
-            frame = frame.assign(**explanation.columns(explanation.parts(known, means, self.regression)))
+            frame = frame.assign(**explanation.columns(explanation.parts(known, means, self.regression, horizon)))
         meta = {"cutoff": f"{known.cutoff:%Y-%m-%d}", "horizon": horizon, "family": "negative_binomial"}
         return ForecastSet(frame, meta)
 

@@ -144,7 +144,8 @@ class Contribution(Model):
     factor: str = Field(
         description="`level`: mean of the last 364 days known, without bursts. `trend`: the two months before the last four weeks against that year; "
         "`news`: the last four weeks against these two months. `weekday`, `holiday`, `season` (heating included), `weather`: what the day has more "
-        "than the mean of that year. `rest`: what the other members of the blend see beyond this, and what makes sums add up.",
+        "than the mean of that year, as strong as the blend has it. `members`: by how much the forecast of all days ahead lies higher or lower than "
+        "these say. `rest`: what is left on single days, where members disagree, and what makes sums add up.",
         examples=["season"],
     )
     tickets: float = Field(description="Tickets; the contributions of a forecast add up to its mean.", examples=[320.4])

@@ -18,6 +18,7 @@ from forecasting.forecast_set import ForecastSet
 from forecasting.hierarchy import ALL, Tree
 from forecasting.models.base import Known
 from forecasting.models.baselines import UsualWeeks
+from forecasting.models.boosting import Boosting
 from forecasting.models.loglinear import FittedLoglinear, Loglinear
 
 HORIZON = 14
@@ -78,6 +79,15 @@ def test_the_parts_of_every_forecast_add_up_to_it_after_they_were_kept() -> None
     pd.testing.assert_frame_equal(champion.forecast().frame, read.drop(columns=list(explanation.COLUMNS)))
 
 
+@pytest.fixture(scope="module")
+def tiny() -> training.Champion:
+    """A champion of two members, each with its own mind, over series of a ticket every few days, through a long holiday."""
+    known = small_cities.known(
+        small_cities.counts(230, ("d1", "d2", "d3", "d4"), ("HEAT", "NOISE", "ROAD"), level=1.5), "CN", small_cities.weather(230)
+    )
+    return training.assemble(training.backtest_members(known, (UsualWeeks(), Loglinear(), Boosting(rows=20_000, trees=60)), 28, 2, 0))
+
+
 def test_a_day_of_rain_owes_its_rise_to_the_weather_and_the_same_day_without_does_not() -> None:
     wet, mean = rainy(60.0)
     dry, usual = rainy(0.0)
@@ -123,8 +133,8 @@ def test_weekdays_of_a_city_without_the_log_linear_member_are_means_of_the_same_
         np.testing.assert_allclose(got[part], 0, atol=1e-9)
 
 
-def plain(known: Known, mean: float, weekday: int) -> dict[str, float]:
-    """The definition of the parts, one node and day and one count after the other, without the log-linear member."""
+def plain(known: Known, mean: np.ndarray, weekdays: list[int]) -> list[dict[str, float]]:
+    """The definition of the parts of a fortnight, one node and day and one count after the other, without the log-linear member."""
     counts = known.panel.counts[0][-364:]
     days = known.panel.days[-364:]
     there = [t for t in range(len(counts)) if not np.isnan(counts[t])]
@@ -140,9 +150,17 @@ def plain(known: Known, mean: float, weekday: int) -> dict[str, float]:
         return float((sum(counts[t] for t in window) + 6) / (expected + 6))
 
     trend = change(91, 28, 1.0)
-    factors = {"trend": trend, "news": change(28, 0, trend), "weekday": own[weekday]}
-    size = (mean - level) / np.log(mean / level)
-    return {"level": float(level)} | {name: float(size * np.log(factor)) for name, factor in factors.items()}
+    news = change(28, 0, trend)
+    lack = [np.log(m / level / trend / news / own[day]) for m, day in zip(mean, weekdays, strict=True)]
+    members = sum(lack) / len(lack)
+    out = []
+    for m, day in zip(mean, weekdays, strict=True):
+        same = [x - members for x, other in zip(lack, weekdays, strict=True) if other == day]
+        size = (m - level) / np.log(m / level)
+        weekday = np.log(own[day]) + sum(same) / (len(same) + 1)
+        factors = {"trend": np.log(trend), "news": np.log(news), "weekday": weekday, "members": members}
+        out.append({"level": float(level)} | {name: float(size * factor) for name, factor in factors.items()})
+    return out
 
 
 def test_the_parts_are_those_of_their_definition() -> None:
@@ -152,10 +170,52 @@ def test_the_parts_are_those_of_their_definition() -> None:
     holes = known.panel.counts.copy()
     holes[0, [5, 300, 410]] = np.nan
     known = replace(known, panel=replace(known.panel, counts=holes))
-    got = told(known, 64.0)
-    for h in range(HORIZON):
-        for name, want in plain(known, 64.0, int(DATES[420 + h].day_of_week)).items():
+    mean = 64.0 + 3 * rng.normal(size=HORIZON)
+    got = told(known, mean)
+    for h, of_day in enumerate(plain(known, mean, DATES[420 : 420 + HORIZON].day_of_week.tolist())):
+        for name, want in of_day.items():
             assert got[name][h] == pytest.approx(want, rel=1e-9), name
+
+
+def test_what_other_members_see_has_a_name(tiny: training.Champion) -> None:
+    """Small series, on whose level and pattern the members differ: nothing large is left to `rest`."""
+    got = explanation.with_parts(tiny.forecast(explained=True).frame)
+    large = got["rest"].abs() > 0.25 * got["mean"]
+    assert large.mean() < 0.03
+    assert got["rest"].abs().sum() < 0.05 * got["mean"].sum()
+    assert got["members"].abs().sum() > got["rest"].abs().sum()
+
+
+def test_a_forecast_that_has_another_level_than_the_factors_owes_it_to_the_members() -> None:
+    known, mean = rainy(60.0)
+    fitted = learn(known)
+    one, more = (told(known, times * mean[DAYS:], fitted) for times in (1.0, 1.5))
+    size = logarithmic_mean(1.5 * mean[DAYS:], one["level"])
+    np.testing.assert_allclose(more["members"] / size, one["members"] / logarithmic_mean(mean[DAYS:], one["level"]) + np.log(1.5), atol=1e-9)
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.4])
+def test_weather_is_told_as_strong_as_the_forecast_has_it(strength: float) -> None:
+    known, mean = rainy(60.0)
+    fitted = learn(known)
+    calm = np.median(mean[DAYS:])
+    got, usual = (told(known, calm * (mean[DAYS:] / calm) ** power, fitted) for power in (strength, 1.0))
+    logs = [
+        part["weather"] / logarithmic_mean(calm * (mean[DAYS:] / calm) ** power, part["level"]) for part, power in ((got, strength), (usual, 1.0))
+    ]
+    rise = [log[3] - np.delete(log, 3).mean() for log in logs]
+    assert rise[0] / rise[1] == pytest.approx(strength, rel=0.15)
+
+
+def test_days_made_by_other_members_are_compared_by_themselves() -> None:
+    known, mean = rainy(60.0)
+    fitted = learn(known)
+    one = np.broadcast_to(mean[DAYS:], (len(known.hierarchy.nodes), HORIZON))
+    two = np.where(np.arange(HORIZON) < 7, one, 2 * one)
+    near, both = parts(known, one[:, :7], fitted), parts(known, two, fitted, near=7)
+    np.testing.assert_allclose(both[:, :7], near, rtol=1e-9)
+    members = PARTS.index("members")
+    assert (both[:, 7:, members] > near[:, :, members].max() + 0.5 * mean[DAYS]).all()
 
 
 @pytest.mark.parametrize(("since", "part", "other"), [(28, "news", "trend"), (91, "trend", "news")])
@@ -180,10 +240,11 @@ def test_zeros_have_no_parts_and_break_nothing() -> None:
     known = city(np.zeros(DAYS))
     for mean in (0.0, 0.5):
         got = told(known, mean)
-        assert {name: list(set(values)) for name, values in got.items()} == {name: [0.0] for name in PARTS}
+        assert {name: list(set(values)) for name, values in got.items()} == {name: [mean if name == "members" else 0.0] for name in PARTS}
     got = told(city(np.full(DAYS, 3.0)), 0.0)
     assert got["level"][0] == 3.0
-    assert all((got[name] == 0).all() for name in PARTS[1:])
+    assert got["members"][0] == -3.0
+    assert all((got[name] == 0).all() for name in PARTS[1:-1])
 
 
 def test_a_young_node_is_compared_with_its_own_days() -> None:
@@ -231,3 +292,10 @@ def test_a_sentence_names_the_largest_parts_and_no_trifles() -> None:
     assert zh == "海淀区“供热采暖”2026-11-18(周三)预计 1,240 件,比平常多 410 件:季节 +320,天气 +110。"
     fewer = made | {"season": -320.0, "weather": 0.0}
     assert "340 fewer than usual: season −320, weekday −20." in sentences(labels, "d1", "HEAT", date(2026, 11, 18), 490.0, fewer)[1]
+
+
+def test_a_set_of_before_the_members_were_told_has_them_in_the_rest(tiny: training.Champion) -> None:
+    frame = tiny.forecast(explained=True).frame
+    now, before = explanation.with_parts(frame), explanation.with_parts(frame.drop(columns="part_members"))
+    assert (before["members"] == 0).all()
+    np.testing.assert_allclose(before["rest"], now["rest"] + now["members"], atol=1e-6)

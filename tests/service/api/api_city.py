@@ -20,7 +20,7 @@ NOW = datetime(2025, 11, 9, 7, 30, tzinfo=ZONE)
 YESTERDAY = date(2025, 11, 8)
 SCOPES = tuple(keys.SCOPES)
 HORIZON = 3
-SHARES = (0.5, 0.01, -0.02, 0.05, 0.0, 0.3, 0.1)  # of level, trend, news, weekday, holiday, season and weather in every mean
+SHARES = (0.5, 0.01, -0.02, 0.05, 0.0, 0.3, 0.1, 0.02)  # of level, trend, news, weekday, holiday, season, weather and members in every mean
 
 # district: its streets; counts fall on the streets where there are any
 PLACES: dict[str, list[str]] = {"110105": ["110105A", "110105B"], "110108": [], "UNKNOWN": []}

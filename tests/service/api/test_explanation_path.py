@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from forecasting import explanation
 from forecasting.forecast_set import pack
 
-FACTORS = ["level", "trend", "news", "weekday", "holiday", "season", "weather", "rest"]
+FACTORS = ["level", "trend", "news", "weekday", "holiday", "season", "weather", "members", "rest"]
 
 
 def explained(client: TestClient, **params: Any) -> dict[str, Any]:
