@@ -315,6 +315,32 @@ class VerdictList(Model):
     next: str | None = _NEXT
 
 
+class Threshold(Model):
+    """What verdicts have made of the evidence that is asked for in a category before SPIKE or EMERGING is raised."""
+
+    category: str = Field(description="Node of the category tree.", examples=["HEAT"])
+    true: int = Field(description="Verdicts `true` of the last 365 days, on alerts of this category and of those above and below it.", examples=[2])
+    false: int = Field(description="The same, `false`.", examples=[10])
+    false_share: float = Field(
+        description="Share of false ones as it is believed to be: eight verdicts, half of them false, are added.", examples=[0.7]
+    )
+    meant_share: float = Field(description="Share at which nothing changes.", examples=[0.5])
+    stricter: float = Field(description="Added to the evidence asked for: from -2.125 to 4.25, less than 0 is laxer.", examples=[1.56])
+    times_as_often: float = Field(
+        description="By chance alone, alerts of the category come so many times as often as without verdicts: from 0.1 to 3.16. Where some are "
+        "laxer, all categories together are made as much stricter as keeps the budget.",
+        examples=[0.43],
+    )
+    label: Label
+
+
+class ThresholdList(Model):
+    """What verdicts have made of the evidence asked for, by category."""
+
+    items: list[Threshold]
+    next: str | None = _NEXT
+
+
 class Run(Model):
     """A nightly run."""
 

@@ -14,7 +14,7 @@ from forecasting.detection.excess import Days
 from forecasting.detection.finding import EXCESS, SEASONAL
 from forecasting.forecast_set import ForecastSet
 from forecasting.models.base import Known
-from service.alerting import lifecycle
+from service.alerting import lifecycle, tuning
 from service.jobs import knowledge
 from service.settings import Settings
 from service.store import category_map, day_scores, engine, forecast_sets
@@ -53,6 +53,7 @@ def run(db: Engine, settings: Settings) -> Watched:
         filed = known if category_map.read(conn).table.empty else knowledge.known(conn, settings, until, as_filed=True)
         labels, safety = knowledge.labels(conn), knowledge.safety(conn)
         scored = day_scores.newest(conn)
+        stricter = tuning.stricter(conn, filed.categories, settings.clock.now())
     first = max(scored, until - timedelta(days=LOOK_BACK)) if scored else until - timedelta(days=LOOK_BACK)
     done: list[date] = []
     total = lifecycle.Applied()
@@ -67,7 +68,7 @@ def run(db: Engine, settings: Settings) -> Watched:
         scores = _scores(days)
         if scores.empty:
             continue
-        found = excess.detect(day, days, filed.areas, filed.categories, labels, safety, settings.false_alerts_per_day)
+        found = excess.detect(day, days, filed.areas, filed.categories, labels, safety, settings.false_alerts_per_day, stricter)
         with engine.writing(db) as conn:
             day_scores.put(conn, day, before.set_id, scores)
             now = settings.clock.now()

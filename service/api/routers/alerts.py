@@ -10,7 +10,11 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 from sqlalchemy import Connection
 
+from forecasting.detection import feedback
+from forecasting.detection.evidence import DECADE
 from forecasting.detection.levels import LEVELS
+from forecasting.hierarchy import Tree
+from service.alerting import tuning
 from service.api import pages
 from service.api.bodies import limited_to
 from service.api.deps import Requires, Running, Service
@@ -30,6 +34,8 @@ from service.api.schemas import (
     Labels,
     Level,
     StatusChange,
+    Threshold,
+    ThresholdList,
     Verdict,
     VerdictList,
     VerdictRow,
@@ -142,6 +148,36 @@ def _verdicts(view: "_View", category: str, kind: str, found: Mapping[str | None
     )
 
 
+@router.get("/thresholds", operation_id="list_thresholds", summary="What verdicts have made of the evidence asked for")
+def list_thresholds(service: Running, caller: Annotated[Caller, Requires("alerts:read")], _: NoParameters) -> ThresholdList:
+    """How much more or less evidence an alert needs in a category since people have judged alerts, and by which verdicts; without any, nothing.
+
+    It is derived from the verdicts of the last 365 days each time, holds for the whole city, and keeps the budget of false alerts: who withdraws
+    a verdict undoes what it did.
+
+    查询反馈对各类别预警阈值的影响:误报多则从严,属实多则从宽,均有上下限;撤回反馈即恢复。
+    """
+    with reading(service.engine) as conn:
+        categories = category_tree(conn)
+        found = tuning.thresholds(conn, Tree({code: node.parent for code, node in categories.by_code.items()}), service.clock.now())
+    items = [threshold_of(categories, code, one) for code, one in sorted(found.items()) if one.true or one.false]
+    return ThresholdList(items=items, next=None)
+
+
+def threshold_of(categories: Nodes[Any], category: str, one: feedback.Threshold) -> Threshold:
+    """A threshold as the API tells it."""
+    return Threshold(
+        category=category,
+        true=one.true,
+        false=one.false,
+        false_share=one.share,
+        meant_share=feedback.MEANT,
+        stricter=one.stricter,
+        times_as_often=float(10.0 ** (-one.stricter / DECADE)),
+        label=_label(categories, category),
+    )
+
+
 @router.get("/{alert_id}", operation_id="get_alert", summary="One alert with its history", responses=problems(404))
 def get_alert(alert_id: AlertId, service: Running, caller: Annotated[Caller, Requires("alerts:read")], _: NoParameters) -> AlertWithHistory:
     """An alert and everything that happened to it. A key limited to districts may read one on the whole city that concerns one of its own.
@@ -199,7 +235,7 @@ def judge_alert(
     service: Running,
     caller: Annotated[Caller, Requires("alerts:write")],
     _: NoParameters,
-    feedback: Annotated[Feedback, Body(description="The verdict, with a remark if there is one.")],
+    judged: Annotated[Feedback, Body(description="The verdict, with a remark if there is one.")],
 ) -> AlertWithHistory:
     """Says that the alert was true, false, or acted on, while it runs or later; the key's name stands in the history. Its status stays.
 
@@ -212,10 +248,10 @@ def judge_alert(
     with writing(service.engine) as conn:
         before = _with_history(service, conn, caller, alert_id)
         allowed(area_tree(conn), caller, [before.area], "alert_id")
-        if before.verdict == feedback.verdict:
+        if before.verdict == judged.verdict:
             return before
-        if not store.judge(conn, alert_id, feedback.replaces, feedback.verdict, caller.name, feedback.note, service.clock.now()):
-            detail = f"the alert has been judged '{before.verdict}'" if before.verdict else f"the alert has no verdict '{feedback.replaces}'"
+        if not store.judge(conn, alert_id, judged.replaces, judged.verdict, caller.name, judged.note, service.clock.now()):
+            detail = f"the alert has been judged '{before.verdict}'" if before.verdict else f"the alert has no verdict '{judged.replaces}'"
             mend = f'send "replaces": "{before.verdict}" to overrule it' if before.verdict else "leave 'replaces' out"
             raise Problem(409, detail, where="verdict" if before.verdict else "replaces", mend=mend)
         return _with_history(service, conn, caller, alert_id)

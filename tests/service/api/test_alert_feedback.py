@@ -1,5 +1,6 @@
 """`/v1/alerts/{id}/feedback` and `/v1/alerts/verdicts`: what alerts turned out to be."""
 
+import math
 import threading
 from datetime import timedelta
 from typing import Any
@@ -147,3 +148,20 @@ def test_a_limited_key_counts_the_alerts_that_it_sees(city: City, ask_as: Ask) -
     city.alert("other", area="110105", districts=[])
     items = ask_as("alerts:read", districts=["110108"]).get("/v1/alerts/verdicts").json()["items"]
     assert [row["raised"] for row in items] == [2]
+
+
+def test_thresholds_tell_what_verdicts_have_made_of_them(city: City, ask: TestClient) -> None:
+    assert ask.get("/v1/alerts/thresholds").json() == {"items": [], "next": None}
+    for number in range(12):
+        city.alert(f"a{number}", verdict="false" if number < 10 else "true", judged_at=NOW)
+    city.alert("acted", verdict="acted", judged_at=NOW)
+    city.alert("other family", kind="SEASONAL", category="NOISE", verdict="false", judged_at=NOW)
+    city.alert("long ago", category="NOISE", verdict="false", judged_at=NOW, raised_at=NOW - timedelta(days=366))
+    items = {row["category"]: row for row in ask.get("/v1/alerts/thresholds").json()["items"]}
+    assert items.keys() == {"ALL", "HEAT", "UTILITY"}
+    heat = items["HEAT"]
+    assert (heat["true"], heat["false"], heat["false_share"], heat["meant_share"]) == (2, 10, 14 / 20, 0.5)
+    assert heat["times_as_often"] == pytest.approx(3 / 7)
+    assert heat["stricter"] == pytest.approx(4.25 * math.log10(7 / 3))
+    judge(ask, None, "a0", replaces="false")
+    assert ask.get("/v1/alerts/thresholds").json()["items"][0]["false"] == 9

@@ -1,5 +1,6 @@
 """The watch: every finished day against what was published before it, once and for all."""
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -56,6 +57,31 @@ def test_a_burst_is_one_alert_with_its_district_and_the_second_look_changes_noth
     assert again.days == (day(TODAY),)
     assert (again.raised, again.resolved) == (0, 0)
     assert image(trained) == before
+
+
+def test_where_alerts_were_false_more_is_asked_for_and_withdrawing_the_verdicts_undoes_it(trained: City) -> None:
+    trained.bring(planted(counts(TODAY, first=TODAY), {("South", "Noise", day(TODAY)): 9}), "more")
+    settings = trained.settings(day(TODAY), false_alerts_per_day=0.05)
+    watch.run(trained.engine, settings)
+    (alert,) = alerts_of(trained, last_day=day(TODAY))
+
+    def again() -> list[Alert]:
+        with writing(trained.engine) as conn:
+            conn.exec_driver_sql("delete from alert_events where alert_id not like 'past%'")
+            conn.exec_driver_sql("delete from alerts where id not like 'past%'")
+        watch.run(trained.engine, settings)
+        return alerts_of(trained, last_day=day(TODAY))
+
+    past = replace(alert, status="resolved", onset=day(20), last_day=day(20), resolved_at=alert.raised_at)
+    with writing(trained.engine) as conn:
+        for n in range(60):
+            alerts.insert(conn, replace(past, id=f"past{n}"), "watch", alert.raised_at)
+            alerts.judge(conn, f"past{n}", None, "false", "x", None, alert.raised_at)
+    assert again() == []
+    with writing(trained.engine) as conn:
+        for n in range(60):
+            alerts.judge(conn, f"past{n}", "false", None, "x", None, alert.raised_at)
+    assert [one.id for one in again()] == [alert.id]
 
 
 def test_a_storm_over_the_city_is_one_alert_that_names_the_districts(trained: City) -> None:
