@@ -14,7 +14,7 @@ from service.intake.columns import LONGEST, SHORT, path_columns
 from service.intake.files import Batch
 from service.intake.mapping import Mapping
 from service.intake.moments import DAY, UTC_MOMENT, days, moments, to_utc
-from service.intake.nodes import ARROW, ROOT, Nodes, area_of, category_of, levels_of
+from service.intake.nodes import ARROW, ROOT, UNKNOWN, Nodes, area_of, category_of, levels_of
 from service.intake.privacy import CALLER_NAME, TEXTS, Privacy, mask, masked, masked_texts
 from service.intake.texts import coded, numbers, texts
 
@@ -159,7 +159,8 @@ def counts(batch: Batch, areas: Nodes, categories: Nodes, clock: Clock, mapping:
 def drivers(batch: Batch, areas: Nodes, clock: Clock, mapping: Mapping | None = None) -> Rows:
     """Values for `service.store.drivers.put`. An observation is known from the end of its day; a forecast names the moment of its issue.
 
-    A district has to be one already: a driver adds none, and one of a place without tickets would pass for the city's weather.
+    A district has to be one already: a driver adds none. Only while no district is known at all, because the weather is loaded first, is it
+    taken as it is named; whose it is `service.jobs.knowledge` finds when it is read.
     """
     given, now, form = batch.columns, pd.Timestamp(clock.now()), mapping.time_format if mapping else ""
     name = pd.Series(texts(given["name"]).to_pandas(), dtype="str")
@@ -168,7 +169,11 @@ def drivers(batch: Batch, areas: Nodes, clock: Clock, mapping: Mapping | None = 
     issued = moments(given["issued_at"], clock.zone, form) if "issued_at" in given else pd.Series(pd.NaT, index=name.index, dtype=UTC_MOMENT)
     district = _labels(given, "district", len(batch.lines))
     codes = [ROOT if label == ROOT else areas.known(label) for label in district.cat.categories]
-    places = np.array([code if code == ROOT or areas.parents.get(code or "") == ROOT else None for code in codes] + [ROOT], dtype=object)
+    if set(areas.parents) <= {UNKNOWN}:
+        codes = list(district.cat.categories)
+    else:
+        codes = [code if code == ROOT or areas.parents.get(code or "") == ROOT else None for code in codes]
+    places = np.array([*codes, ROOT], dtype=object)
     area = pd.Series(places[district.cat.codes.to_numpy()], dtype="str")
     observed = issued.isna()
     unreadable = observed & pd.Series(issued_text.is_valid().to_numpy(zero_copy_only=False)) if issued_text is not None else observed & False

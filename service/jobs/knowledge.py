@@ -14,6 +14,7 @@ from forecasting.hierarchy import ALL, Tree
 from forecasting.intraday import Profiles
 from forecasting.models.base import Known
 from service.clock import Clock
+from service.intake.nodes import Nodes
 from service.settings import Settings
 from service.store import areas, categories, category_map, counts, delays, drivers, excluded_spans
 
@@ -37,7 +38,8 @@ def complete_until(conn: Connection, clock: Clock) -> date:
 def known(conn: Connection, settings: Settings, until: date, as_filed: bool = False) -> Known:
     """Counts, drivers and trees as they stand, up to the end of a day: history in the codes of today, excluded spans missing.
 
-    Drivers of what is no district (any more) are left out, and the log says so.
+    Drivers that were loaded before any district was known have it as it was named, by code or label. Those of what is no district (any
+    more) are left out, and the log says so.
 
     Args:
         as_filed: leave every count under the code that it was filed under.
@@ -57,7 +59,7 @@ def known(conn: Connection, settings: Settings, until: date, as_filed: bool = Fa
         table["category"] = table["category"].where(~table["category"].isin(list(inner)), table["category"] + OWN)
         tree = Tree({**tree.parents, **{code + OWN: code for code in inner}})
     places = Tree.flat(areas.districts(conn)["code"])
-    weather = drivers.frame(conn)
+    weather = _placed(drivers.frame(conn), Nodes(areas.frame(conn)))
     foreign = weather["district"].notna() & ~weather["district"].isin(list(places.parents))
     if foreign.any():
         log.warning("drivers.left_out", extra={"areas": sorted(weather.loc[foreign, "district"].unique()), "rows": int(foreign.sum())})
@@ -72,6 +74,17 @@ def known(conn: Connection, settings: Settings, until: date, as_filed: bool = Fa
         driver_tables.from_frame(weather).until(until) if not weather.empty else None,
         settings.country,
     )
+
+
+def _placed(weather: pd.DataFrame, tree: Nodes) -> pd.DataFrame:
+    """Driver rows with the code of each district that a row has by its label; where both name a day, what was given by code is last and counts."""
+    names = weather["district"].dropna().unique()
+    codes = {name: code for name in names if (code := tree.known(name)) is not None and code != name}
+    if not codes:
+        return weather
+    by_label = weather["district"].isin(list(codes))
+    named = weather[by_label].assign(district=weather["district"].map(codes))
+    return pd.concat([named, weather[~by_label]], ignore_index=True)
 
 
 def profiles(conn: Connection, settings: Settings, known: Known) -> Profiles | None:

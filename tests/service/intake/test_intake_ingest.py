@@ -318,9 +318,6 @@ def test_a_driver_of_what_is_no_district_is_rejected(engine: Engine, folder: Pat
     _csv(folder, "code,parent,level,zh,en\n110101,ALL,district,东城区,Dongcheng\n110101001,110101,street,东华门,Donghuamen\n", "areas.csv")
     rows = "".join(f"rain,2024-01-05,1.5,{district}\n" for district in ("999999", "110101001", "110101", "东城区", "ALL", ""))
     path = _csv(folder, "name,date,value,district\n" + rows, "drivers.csv")
-    early = _csv(folder, "name,date,value,district\nrain,2024-01-05,1.5,110101\n", "early.csv")
-    with pytest.raises(InputError, match="line 2: district is not known: load areas or tickets first"):
-        ingest(engine, early, CLOCK)
     ingest(engine, folder / "areas.csv", CLOCK)
     report = ingest(engine, path, CLOCK, rejects_dir=folder)
     assert (report.rows, report.rejected, report.added) == (6, 2, 2)
@@ -330,6 +327,15 @@ def test_a_driver_of_what_is_no_district_is_rejected(engine: Engine, folder: Pat
     assert set(reasons["reason"]) == {"district is not known: load areas or tickets first"}
     with reading(engine) as conn:
         assert drivers.frame(conn)["district"].fillna("").tolist() == ["110101", ""]
+
+
+def test_drivers_may_be_loaded_before_any_district_is_known(engine: Engine, folder: Path) -> None:
+    rows = "rain,2024-01-05,1.5,110101\nrain,2024-01-05,2.5,东城区\nrain,2024-01-05,3.5,ALL\nrain,2024-01-05,3.5,\n"
+    path = _csv(folder, "name,date,value,district\n" + rows, "early.csv")
+    report = ingest(engine, path, CLOCK)
+    assert (report.rows, report.rejected, report.added) == (4, 0, 3)
+    with reading(engine) as conn:
+        assert drivers.frame(conn)["district"].fillna("").tolist() == ["110101", "", "东城区"]
 
 
 def test_a_citys_own_tables_are_told_apart_by_their_levels(engine: Engine, folder: Path) -> None:

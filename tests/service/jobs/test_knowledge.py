@@ -82,6 +82,22 @@ def test_a_driver_of_what_is_no_district_is_no_weather_of_the_city(city: Engine,
     assert (vars(note)["areas"], vars(note)["rows"]) == (["999999"], 2)
 
 
+def test_weather_that_was_there_before_its_district_is_found_by_code_or_label(city: Engine, folder: Path) -> None:
+    days = pd.Series(pd.date_range(START, periods=3), dtype=bulk.DAY)
+    given = (("东城区", days, 10.0), ("D2", days, 20.0), ("D1", days[:1], 15.0))  # D1 was delivered again, by its code, for one day
+    rows = pd.concat([pd.DataFrame({"name": "t", "date": when, "value": v, "district": d}) for d, when, v in given])
+    rows = rows.assign(issued_at=(rows["date"] + timedelta(days=1)).dt.tz_localize("UTC").astype(bulk.UTC_MOMENT), observed=True)
+    table = pd.DataFrame({"code": ["D1", "D2"], "parent": "ALL", "level": "district", "zh": ["东城区", "西城区"], "en": ["East", "West"]})
+    with writing(city) as conn:
+        drivers.put(conn, rows, ingests.begin(conn, "drivers", "drivers.csv", NOW))
+        areas.put(conn, table, NOW)
+    with reading(city) as conn:
+        weather = knowledge.known(conn, Settings(data_dir=folder), LAST).drivers
+    assert weather is not None
+    assert weather.areas == ("ALL", "D1", "D2")
+    assert weather.observed[0, 1:, :3].tolist() == [[15, 10, 10], [20, 20, 20]]
+
+
 def test_excluded_days_are_missing_and_others_stay(city: Engine, folder: Path) -> None:
     with writing(city) as conn:
         days = pd.Series([pd.Timestamp(START) + timedelta(days=5)], dtype=bulk.DAY)
