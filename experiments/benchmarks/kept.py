@@ -14,7 +14,7 @@ import pandas as pd
 from experiments.benchmarks.runs import Record
 
 RUN_LETTERS = 12
-TEXTS = ("model", "run", "level", "group", "detector", "measured", "at", "by", "value", "size")  # words, whatever they look like
+TEXTS = ("model", "run", "level", "group", "detector", "measured", "at", "by", "value", "size", "figure")  # words, whatever they look like
 DAYS = ("cutoff",)
 
 Runs = Mapping[str, str] | str
@@ -47,8 +47,8 @@ def table(folder: Path, name: str, wanted: Runs) -> pd.DataFrame | None:
     if not path.exists():
         return None
     head = pd.read_csv(path, nrows=0).columns
-    types = {column: str for column in TEXTS if column in head}
-    rows = pd.read_csv(path, dtype=types, parse_dates=[column for column in DAYS if column in head])
+    words = {column: str for column in TEXTS if column in head}
+    rows = pd.read_csv(path, converters=words, parse_dates=[column for column in DAYS if column in head])
     chosen = rows[rows["run"] == _run(rows, wanted)]
     return None if chosen.empty else chosen.drop(columns="run").reset_index(drop=True)
 

@@ -88,8 +88,11 @@ def _run(names: list[str], chosen: list[str], wanted: list[str], data: Path | No
         for _, run in compare.runs_of(one, [name for name in chosen if name not in kept_here]):
             ensure(run)
     if PRODUCT in chosen:
-        for request in results.requests(wanted, data, work):
-            ensure(request.run)
+        for name, asked in results.requests(wanted, data, work).items():
+            if seed != sets.REPORTED_SEED or not results.is_kept(name, asked, kept, work):
+                for request in asked:
+                    request.note()
+                    ensure(request.run)
     return failed
 
 
@@ -97,12 +100,14 @@ def _report(work: Path, accept: Path | None, page: Path, seed: int, kept: Path) 
     reported = seed == sets.REPORTED_SEED
     found = {name: measured.set_of(name, work, seed, kept / name if reported else None) for name in [*sets.SETS, *sets.SMALL]}
     compared = [compare.collect(one, _say, kept / name if reported else None) for name, one in found.items() if one]
-    lines = _planted(compared) + results.bars_of(work)
+    parts = results.collect(work, kept if reported else None)
+    lines = _planted(compared) + results.bars_of(parts)
     day = f"{date.today():%Y-%m-%d}"  # noqa: DTZ011 - where it was run
     written = [report.store(work, day, lines, compared)]
     if reported:
         for one in compared:
             compare.keep(one, kept)
+        results.keep(parts, kept)
         page.write_text(report.page(day, lines, compared, _agreement(accept, compared)), "utf-8")
         written.append(page)
     print(bar_table(lines).to_string(index=False))

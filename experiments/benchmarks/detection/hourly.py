@@ -1,5 +1,6 @@
 """How soon a burst is alerted when tickets come hour by hour: bursts planted in the simulated city's tickets."""
 
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -23,6 +24,13 @@ GIVEN_UP = 24  # hours after which an alert is no longer one of the burst
 ZONE = "Asia/Shanghai"
 FOLDER = "bursts"
 COLUMNS = ["ticket_id", "created_at", "district", "category", "received_at"]
+
+
+@dataclass(frozen=True)
+class Delays:
+    """Hours from the onset of each burst to its alert, infinite if there is none."""
+
+    hours: tuple[float, ...]
 
 
 def plant(tickets: pd.DataFrame, incidents: pd.DataFrame, end: date, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:

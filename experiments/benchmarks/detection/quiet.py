@@ -1,5 +1,6 @@
 """Quiet days: simulated counts in which nothing happens, from a hundred to twenty thousand series. Every demand alert is false."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,21 @@ PANELS = {"quiet-100": (10, 10), "quiet-500": (25, 20), "quiet-20000": (200, 100
 HISTORY, JUDGED = 730, 180  # days
 LEAST, MOST = 0.02, 10.0  # tickets a day, log-uniform over categories
 SEED = 0
+
+
+@dataclass(frozen=True)
+class FalseAlerts:
+    """What was raised on quiet days.
+
+    Attributes:
+        mean: alerts a day.
+        error: its standard error, days as drawn, each on its own.
+        by_kind: alerts by kind.
+    """
+
+    mean: float
+    error: float
+    by_kind: dict[str, int]
 
 
 def kinds(number: int, seed: int) -> tuple[Kind, ...]:
@@ -42,7 +58,8 @@ def request(name: str, work: Path) -> Request:
     return Request(folder(name, work), f"{first:%Y-%m-%d}", f"{simulated.END:%Y-%m-%d}", counts=counts)
 
 
-def false_a_day(alerts: pd.DataFrame) -> tuple[float, float, dict[str, int]]:
-    """Alerts a day, their standard error (days as drawn, each on its own), and alerts by kind."""
+def false_a_day(alerts: pd.DataFrame) -> FalseAlerts:
+    """Counts them."""
     a_day = alerts.groupby("date").size().reindex(pd.date_range(end=simulated.END, periods=JUDGED), fill_value=0)
-    return float(a_day.mean()), float(a_day.std() / np.sqrt(JUDGED)), {str(k): int(n) for k, n in alerts["kind"].value_counts().items()}
+    kinds = {str(k): int(n) for k, n in alerts["kind"].value_counts().items()}
+    return FalseAlerts(float(a_day.mean()), float(a_day.std() / np.sqrt(JUDGED)), kinds)

@@ -7,7 +7,7 @@ every node and day.
 
 import sys
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ DATA_NOTE = "DATA"  # the kind that is no demand alert
 PRODUCT = "weisu"
 BUDGET = 1.5  # false demand alerts a day, the product's default
 NOMINAL = 2.0  # false alarms a series-year, of the product's own alarms on planted sets: p_value below this many a year
+SCORES, ASKED = "scores.parquet", "asked.sha256"
 NOT_OF_REPLAY = ("city",)  # folders of the library that no replay goes through
 
 Floats = npt.NDArray[np.float64]
@@ -61,12 +62,33 @@ class Request:
         for name in ("counts", "tickets", "drivers", "budget"):
             if (value := getattr(self, name)) is not None:
                 asked += [f"--{name}", str(value)]
-        inputs = self.inputs or runs.content(*(pd.read_parquet(path) for path in (self.counts, self.tickets, self.drivers) if path))
         return Run(
-            self.folder / "scores.parquet",
+            self.folder / SCORES,
             ("env", f"WEISU_TIMEZONE={self.zone}", sys.executable, "-m", "service.cli", "replay", *asked),
-            runs.fingerprint(engine(), self.start, self.end, self.country, self.budget, self.zone, inputs),
+            fingerprint(self.asked),
         )
+
+    @cached_property
+    def asked(self) -> str:
+        """Fingerprint of what is asked and read."""
+        inputs = self.inputs or runs.content(*(pd.read_parquet(path) for path in (self.counts, self.tickets, self.drivers) if path))
+        return runs.fingerprint(self.start, self.end, self.country, self.budget, self.zone, inputs)
+
+    def note(self) -> None:
+        """Says beside what the replay writes what it is asked, so that it can be told later without the files."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / ASKED).write_text(self.asked)
+
+
+def asked(folder: Path) -> str:
+    """Fingerprint of what a stored replay was asked; empty if there is none."""
+    path = folder / ASKED
+    return path.read_text() if path.exists() else ""
+
+
+def fingerprint(asked: str) -> str:
+    """Of a replay by the present code."""
+    return runs.fingerprint(engine(), asked)
 
 
 def done(folder: Path) -> bool:

@@ -161,7 +161,8 @@ def test_the_product_equals_who_knows_what_it_knows(compared: Compared) -> None:
 
 
 def test_bars_of_planted_incidents_want_half_the_way_from_the_best_peer(compared: Compared) -> None:
-    lines = {line.what: line for line in bars.of_planted([compared], "here", known.ESTIMATE)}
+    present = replace(compared, outdated=())
+    lines = {line.what: line for line in bars.of_planted([present], "here", known.ESTIMATE)}
     line = lines["here: POD at 2 false alarms a series-year"]
     peer = max(bars.row(compared, name, "2")["POD"] for name in ("ESSENCE", "Farrington-7"))
     limit = max(bars.row(compared, f"two-sided, {d}", "2")["POD"] for d in known.DETECTORS)
@@ -169,6 +170,14 @@ def test_bars_of_planted_incidents_want_half_the_way_from_the_best_peer(compared
     assert f"{(peer + limit) / 2:.3f} wanted" in line.reached
     assert line.holds == (mine >= (peer + limit) / 2)
     assert lines["here: alarm days at 2 false alarms a series-year"].holds is True
+    assert bars.of_calibration([present])[0].holds is not None
+
+
+def test_bars_of_runs_by_other_code_hold_nothing(compared: Compared) -> None:
+    assert compared.outdated == ("weisu",)
+    for line in [*bars.of_planted([compared], "here", known.ESTIMATE), *bars.of_calibration([compared])]:
+        assert line.holds is None
+        assert line.reached.startswith("not measured with the present code; before: ")
 
 
 def test_several_sets_are_pooled_by_their_events(compared: Compared) -> None:
@@ -209,7 +218,7 @@ def test_the_products_runs_go_through_its_command_line(tmp_path: Path) -> None:
     assert request.run.command[:2] == ("env", "WEISU_TIMEZONE=Asia/Shanghai")
     before = request.run.fingerprint
     pd.DataFrame({"count": [2]}).to_parquet(tmp_path / "c.parquet")
-    assert request.run.fingerprint != before
+    assert replace(request).run.fingerprint != before
 
 
 @pytest.mark.parametrize(

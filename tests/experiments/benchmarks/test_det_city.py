@@ -1,5 +1,8 @@
 """The simulated city's protocol, bursts, quiet days and the storm: what counts as alerted, explained, brought about by a fault, in time."""
 
+import json
+import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 
 from experiments.benchmarks import panels
 from experiments.benchmarks.detection import boston, calibration, city, hourly, quiet, replay, results
+from experiments.benchmarks.runs import Record
 from forecasting.hierarchy import ALL
 
 END = pd.Timestamp(panels.END)
@@ -198,10 +202,10 @@ def test_quiet_days_count_every_demand_alert_once() -> None:
     again = pd.concat([rows, rows.assign(level="red", raised_at=rows["raised_at"] + pd.Timedelta(days=1))])
     made = replay.demand(again)
     assert made["level"].tolist() == ["yellow", "yellow"]
-    mean, error, kinds = quiet.false_a_day(made)
-    assert mean == pytest.approx(2 / 180)
-    assert error == pytest.approx(np.sqrt(2 * (1 - 1 / 90)) / 180, rel=0.01)
-    assert kinds == {"SPIKE": 1, "SEASONAL": 1}
+    found = quiet.false_a_day(made)
+    assert found.mean == pytest.approx(2 / 180)
+    assert found.error == pytest.approx(np.sqrt(2 * (1 - 1 / 90)) / 180, rel=0.01)
+    assert found.by_kind == {"SPIKE": 1, "SEASONAL": 1}
 
 
 def test_quiet_panels_are_of_the_sizes_they_are_named_after() -> None:
@@ -237,7 +241,55 @@ def test_realised_false_alarms_are_told_by_size() -> None:
 
 
 def test_nothing_stored_is_nothing_measured(tmp_path: Path) -> None:
-    lines = results.bars_of(tmp_path)
+    lines = results.bars_of(results.collect(tmp_path / "work", tmp_path / "kept"))
     assert len(lines) == 5 * 2 + 1 + 3 + 3 + 3
     assert {(line.reached, line.holds) for line in lines} == {("not measured", None)}
     assert list(tmp_path.iterdir()) == []
+
+
+def replayed(folder: Path, rows: pd.DataFrame, asked: str) -> None:
+    """What a replay of the present code leaves behind."""
+    folder.mkdir(parents=True)
+    rows.to_parquet(folder / "alerts.parquet")
+    pd.DataFrame({"score": [1.0]}).to_parquet(folder / replay.SCORES)
+    (folder / replay.ASKED).write_text(asked)
+    record = Record(replay.fingerprint(asked), 12.0, 100, "2026-01-01", 0.5)
+    (folder / replay.SCORES).with_suffix(".json").write_text(json.dumps(asdict(record)))
+
+
+def test_figures_of_replays_are_kept_and_said_again_without_them(tmp_path: Path) -> None:
+    work, root = tmp_path / "work", tmp_path / "kept"
+    name = "quiet-100"
+    replayed(quiet.folder(name, work), alerts(("2024-12-01", "SPIKE", "x", ["d"]), ("2024-12-02", "EMERGING", "x", ["d"])), "asked")
+    storm = alerts(("2011-08-28", "SPIKE", boston.TREES, ["d1", "d2"]), ("2011-08-03", "SPIKE", "x", ["d1"]))
+    storm["raised_at"] = pd.to_datetime(["2011-08-28 12:30", "2011-08-03 12:00"], utc=True)
+    replayed(boston.folder(work), storm, "the storm")
+    burst = pd.DataFrame({"district": ["01"], "category": ["x"], "onset": [pd.Timestamp("2025-05-01 09:20")], "ratio": [5], "tickets": [9]})
+    replayed(hourly.folder(work), alerts(("2025-05-01", "SPIKE", "x", ["02"])), "bursts")
+    burst.to_csv(work / hourly.FOLDER / "truth.csv", index=False)
+    before = results.collect(work, root)
+    lines = results.bars_of(before)
+    assert {line.what for line in lines if line.holds is not None} == {
+        "quiet-100: false alerts a day by the budget of 1.5",
+        *(line.what for line in lines if line.what.startswith("Boston 2011")),
+        next(line.what for line in lines if line.what.startswith("bursts")),
+    }
+    results.keep(before, root)
+    shutil.rmtree(work)
+    assert results.bars_of(results.collect(work, root)) == lines
+    request = replay.Request(tmp_path, "2024-01-01", "2024-12-31", inputs="inputs")
+    assert not results.is_kept(name, [request], root, work)
+    replayed(quiet.folder(name, work), alerts(("2024-12-01", "SPIKE", "x", ["d"])), request.asked)
+    results.keep(results.collect(work, root), root)
+    assert results.is_kept(name, [request], root, work)
+
+
+def test_figures_of_other_code_are_said_and_hold_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work, root, name = tmp_path / "work", tmp_path / "kept", "quiet-100"
+    replayed(quiet.folder(name, work), alerts(("2024-12-01", "SPIKE", "x", ["d"])), "asked")
+    results.keep(results.collect(work, root), root)
+    monkeypatch.setattr(replay, "engine", lambda: "other")
+    for place in (work, tmp_path / "nowhere"):
+        (line,) = [line for line in results.bars_of(results.collect(place, root)) if line.what.startswith(name)]
+        assert line.holds is None
+        assert line.reached.startswith("not measured with the present code; before: 0.00 (")
