@@ -19,20 +19,22 @@ from forecasting.detection.grid import Grid
 from forecasting.detection.levels import BROAD
 from forecasting.hierarchy import ALL, Tree
 
-HELD = 2.5  # standard deviations of the loss, and of the gains together, from which on no demand alert is to come from them
-SURE = 3.0  # ... and from which on it is told
-SURE_DAYS = 3  # of it
-BALANCE = 2.0  # standard deviations that gain and loss may differ by
+HELD_LOSS, HELD_GAIN = 2.0, 3.0  # standard deviations of loss and gains from which on no demand alert is to come from the gains
+HELD_DAYS = 5  # of doubt: what is not plain then is none
+SURE, SURE_TOGETHER, SURE_DAYS = 3.5, 6.0, 3  # ... of the weaker side and of both, from which on it is told, and days of it at least
+MAD = 1.4826  # times the median of absolute values is the standard deviation of a normal distribution
+CALIBRATED = (0.8, 2.0)  # times what the forecast says its changes scatter by, as they did lately
 EACH = 1.0  # standard deviations that every gaining category must have gained
+BALANCE = 2.0  # standard deviations that gain and loss may differ by
 LEAST_PART = 0.15  # of the loss, that every one of them must have gained: a new kind of complaint is none
 UNBALANCED = 0.4  # of the loss, that gains and loss may differ by besides
 LATEST = 21  # days after which the forecast has learnt it
 LEAST_BEFORE = 7  # days before the onset, at least
 LEAST_SHARE = 0.15  # of the old category's tickets that move: less is what categories do on their own
 MOST_NEW = 3  # categories that one is filed under anew
-BEFORE_DAYS = 14  # days before the onset that tell the level
+BEFORE_DAYS, AFTER_DAYS = 14, 7  # days before the onset that tell the level, and after it that tell the change: codes change at once
 LEVEL_ERROR = 0.08  # log standard deviation of a category's level about its forecast
-MEMORY_DAYS = 3  # for which what makes a category more than its forecast stays: so many days tell no more than one
+MEMORY_DAYS = 2  # for which what makes a category more than its forecast stays: so many days tell no more than one
 NEAR = 2  # days before and after a day that tell how much moves on it: the forecast learns
 MOST_MOVES = 1  # recodings at a time
 COMMON = 0.5  # of the loss and the gain that all districts must have in common
@@ -48,7 +50,7 @@ class Move:
         shares: of what it loses, to each.
         onset: position of the first day.
         amount: [D] share of the old category's forecast that is filed elsewhere, 0 before the onset.
-        strength: standard deviations of the weaker side.
+        strength, together: standard deviations of the weaker side, and of both.
     """
 
     old: int
@@ -57,11 +59,16 @@ class Move:
     onset: int
     amount: np.ndarray
     strength: float
+    together: float
 
     @property
     def sure(self) -> bool:
         """Whether it is told, and not only no alert comes from it."""
-        return self.strength >= SURE and len(self.amount) - self.onset >= SURE_DAYS
+        return _sure(self.strength, self.together, len(self.amount) - self.onset)
+
+
+def _sure(strength: float, together: float, days: int) -> bool:
+    return strength >= SURE and together >= SURE_TOGETHER and days >= SURE_DAYS
 
 
 def find(days: Days, where: Grid) -> list[Move]:
@@ -85,8 +92,9 @@ def expected(days: Days, where: Grid, moves: Sequence[Move]) -> Days:
     for move in moves:
         lost = mean[where.at[:, move.old]] * move.amount
         change = np.zeros((len(where.areas), len(where.categories), days.mean.shape[1]))
-        for column in where.paths[move.old]:
-            change[:, column] -= lost
+        if move.sure:  # in doubt nothing is to come from the gains, but nothing is expected to be lost either
+            for column in where.paths[move.old]:
+                change[:, column] -= lost
         for code, share in zip(move.new, move.shares, strict=True):
             for column in where.paths[code]:
                 change[:, column] += share * lost
@@ -108,36 +116,47 @@ def _strongest(days: Days, where: Grid) -> Move | None:
     came, usual = (np.where(there, x[roots[0]], 0.0) for x in (observed, mean))
     if not there[:, -1].any():
         return None
+    of_all = common.factor(*(x[roots[0]] for x in (observed, mean, dispersion)))
+    usual = usual * np.where(np.isnan(of_all), 1.0, of_all)
     change, deviation, level = _changes(came, usual, np.where(there, dispersion[roots[0]], 0.0))
     z = change / np.maximum(deviation, 1e-9)
-    after = np.cumsum(usual[:, ::-1], axis=1)[:, ::-1] * level
     late = np.arange(z.shape[1])
-    z[:, (late < LEAST_BEFORE) | (late < z.shape[1] - LATEST)] = 0.0
-    losing = (z <= -HELD) & (-change >= LEAST_SHARE * after)
-    best: tuple[float, int, int, list[int]] | None = None
-    for old, onset in zip(*np.nonzero(losing), strict=True):
-        got = _gaining(int(old), change[:, onset], deviation[:, onset], z[:, onset])
-        if got and (best is None or got[0] > best[0]):
-            best = got[0], int(old), int(onset), got[1]
+    early = (late < LEAST_BEFORE) | (late < z.shape[1] - LATEST)
+    if early.all():
+        return None
+    deviation = deviation * np.clip(MAD * np.median(np.abs(z[:, ~early])), *CALIBRATED)
+    z = np.where(early, 0.0, change / deviation)
+    after = np.cumsum(np.pad(usual, ((0, 0), (0, AFTER_DAYS))), axis=1)
+    after = level * (after[:, AFTER_DAYS - 1 : -1] - np.pad(after, ((0, 0), (1, 0)))[:, : -AFTER_DAYS - 1])
+    losing = (z <= -HELD_LOSS) & (-change >= LEAST_SHARE * after)
+    best: tuple[float, float, int, int, list[int]] | None = None
+    for onset, old in zip(*np.nonzero(losing.T), strict=True):
+        broad = _broad(int(onset), change[:, onset], level[:, onset], observed[districts], mean[districts], dispersion[districts])
+        got = _gaining(int(old), change[:, onset], deviation[:, onset], np.where(broad, z[:, onset], 0.0))
+        if got is None or (best is not None and got[1] <= best[1]):
+            continue
+        days_of_it = z.shape[1] - int(onset)
+        if days_of_it <= HELD_DAYS or _sure(got[0], got[1], days_of_it):
+            best = got[0], got[1], int(old), int(onset), got[2]
     if best is None:
         return None
-    strength, old, onset, new = best
+    strength, together, old, onset, new = best
     found = _shared(old, new, onset, level[:, onset], observed[districts], mean[districts], dispersion[districts])
     if found is None:
         return None
     shares, arrived = found
     amount = arrived * _amounts(old, onset, float(level[old, onset]), observed[districts, old], mean[districts, old], dispersion[districts, old])
     leaves = where.leaves
-    return Move(int(leaves[old]), tuple(int(leaves[k]) for k in new), shares, onset, amount, strength)
+    return Move(int(leaves[old]), tuple(int(leaves[k]) for k in new), shares, onset, amount, strength, together)
 
 
 def _changes(came: np.ndarray, usual: np.ndarray, dispersion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """From each day until the last: tickets too many against the level of the days before, their standard deviation, and that level: [K, D] each."""
+    """In the week from each day on: tickets too many against the level of the days before, their standard deviation, and that level: [K, D] each."""
     length = came.shape[1]
     change, deviation, level = (np.zeros_like(came) for _ in range(3))
     scatter = dispersion * usual**2
     for onset in range(length):
-        before, after = slice(max(onset - BEFORE_DAYS, 0), onset), slice(onset, length)
+        before, after = slice(max(onset - BEFORE_DAYS, 0), onset), slice(onset, min(onset + AFTER_DAYS, length))
         known = usual[:, before].sum(axis=1)
         noise = (known + MEMORY_DAYS * scatter[:, before].sum(axis=1)) / np.maximum(known, 1e-9) ** 2
         trust = np.where(known > 0, LEVEL_ERROR**2 / (LEVEL_ERROR**2 + noise), 0.0)
@@ -146,14 +165,16 @@ def _changes(came: np.ndarray, usual: np.ndarray, dispersion: np.ndarray) -> tup
         total = usual[:, after].sum(axis=1)
         change[:, onset] = came[:, after].sum(axis=1) - total * level[:, onset]
         memory = min(length - onset, MEMORY_DAYS)
-        deviation[:, onset] = np.sqrt(total + memory * scatter[:, after].sum(axis=1) + total**2 * LEVEL_ERROR**2 * (1.0 - trust))
+        deviation[:, onset] = np.sqrt(1.0 + total + memory * scatter[:, after].sum(axis=1) + total**2 * LEVEL_ERROR**2 * (1.0 - trust))
     return change, deviation, level
 
 
-def _gaining(old: int, change: np.ndarray, deviation: np.ndarray, z: np.ndarray) -> tuple[float, list[int]] | None:
-    """The strongest of the gains that balance a loss: strength, categories."""
-    found: tuple[float, list[int]] | None = None
+def _gaining(old: int, change: np.ndarray, deviation: np.ndarray, z: np.ndarray) -> tuple[float, float, list[int]] | None:
+    """The strongest of the gains that balance a loss: strength, of both together, categories."""
+    found: tuple[float, float, list[int]] | None = None
     new: list[int] = []
+    if z[old] >= 0:
+        return None
     for k in np.argsort(-z):
         if z[k] < EACH or len(new) == MOST_NEW:
             break
@@ -162,26 +183,42 @@ def _gaining(old: int, change: np.ndarray, deviation: np.ndarray, z: np.ndarray)
         new = [*new, int(k)]
         apart = abs(change[new].sum() + change[old])
         balanced = apart <= BALANCE * np.sqrt((deviation[[old, *new]] ** 2).sum()) and apart <= -UNBALANCED * change[old]
-        strength = float(min(-z[old], np.sqrt((z[new] ** 2).sum())))
-        if balanced and strength >= HELD and (found is None or strength > found[0]):
-            found = strength, new
+        gained = float(np.sqrt((z[new] ** 2).sum()))
+        strength, together = min(-float(z[old]), gained), float(np.hypot(z[old], gained))
+        if balanced and gained >= HELD_GAIN and (found is None or together > found[1]):
+            found = strength, together, new
     return found
+
+
+def _of_districts(
+    onset: int, level: np.ndarray, observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Tickets too many in the week from an onset on, their standard deviation by chance alone, and the expectation: [districts, K] each."""
+    week = slice(onset, onset + AFTER_DAYS)
+    observed, mean, dispersion = observed[:, :, week], mean[:, :, week], dispersion[:, :, week]
+    there = ~(np.isnan(observed) | np.isnan(mean))
+    came, usual = (np.where(there, x, 0.0).sum(axis=2) for x in (observed, mean * level[:, None]))
+    scatter = np.sqrt(usual + np.where(there, dispersion * mean**2, 0.0).sum(axis=2))
+    return came - usual, scatter, usual
+
+
+def _broad(onset: int, change: np.ndarray, level: np.ndarray, observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray) -> np.ndarray:
+    """[K] whether a category's change is one that its districts have in common."""
+    own, scatter, usual = _of_districts(onset, level, observed, mean, dispersion)
+    size = usual.sum(axis=1)
+    return np.array([_common(own[:, k], scatter[:, k], size) * np.sign(change[k]) >= COMMON * abs(change[k]) for k in range(len(change))])
 
 
 def _shared(
     old: int, new: Sequence[int], onset: int, level: np.ndarray, observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray
 ) -> tuple[tuple[float, ...], float] | None:
-    """Shares of the gains, and of the loss that they make up for, if loss and gains are what the districts have in common: [districts, K, D] each."""
-    there = ~(np.isnan(observed) | np.isnan(mean))
-    came = np.where(there, observed, 0.0)[:, :, onset:].sum(axis=2)
-    usual = (np.where(there, mean, 0.0) * level[:, None])[:, :, onset:].sum(axis=2)
-    scatter = np.sqrt(usual + (np.nan_to_num(dispersion) * np.where(there, mean, 0.0) ** 2)[:, :, onset:].sum(axis=2))
-    loss = (usual - came)[:, old]
-    common_loss = _common(loss, scatter[:, old], usual[:, old])
-    gains = [_common((came - usual)[:, k], scatter[:, k], usual[:, old]) for k in new]
-    if common_loss <= 0 or common_loss < COMMON * loss.sum() or sum(gains) < COMMON * (came - usual)[:, new].sum() or min(gains) <= 0:
+    """Shares of the gains, and of the loss that they make up for, by what districts have in common in proportion to what the old category had."""
+    change, scatter, usual = _of_districts(onset, level, observed, mean, dispersion)
+    loss = -_common(change[:, old], scatter[:, old], usual[:, old])
+    gains = [_common(change[:, k], scatter[:, k], usual[:, old]) for k in new]
+    if loss <= 0 or min(gains) <= 0:
         return None
-    return tuple(gain / sum(gains) for gain in gains), min(sum(gains) / common_loss, 1.0)
+    return tuple(gain / sum(gains) for gain in gains), min(sum(gains) / loss, 1.0)
 
 
 def _common(change: np.ndarray, scatter: np.ndarray, size: np.ndarray) -> float:
