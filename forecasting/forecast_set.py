@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -47,6 +47,13 @@ class ForecastSet:
         """`area`, `category`, `mean`, `dispersion` of one day, of what `to_parquet` wrote: a set holds many days."""
         columns = ["area", "category", "mean", "dispersion"]
         frame: pd.DataFrame = pq.read_table(io.BytesIO(blob), columns=columns, filters=pc.field("date") == pd.Timestamp(day)).to_pandas()
+        return frame
+
+    @staticmethod
+    def of_nodes(blob: bytes, areas: Collection[str], categories: Collection[str]) -> pd.DataFrame:
+        """The rows of some nodes, all columns, of what `to_parquet` wrote."""
+        wanted = pc.field("area").isin(list(areas)) & pc.field("category").isin(list(categories))
+        frame: pd.DataFrame = pq.read_table(io.BytesIO(blob), filters=wanted).to_pandas()
         return frame
 
     @classmethod

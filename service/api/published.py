@@ -151,6 +151,14 @@ class PublishedForecasts:
                         self._sets.popitem(last=False)
         return found
 
+    def rows(self, conn: Connection, set_id: int, areas: Collection[str], categories: Collection[str]) -> pd.DataFrame:
+        """The days of some nodes, of a set that need not be in memory: an old one is not read as a whole for them, and drives none out."""
+        found = self._in_memory(set_id)
+        if found is None:
+            return ForecastSet.of_nodes(forecast_sets.get(conn, set_id).blob, areas, categories)
+        rows: pd.DataFrame = found.frame.loc[_is_in(found.frame["area"], areas) & _is_in(found.frame["category"], categories)]
+        return rows
+
     def _in_memory(self, set_id: int) -> LoadedSet | None:
         with self._lock:
             if set_id in self._sets:

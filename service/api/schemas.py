@@ -1,10 +1,13 @@
 """What the API answers with. Names, types and units are a promise: later versions only add."""
 
+from collections.abc import Mapping
 from datetime import date as Day
 from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from forecasting.explanation import LABELS
 
 Level = Literal["blue", "yellow", "orange", "red"]
 Kind = Literal["SEASONAL", "SPIKE", "EMERGING", "FIRST_SEEN", "DATA"]
@@ -153,6 +156,15 @@ class Contribution(Model):
     label_zh: str = Field(examples=["季节"])
     label_en: str = Field(examples=["season"])
 
+    @classmethod
+    def of(cls, parts: Mapping[str, float]) -> "list[Contribution]":
+        """What the parts of a mean add, by the names `explanation.NAMES`."""
+        level = parts["level"]
+        return [
+            cls(factor=name, tickets=tickets, percent=100 * tickets / level if level else None, label_zh=LABELS[name][0], label_en=LABELS[name][1])
+            for name, tickets in parts.items()
+        ]
+
 
 class Member(Model):
     """A member of the blend."""
@@ -237,6 +249,14 @@ class Alert(Model):
         None, description="What it turned out to be: true 属实, false 误报, acted 已处置 (something was done about it). Null: nobody has said."
     )
     judged_at: datetime | None = Field(None, description="Moment of the verdict.")
+    short_zh: str = Field(description="The alert in one Chinese line of at most 140 characters, for a group chat or a text message.", max_length=140)
+    short_en: str = Field(description="The same in English.", max_length=140)
+    notice: Label = Field(
+        description="What it is: an internal alert, no public warning.", examples=[{"zh": "诉求预警(内部)", "en": "internal demand alert"}]
+    )
+    lead_unit: str | None = Field(None, description="Unit that takes the lead (牵头单位), by the category or the nearest above it.")
+    supporting_units: str | None = Field(None, description="Units that support it (协同单位), with `;` between.")
+    time_limit: str | None = Field(None, description="Time limit for handling a ticket of the category (办理时限).", examples=["24 h"])
 
 
 class AlertPage(Model):
@@ -265,6 +285,102 @@ class AlertWithHistory(Alert):
     """An alert with everything that happened to it, oldest first."""
 
     history: list[AlertEvent]
+
+
+class Since(Model):
+    """What came in all since the onset, on days that are finished."""
+
+    first_day: Day = Field(description="The onset, or the first of the last 60 days.")
+    last_day: Day
+    observed: float = Field(description="Tickets that came.", examples=[175])
+    expected: float = Field(description="Tickets that were forecast for these days before they came.", examples=[60.4])
+
+
+class Carrier(Model):
+    """A child of the alert's node that has a part in the excess."""
+
+    code: str = Field(description="Code of the district, street or category.", examples=["110108"])
+    label: Label
+    tickets: float = Field(description="Tickets since the onset. SEASONAL: a day, in the week about the peak, as forecast.", examples=[90])
+    usual: float = Field(description="Tickets that were expected. SEASONAL: a day, the mean of the last four weeks.", examples=[20])
+    share: float = Field(description="Of all that is too many, 0 to 1.", examples=[0.62], ge=0, le=1)
+
+
+class Carriers(Model):
+    """Who carries the excess: shares and rest add up to 1."""
+
+    by: Literal["district", "street", "category"]
+    parts: list[Carrier] = Field(description="The greatest share first; with a limited key, districts of its own only.")
+    rest: float = Field(description="Share of those not listed, and of what none of them has.", examples=[0.08], ge=0, le=1)
+
+
+class AtWork(Model):
+    """What weekday, holidays, season and weather have in the forecast of the node for one day."""
+
+    date: Day = Field(description="The last day on which the alert was found; SEASONAL: the peak.")
+    mean: float = Field(description="Tickets forecast.", examples=[22.5])
+    contributions: list[Contribution] = Field(description="They add up to `mean`.")
+    sentence_zh: str
+    sentence_en: str
+
+
+class Peak(Model):
+    """The day with the most tickets, so far or to come."""
+
+    date: Day
+    tickets: float = Field(description="Tickets on the day, seen or likely.", examples=[132])
+    lower: float | None = Field(None, description="Lower end of the 90 % interval of a day to come.")
+    upper: float | None = Field(None, description="Upper end of it.")
+    passed: bool = Field(description="Whether it has been seen: no later day is likely to bring more.")
+
+
+class SimilarEvent(Model):
+    """A past alert at the node, or at one above or below it along one tree."""
+
+    alert_id: str
+    kind: Kind
+    level: Level = Field(description="The highest that it reached.")
+    area: str
+    category: str
+    labels: Labels
+    onset: Day
+    last_day: Day = Field(description="The last day on which it was found.")
+    days: int = Field(description="From onset to last day.", examples=[4])
+    peak: Day | None = Field(None, description="The day on which the most came.")
+    observed: float | None = Field(None, description="Tickets on that day.", examples=[90])
+    expected: float | None = Field(None, description="Tickets expected on that day.", examples=[20])
+    verdict: Verdict | None = None
+
+
+class AppliedThreshold(Model):
+    """See `/v1/alerts/thresholds`; as it was when the alert was raised."""
+
+    category: str
+    true: int
+    false: int
+    stricter: float
+    times_as_often: float
+
+
+class Why(Model):
+    """What an alert rests on, derived from what is stored when it is asked for."""
+
+    since: Since | None = Field(None, description="Null: none of the days is finished, or nothing was forecast.")
+    carriers: list[Carriers] = Field(description="By district, street or category, as far as the node has them.")
+    at_work: AtWork | None = Field(None, description="Weather and calendar in the forecast by which it was found; null: it is not forecast.")
+    likely_peak: Peak | None = Field(
+        None,
+        description="SEASONAL: as forecast. An excess that runs: the coming two weeks as forecast, times what is left of the ratio of the last day "
+        "as it fades in past events. Null: nothing is known of it.",
+    )
+    similar: list[SimilarEvent] = Field(description="At most five, those of the same node first, then the newest.")
+    threshold: AppliedThreshold | None = Field(None, description="What verdicts had made of the evidence asked for; null: nothing.")
+
+
+class AlertDetail(AlertWithHistory):
+    """An alert with its history, and with what it rests on."""
+
+    why: Why
 
 
 class StatusChange(BaseModel):

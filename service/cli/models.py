@@ -112,6 +112,7 @@ def forecast(
 
 def alerts(
     status: Annotated[str, typer.Option(help="open, acknowledged or resolved; left out: all that run.")] = "",
+    kind: Annotated[list[str] | None, typer.Option(help="SPIKE, EMERGING, SEASONAL, FIRST_SEEN or DATA; may be given several times.")] = None,
     form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
 ) -> None:
     """Print alerts, the newest first."""
@@ -120,13 +121,16 @@ def alerts(
 
     if status and status not in store.STATUSES:
         raise InputError(f"'{status}' is no status", "--status", f"choose {', '.join(store.STATUSES)}")
+    for one in kind or ():
+        if one not in store.KINDS:
+            raise InputError(f"'{one}' is no kind", "--kind", f"choose {', '.join(store.KINDS)}")
     if form not in ("table", "json"):
         raise InputError(f"'{form}' is no format", "--format", "choose table or json")
     settings = load_settings()
     db = engine.open_engine(settings.store_url)
     engine.require_current(db)
     with engine.reading(db) as conn:
-        wanted = store.AlertFilters(statuses=[status] if status else ["open", "acknowledged"])
+        wanted = store.AlertFilters(statuses=[status] if status else ["open", "acknowledged"], kinds=kind or ())
         rows = store.list_alerts(conn, filters=wanted, limit=None)
     if form == "json":
         print(json.dumps([row.__dict__ for row in rows], default=str, ensure_ascii=False, indent=1))

@@ -17,10 +17,9 @@ from service.clock import Clock
 from service.intake.nodes import Nodes
 from service.settings import Settings
 from service.store import areas, categories, category_map, counts, delays, drivers, excluded_spans
+from service.store.categories import OWN
 
 log = logging.getLogger(__name__)
-
-OWN = "->*"  # added to the code of an inner category for tickets that are filed under it directly: counts stand at the leaves only
 
 
 def complete_until(conn: Connection, clock: Clock) -> date:

@@ -10,6 +10,8 @@ from service.store import trees
 from service.store.ingests import Totals
 from service.store.schema import categories
 
+OWN = "->*"  # added to the code of an inner category for tickets that are filed under it directly: counts stand at the leaves only
+
 
 def frame(conn: Connection) -> pd.DataFrame:
     """All categories but the root, sorted by code.

@@ -37,6 +37,16 @@ def read(conn: Connection, start: date, end: date, areas: Collection[str] | None
     return bulk.read(conn, query)
 
 
+def of_nodes(conn: Connection, days: Collection[date], areas: Collection[str], categories: Collection[str]) -> pd.DataFrame:
+    """`date, area, category, observed, expected` of some days and nodes, sorted by the first three.
+
+    Found by key, one by one: a span of days would read the scores of every node on them.
+    """
+    c = day_scores.c
+    query = select(c.day.label("date"), c.area, c.category, c.observed, c.expected).order_by(c.day, c.area, c.category)
+    return bulk.read(conn, query.where(c.day.in_(list(days)), c.area.in_(list(areas)), c.category.in_(list(categories))))
+
+
 def newest(conn: Connection) -> date | None:
     """The last day that has scores; None before the first."""
     return conn.execute(select(func.max(day_scores.c.day))).scalar()

@@ -1,6 +1,6 @@
 """`/v1/alerts`: what to act on, and what was done about it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime, time
 from typing import Annotated, Any, Literal
 
@@ -16,22 +16,22 @@ from forecasting.detection.levels import LEVELS
 from forecasting.hierarchy import Tree
 from service.alerting import tuning
 from service.api import pages
+from service.api.alert_view import AlertView, label_of
+from service.api.alert_why import why_of
 from service.api.bodies import limited_to
 from service.api.deps import Requires, Running, Service
 from service.api.errors import Problem, problems
-from service.api.nodes import Nodes, allowed, area_tree, category_tree, visible
+from service.api.nodes import Nodes, allowed, area_tree, category_tree
 from service.api.parameters import DEFAULT_ROWS, NoParameters, Period, Table, named, since
 from service.api.schemas import (
     Alert,
+    AlertDetail,
     AlertEvent,
     AlertPage,
     AlertStatus,
     AlertWithHistory,
-    ConcernedDistrict,
     Feedback,
     Kind,
-    Label,
-    Labels,
     Level,
     StatusChange,
     Threshold,
@@ -82,7 +82,7 @@ def list_alerts(
     """
     place = pages.place(request, asked.next, pages.moment, pages.text)
     with reading(service.engine) as conn:
-        view = _View.read(service, conn, caller)
+        view = AlertView.read(service, conn, caller)
         districts = named(view.areas, asked.district, "district")
         allowed(view.areas, caller, districts, "district")
         filters = store.AlertFilters(
@@ -118,7 +118,7 @@ def list_verdicts(asked: Annotated[Period, Query()], service: Running, caller: A
     """
     first, last = (min(max(day, EARLIEST), LATEST) for day in asked.bounds(EARLIEST, LATEST))
     with reading(service.engine) as conn:
-        view = _View.read(service, conn, caller)
+        view = AlertView.read(service, conn, caller)
         filters = store.AlertFilters(
             visible=view.own,
             own=caller.districts or (),
@@ -131,7 +131,7 @@ def list_verdicts(asked: Annotated[Period, Query()], service: Running, caller: A
     return VerdictList(items=[_verdicts(view, category, kind, found) for (category, kind), found in sorted(counted.items())], next=None)
 
 
-def _verdicts(view: "_View", category: str, kind: str, found: Mapping[str | None, int]) -> VerdictRow:
+def _verdicts(view: AlertView, category: str, kind: str, found: Mapping[str | None, int]) -> VerdictRow:
     true, false, acted = (found.get(verdict, 0) for verdict in store.VERDICTS)
     return VerdictRow.model_validate(
         {
@@ -143,7 +143,7 @@ def _verdicts(view: "_View", category: str, kind: str, found: Mapping[str | None
             "acted": acted,
             "not_judged": found.get(None, 0),
             "false_share": false / (true + false) if true + false else None,
-            "label": _label(view.categories, category),
+            "label": label_of(view.categories, category),
         }
     )
 
@@ -174,18 +174,23 @@ def threshold_of(categories: Nodes[Any], category: str, one: feedback.Threshold)
         meant_share=feedback.MEANT,
         stricter=one.stricter,
         times_as_often=float(10.0 ** (-one.stricter / DECADE)),
-        label=_label(categories, category),
+        label=label_of(categories, category),
     )
 
 
-@router.get("/{alert_id}", operation_id="get_alert", summary="One alert with its history", responses=problems(404))
-def get_alert(alert_id: AlertId, service: Running, caller: Annotated[Caller, Requires("alerts:read")], _: NoParameters) -> AlertWithHistory:
-    """An alert and everything that happened to it. A key limited to districts may read one on the whole city that concerns one of its own.
+@router.get("/{alert_id}", operation_id="get_alert", summary="One alert with its history and reasons", responses=problems(404))
+def get_alert(alert_id: AlertId, service: Running, caller: Annotated[Caller, Requires("alerts:read")], _: NoParameters) -> AlertDetail:
+    """An alert, everything that happened to it, and what it rests on: what came since when, who carries it, weather and calendar at work, the
+    likely peak, similar past events and what they became, what verdicts have made of the evidence asked for.
 
-    查询单条预警及其处置过程。
+    It is derived from what is stored: the forecasts as they were published, the days as the watch saw them. A key limited to districts may
+    read one on the whole city that concerns one of its own.
+
+    查询单条预警、处置过程及其依据:起始以来受理量、由哪些区或类别构成、天气与日历因素、可能的峰值、历史相似事件及结果、反馈对阈值的影响。
     """
     with reading(service.engine) as conn:
-        return _with_history(service, conn, caller, alert_id)
+        view, alert = _found(service, conn, caller, alert_id)
+        return AlertDetail(**dict(_told(conn, view, alert)), why=why_of(conn, view, caller, alert))
 
 
 @router.post(
@@ -270,16 +275,25 @@ def _change(service: Service, caller: Caller, alert_id: str, expected: set[str],
 
 
 def _with_history(service: Service, conn: Connection, caller: Caller, alert_id: str) -> AlertWithHistory:
+    return _told(conn, *_found(service, conn, caller, alert_id))
+
+
+def _found(service: Service, conn: Connection, caller: Caller, alert_id: str) -> tuple[AlertView, store.Alert]:
+    """An alert and its view. Raises Problem: there is none (404), or the caller may not see it (403)."""
     alert = store.get(conn, alert_id) if alert_id.isprintable() else None  # PostgreSQL refuses a NUL
     if alert is None:
         raise Problem(404, f"there is no alert '{alert_id}'", where="alert_id", mend="see /v1/alerts")
-    view = _View.read(service, conn, caller)
+    view = AlertView.read(service, conn, caller)
     if not view.concerns(alert):
         allowed(view.areas, caller, [alert.area], "alert_id")
+    return view, alert
+
+
+def _told(conn: Connection, view: AlertView, alert: store.Alert) -> AlertWithHistory:
     events = [
         AlertEvent.model_validate(
             {
-                "at": service.local(event.at),
+                "at": view.service.local(event.at),
                 "actor": event.actor,
                 "action": event.action,
                 "level": event.level,
@@ -287,55 +301,14 @@ def _with_history(service: Service, conn: Connection, caller: Caller, alert_id: 
                 "note": event.note,
             }
         )
-        for event in store.history(conn, alert_id)
+        for event in store.history(conn, alert.id)
     ]
     return AlertWithHistory(**dict(view.alert(alert)), history=events)
 
 
-class _View:
-    """Alerts as one caller sees them: with labels, local moments, and of the districts concerned only its own."""
-
-    def __init__(self, service: Service, areas: Nodes[Any], categories: Nodes[Any], own: Collection[str] | None) -> None:
-        self.service, self.areas, self.categories, self.own = service, areas, categories, own
-
-    @classmethod
-    def read(cls, service: Service, conn: Connection, caller: Caller) -> "_View":
-        areas = area_tree(conn)
-        return cls(service, areas, category_tree(conn), visible(areas, caller))
-
-    def concerns(self, alert: store.Alert) -> bool:
-        """Whether an alert stands on the whole city and concerns a district of the caller."""
-        return alert.area == store.CITY and any(self.own is None or one["code"] in self.own for one in alert.districts)
-
-    def alert(self, alert: store.Alert) -> Alert:
-        local = self.service.local
-        return Alert.model_validate(
-            {
-                **{name: getattr(alert, name) for name in Alert.model_fields if hasattr(alert, name)},
-                "alert_id": alert.id,
-                "districts": [
-                    ConcernedDistrict(district=one["code"], observed=one["observed"], expected=one["expected"])
-                    for one in alert.districts
-                    if self.own is None or one["code"] in self.own
-                ],
-                "reason": alert.reason_en,
-                "raised_at": local(alert.raised_at),
-                "changed_at": local(alert.changed_at),
-                "resolved_at": None if alert.resolved_at is None else local(alert.resolved_at),
-                "judged_at": None if alert.judged_at is None else local(alert.judged_at),
-                "labels": Labels(area=_label(self.areas, alert.area), category=_label(self.categories, alert.category)),
-            }
-        )
-
-
-def _label(tree: Nodes[Any], code: str) -> Label:
-    zh, en = tree.label(code)
-    return Label(zh=zh, en=en)
-
-
 def _flat(items: list[Alert]) -> pd.DataFrame:
     """Alerts as a table: the codes of the districts joined by `;`, the labels as columns."""
-    columns = [name for name in Alert.model_fields if name != "labels"]
+    columns = [name for name in Alert.model_fields if name not in ("labels", "notice")]
     columns += ["area_zh", "area_en", "category_zh", "category_en"]
     rows = [
         {

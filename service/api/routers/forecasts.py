@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from forecasting.detection.explain import Labels
 from forecasting.errors import InputError
-from forecasting.explanation import LABELS, sentences
+from forecasting.explanation import sentences
 from forecasting.models import blend
 from service.api import pages
 from service.api.deps import Requires, Running, Service
@@ -153,16 +153,11 @@ def explain_forecast(
     return Explanation(
         **record,
         known_until=found.cutoff,
-        contributions=[_contribution(name, tickets, parts["level"]) for name, tickets in parts.items()],
+        contributions=Contribution.of(parts),
         members=[Member(name=name, weight=weight) for name, weight in blend.members(record["model"]).items()],
         sentence_zh=zh,
         sentence_en=en,
     )
-
-
-def _contribution(name: str, tickets: float, level: float) -> Contribution:
-    zh, en = LABELS[name]
-    return Contribution(factor=name, tickets=tickets, percent=100 * tickets / level if level else None, label_zh=zh, label_en=en)
 
 
 def _one(codes: Collection[str], where: str) -> str:

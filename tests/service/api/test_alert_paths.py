@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 FIELDS = ["alert_id", "kind", "level", "status", "area", "category", "districts", "onset", "peak"]
 FIELDS += ["observed", "expected", "lower", "upper", "p_value", "reason_zh", "reason_en", "reason"]
 FIELDS += ["raised_at", "changed_at", "resolved_at", "labels", "verdict", "judged_at"]
+FIELDS += ["short_zh", "short_en", "notice", "lead_unit", "supporting_units", "time_limit"]
 
 
 def found(client: TestClient, **params: Any) -> list[str]:
@@ -49,13 +50,30 @@ def test_an_alert_is_told_whole(city: City, ask: TestClient) -> None:
         "labels": {"area": {"zh": "海淀区", "en": "Haidian"}, "category": {"zh": "HEAT", "en": "HEAT"}},
         "verdict": None,
         "judged_at": None,
+        "short_zh": "【诉求预警(内部)】黄色·突增·海淀区·HEAT:11-08 受理 61 件,预期 22 件(90% 区间 14–32)",
+        "short_en": "[internal demand alert] yellow spike, HEAT in Haidian: 61 on 11-08, 22 expected (90 % interval 14–32)",
+        "notice": {"zh": "诉求预警(内部)", "en": "internal demand alert"},
+        "lead_unit": None,
+        "supporting_units": None,
+        "time_limit": None,
     }
+
+
+def test_units_and_time_limit_are_those_of_the_category_or_of_the_nearest_above_it(city: City, ask: TestClient) -> None:
+    with city.engine.begin() as conn:
+        conn.exec_driver_sql("update categories set lead_unit = '市城市管理委', time_limit = '7 d', supporting_units = '属地' where code = 'UTILITY'")
+        conn.exec_driver_sql("update categories set time_limit = '24 h', lead_unit = '' where code = 'HEAT'")
+    city.alert("a")
+    city.alert("b", category="HEAT->*")
+    for alert in ask.get("/v1/alerts").json()["items"]:
+        assert (alert["lead_unit"], alert["supporting_units"], alert["time_limit"]) == ("市城市管理委", "属地", "24 h")
+        assert alert["short_zh"].endswith(";牵头:市城市管理委;时限:24 h")
 
 
 def test_one_alert_comes_with_its_history(city: City, ask: TestClient) -> None:
     city.alert("a")
     alert = ask.get("/v1/alerts/a").json()
-    assert list(alert) == [*FIELDS, "history"]
+    assert list(alert) == [*FIELDS, "history", "why"]
     assert alert["history"] == [
         {"at": "2025-11-09T06:30:00+08:00", "actor": "watch", "action": "raised", "level": "yellow", "status": "open", "note": None}
     ]
@@ -149,7 +167,7 @@ def test_a_resolved_alert_cannot_be_acknowledged(city: City, ask: TestClient) ->
     answer = ask.post("/v1/alerts/a/ack")
     assert answer.status_code == 409
     assert "resolved" in answer.json()["detail"]
-    assert ask.get("/v1/alerts/a").json() == resolved
+    assert ask.get("/v1/alerts/a").json() | {"why": None} == resolved | {"why": None}
 
 
 def test_of_many_who_acknowledge_at_once_all_are_answered_and_one_is_recorded(city: City, ask: TestClient) -> None:
