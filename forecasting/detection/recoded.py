@@ -130,9 +130,11 @@ def _strongest(days: Days, where: Grid) -> Move | None:
     after = level * (after[:, AFTER_DAYS - 1 : -1] - np.pad(after, ((0, 0), (1, 0)))[:, : -AFTER_DAYS - 1])
     losing = (z <= -HELD_LOSS) & (-change >= LEAST_SHARE * after)
     best: tuple[float, float, int, int, list[int]] | None = None
+    broad: dict[int, np.ndarray] = {}
     for onset, old in zip(*np.nonzero(losing.T), strict=True):
-        broad = _broad(int(onset), change[:, onset], level[:, onset], observed[districts], mean[districts], dispersion[districts])
-        got = _gaining(int(old), change[:, onset], deviation[:, onset], np.where(broad, z[:, onset], 0.0))
+        if onset not in broad:
+            broad[onset] = _broad(int(onset), change[:, onset], level[:, onset], observed[districts], mean[districts], dispersion[districts])
+        got = _gaining(int(old), change[:, onset], deviation[:, onset], np.where(broad[onset], z[:, onset], 0.0))
         if got is None or (best is not None and got[1] <= best[1]):
             continue
         days_of_it = z.shape[1] - int(onset)
