@@ -40,7 +40,7 @@ def test_a_mix_that_has_moved_is_told_with_its_onset_and_shares(since: int) -> N
 
 
 def test_chance_and_weekends_move_nothing() -> None:
-    found = [channels.moved(DAY - timedelta(days=back), table(0, 0.0, seed, days=68)) for seed in range(10) for back in range(0, 40, 10)]
+    found = [channels.moved(DAY - timedelta(days=back), table(0, 0.0, seed, tickets=150, days=68)) for seed in range(10) for back in range(0, 40, 10)]
     assert [shift for shift in found if shift is not None] == []
 
 
