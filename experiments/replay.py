@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from experiments import files, recipes, rolling, workers
 from experiments.seen import OfCounts, OfTickets
 from forecasting import hierarchy, outlook, panel, training
+from forecasting.backtest import GREATEST_SEED
 from forecasting.detection import replay
 from forecasting.detection.explain import Labels
 from forecasting.detection.replay import SCORES, Issued, Lived, World
@@ -42,7 +43,7 @@ class Request:
         refit_days: days between two trainings.
         budget: expected false demand alerts a day, over all kinds and nodes.
         zone: the city's.
-        workers: processes that train.
+        workers: processes that train; 1: this one alone.
     """
 
     start: str
@@ -95,7 +96,7 @@ def live(request: Request) -> Iterator[Lived]:
     rows, table = _read(request)
     start, end = _days(request, table)
     source = str(request.counts or request.tickets)
-    whole = panel.from_counts(table[table["date"] <= end], end, source)
+    whole = panel.from_counts(table, end, source)
     weather = from_frame(rolling.drivers(request.drivers, request.zone, whole)) if request.drivers else None
     known = Known(whole, Tree(), Tree(), weather, request.country)
     known.calendar(0)  # an unknown country is said before the work begins
@@ -115,7 +116,11 @@ def live(request: Request) -> Iterator[Lived]:
         by_then = table[table["received"] <= cutoff]  # what was received later was not known, whatever day it is of
         return replace(known, panel=panel.from_counts(by_then, cutoff)).at(cutoff)
 
-    with workers.pool(min(request.workers, len(cutoffs))) as pool:
+    processes = min(request.workers, len(cutoffs))
+    if processes == 1:
+        yield from replay.live(seen, map(train, map(known_at, cutoffs)), world, first, request.zone)
+        return
+    with workers.pool(processes) as pool:
         issued = _ahead(pool, train, map(known_at, cutoffs), request.workers)
         yield from replay.live(seen, issued, world, first, request.zone)
 
@@ -146,6 +151,8 @@ def _read(request: Request) -> tuple[pd.DataFrame | None, pd.DataFrame]:
         raise InputError(f"{request.refit_days} days", "--refit-days", f"choose 1 to {MOST_REFIT_DAYS}")
     if not 0 < request.budget <= MOST_BUDGET:
         raise InputError(f"{request.budget:g} alerts a day", "--budget", f"choose more than 0, and {MOST_BUDGET} at most")
+    if not 0 <= request.seed <= GREATEST_SEED:
+        raise InputError(f"{request.seed} does not fit", "--seed", f"choose 0 to {GREATEST_SEED}")
     rows = files.moments(request.tickets, request.zone) if request.tickets else None
     table = files.by_day(rows) if rows is not None else files.counts(request.counts)  # type: ignore[arg-type]
     for column in ("district", "category"):
@@ -175,7 +182,7 @@ def _days(request: Request, table: pd.DataFrame) -> tuple[pd.Timestamp, pd.Times
 
 def _row(moment: pd.Timestamp, one: Running) -> tuple[object, ...]:
     f = one.finding
-    districts = [part.district for part in f.districts] or ([ALL] if f.area == ALL else [f.area])
+    districts = list(dict.fromkeys(part.district for part in f.districts)) or [f.area]  # several of its categories may name the same one
     day, onset = (pd.Timestamp(x) for x in (f.day, f.onset))
     return (one.alert_id, moment, day, f.kind, f.level, f.area, f.category, districts, onset, f.observed, f.expected, f.p_value, f.reason_en)
 
@@ -188,4 +195,4 @@ def _table(alerts: pd.DataFrame, zone: str) -> pa.Table:
         "observed": number, "expected": number, "p_value": number,
     }  # fmt: skip
     schema = pa.schema([(name, kinds.get(name, text)) for name in ALERTS])
-    return pa.Table.from_pandas(alerts, schema=schema, preserve_index=False)
+    return pa.Table.from_pydict({name: alerts[name].tolist() for name in ALERTS}, schema)

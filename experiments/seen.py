@@ -53,10 +53,10 @@ class OfTickets:
         self._line = place.get_indexer(pd.MultiIndex.from_frame(rows[["district", "category"]]))
         self._created = (rows["created"].dt.normalize() - whole.days[0]).dt.days.to_numpy()
         self._received = (rows["received"].dt.normalize() - whole.days[0]).dt.days.to_numpy()
-        self._hour = rows["received"].dt.hour.to_numpy()
-        self._tells_hour = float((rows["created"].dt.hour == 0).mean()) <= MIDNIGHT
+        # Midnight to the second is a date alone: it is known when the day is over, like a count.
+        self._dated = (rows["received"] == rows["received"].dt.normalize()).to_numpy()
+        self._hour = np.where(self._dated, 23, rows["received"].dt.hour)
         self._known = np.zeros((len(place), len(whole.days)))
-        self._holes = np.zeros((len(place), len(whole.days)))
         self._until = 0  # rows that are in `_known`
 
     def counts(self, day: int) -> np.ndarray:
@@ -71,8 +71,6 @@ class OfTickets:
         return seen
 
     def hours(self, day: int) -> np.ndarray | None:
-        if not self._tells_hour:
-            return None
         start, stop = np.searchsorted(self._received, [day, day + 1])
         mine = np.arange(start, stop)[self._created[start:stop] == day]
         by_hour = np.zeros((len(self._known), 24))
@@ -80,7 +78,7 @@ class OfTickets:
         return by_hour.cumsum(axis=1)
 
     def share(self, cutoff: int, day: int) -> np.ndarray | None:
-        learnt = self._learnt(cutoff) if self._tells_hour else None
+        learnt = self._learnt(cutoff)
         if learnt is None:
             return None
         profiles, same_day = learnt
@@ -96,7 +94,7 @@ class OfTickets:
         """Profiles of the hours in which tickets became known on their day, and the share of those that did, by the end of the cutoff."""
         last = (self._created > cutoff - intraday.DAYS) & (self._created <= cutoff) & (self._received <= cutoff)
         same = last & (self._received == self._created)
-        if not same.any():
+        if not same.any() or float(self._dated[same].mean()) > MIDNIGHT:
             return None
         table = pd.DataFrame({"category": self._categories[self._line[same]], "date": self.days[self._created[same]], "hour": self._hour[same]})
         hourly = table.groupby(["category", "date", "hour"]).size().rename("count").reset_index()

@@ -149,17 +149,16 @@ def live(seen: Seen, issued: Iterator[Issued], world: World, start: int, zone: s
             coming = next(issued, None)
         assert watch is not None
         day = seen.days[t].date()
-        midnight = seen.days[t].tz_localize(zone)
         told: list[tuple[pd.Timestamp, Running]] = []
         watch.begin()
         for hour, events in watch.running_day(seen, t):
             families[FAMILIES[0]], new = running.carry(families[FAMILIES[0]], events, day, world.areas, world.categories, None)
-            told += [(midnight + pd.Timedelta(hours=hour + 1), one) for one in new]
+            told += [(_moment(seen.days[t] + pd.Timedelta(hours=hour + 1), zone), one) for one in new]
         scores, found, silent = watch.end(day, seen.counts(t))
         for kinds in FAMILIES:
             mine = [f for f in found if f.kind in kinds]
             families[kinds], new = running.carry(families[kinds], mine, day, world.areas, world.categories, silent(families[kinds]))
-            told += [(midnight + LAST_SECOND, one) for one in new]
+            told += [(_moment(seen.days[t] + LAST_SECOND, zone), one) for one in new]
         yield Lived(scores, told)
 
 
@@ -270,6 +269,11 @@ class _Watch:
         known = ~np.isnan(came).all(axis=1)
         nodes = pd.DataFrame(issued.nodes, columns=["area", "category"]).assign(recent=level)[known].reset_index(drop=True)
         return seasonal.detect(day, nodes, coming[known], scatter[known, :RECENT], w.areas, w.categories, w.labels)
+
+
+def _moment(clock: pd.Timestamp, zone: str) -> pd.Timestamp:
+    """A moment by the city's clock: where clocks are set back, the later of the two; where they are set on, the first after the gap."""
+    return clock.tz_localize(zone, ambiguous=False, nonexistent="shift_forward")
 
 
 def _mean(counts: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from forecasting.detection import events
 from forecasting.detection.events import LONGEST, USUAL_DAYS
-from forecasting.detection.finding import Finding
+from forecasting.detection.finding import DATA, GROWS, Finding
 from forecasting.detection.levels import LEVELS
 from forecasting.hierarchy import Tree
 
@@ -44,7 +44,8 @@ def carry(
     left: list[Running | None] = list(running)
     told: list[Running] = []
     begun: list[Running] = []
-    for assigned in events.assign(findings, places, areas, categories):
+    notes = any(finding.kind == DATA for finding in findings)
+    for assigned in events.notes(findings, places) if notes else events.assign(findings, places, areas, categories):
         finding = assigned.finding
         if not assigned.running:
             begun.append(Running(_name(finding), finding))
@@ -53,7 +54,8 @@ def carry(
         old = running[keep]
         higher = LEVELS.index(finding.level) > LEVELS.index(old.finding.level)
         onset = min(old.finding.onset, finding.onset)
-        new = Running(old.alert_id, replace(finding, level=finding.level if higher else old.finding.level, onset=onset))
+        kind = max(old.finding.kind, finding.kind, key=GROWS.index) if finding.kind in GROWS else finding.kind
+        new = Running(old.alert_id, replace(finding, kind=kind, level=finding.level if higher else old.finding.level, onset=onset))
         left[keep] = new
         told += [new] if higher else []
         for part in parts:

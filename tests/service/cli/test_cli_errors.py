@@ -34,6 +34,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 BACKTEST = ("backtest", "--counts", "counts.csv", "--out", "out", "--country", "none", "--cutoffs")
+REPLAY = ("replay", "--counts", "counts.csv", "--start", "2025-01-06", "--out", "out", "--country", "none", "--end")
 
 BAD = {
     "unknown command": (("foretell",), {}, "foretell"),
@@ -84,6 +85,13 @@ BAD = {
     "broken recipe": ((*BACKTEST, "2025-01-06", "--config", "broken.yaml"), {}, "broken.yaml"),
     "missing recipe": ((*BACKTEST, "2025-01-06", "--config", "none.yaml"), {}, "none.yaml"),
     "results into a file": (("backtest", "--counts", "counts.csv", "--cutoffs", "2025-01-06", "--out", "counts.csv"), {}, "--out"),
+    "no files to replay": (("replay", "--start", "2025-01-06", "--end", "2025-01-06", "--out", "out"), {}, "--counts"),
+    "no days to replay": (("replay", "--counts", "counts.csv", "--end", "2025-01-06", "--out", "out"), {}, "--start"),
+    "too short a history to replay": ((*REPLAY, "2025-01-06"), {}, "--start"),
+    "replay of days outside the data": ((*REPLAY, "2030-01-01"), {}, "2030-01-01"),
+    "trainings without days between them": ((*REPLAY, "2025-01-06", "--refit-days", "0"), {}, "--refit-days"),
+    "budget below nothing": ((*REPLAY, "2025-01-06", "--budget", "-1"), {}, "--budget"),
+    "replay into a file": ((*REPLAY, "2025-01-06", "--out", "counts.csv"), {}, "--out"),
     "simulated city that ends before it begins": (("simulate", "--out", "city", "--start", "2024-02-01", "--end", "2024-01-01"), {}, "2024-0"),
     "simulated city from no day": (("simulate", "--out", "city", "--start", "soon"), {}, "--start"),
     "simulated city without people": (("simulate", "--out", "city", "--scale", "0"), {}, "scale"),

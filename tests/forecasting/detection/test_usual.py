@@ -1,0 +1,173 @@
+"""What is usual: a level that is followed, events that are not learnt, and what forecasts made out of sample tell."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from forecasting.detection import evidence, usual
+from forecasting.detection.usual import Trust, Usual
+
+NODES = 40
+MEAN = 20.0
+WEEKDAYS = np.array([1.15, 1.1, 1.05, 1.05, 1.05, 0.85, 0.75])
+
+
+def trust(nodes: int = NODES, scatter: float = 0.02, share: float = 1.0) -> Trust:
+    return Trust(np.full(nodes, scatter), np.full(nodes, share), np.zeros(nodes))
+
+
+def drawn(mean: np.ndarray, scatter: float, seed: int = 0) -> np.ndarray:
+    """Negative binomial counts."""
+    rng = np.random.default_rng(seed)
+    return rng.poisson(mean * (rng.gamma(1 / scatter, scatter, mean.shape) if scatter else 1.0)).astype(float)
+
+
+def follow(state: Usual, forecast: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """[M, T] what was usual on each day, as it was known when the day began."""
+    means = np.empty(forecast.shape)
+    for t in range(forecast.shape[1]):
+        state.begin(forecast[:, t])
+        means[:, t] = state.mean[:, -1]
+        state.end(counts[:, t : t + 1])
+    return means
+
+
+@pytest.mark.parametrize("factor", [0.6, 0.8, 1.25])
+def test_a_level_that_moves_is_followed_half_of_the_way_in_three_weeks_and_then_all_of_it(factor: float) -> None:
+    forecast = MEAN * np.tile(WEEKDAYS, (NODES, 18))
+    true = np.where(np.arange(126) < 49, 1.0, factor) * forecast
+    means = follow(Usual(trust()), forecast, drawn(true, 0.02))
+    ratio = (means / true).mean(axis=0)
+    assert_allclose(ratio[21:49], 1.0, atol=0.06)
+    gone = (ratio - 1 / factor) / (1 - 1 / factor)
+    assert abs(gone[50]) < 0.2, "not yet followed"
+    assert gone[49 + 21] > 0.5
+    assert_allclose(ratio[49 + 56 :], 1.0, atol=0.12)
+
+
+def test_an_event_of_a_week_does_not_become_usual() -> None:
+    forecast = np.full((NODES, 70), MEAN)
+    event = (np.arange(70) >= 42) & (np.arange(70) < 49)
+    counts = drawn(forecast * np.where(event, 4.0, 1.0), 0.02)
+    means = follow(Usual(trust()), forecast, counts)
+    assert_allclose((means / MEAN).mean(axis=0)[42:], 1.0, atol=0.1)
+    quiet = follow(Usual(trust()), forecast, np.where(event, np.nan, counts))
+    assert_allclose(means[:, 49:].mean(axis=0), quiet[:, 49:].mean(axis=0), rtol=0.05)
+
+
+def test_what_came_lately_is_not_yet_learnt() -> None:
+    """Whatever comes on the last days, today's usual is as it was known before them."""
+    forecast = np.full((NODES, 40), MEAN)
+    counts = drawn(forecast, 0.02)
+    other = counts.copy()
+    other[:, 37:] = MEAN  # no more than what makes no event of the days before
+    one, two = (follow(Usual(trust()), forecast, x) for x in (counts, other))
+    assert usual.GUARD >= 1
+    assert_array_equal(one[:, : 37 + usual.GUARD], two[:, : 37 + usual.GUARD])
+
+
+def test_days_without_data_teach_nothing() -> None:
+    forecast = np.full((NODES, 60), MEAN)
+    nothing = follow(Usual(trust(share=0.8)), forecast, np.full(forecast.shape, np.nan))
+    assert_allclose(nothing, 0.8 * MEAN)
+    counts = drawn(0.7 * forecast, 0.02)
+    gap = counts.copy()
+    gap[:, 45:] = np.nan
+    means = follow(Usual(trust()), forecast, gap)
+    before = means[:, 45].mean()
+    assert before == pytest.approx(0.7 * MEAN, rel=0.06)
+    assert (np.diff(means[:, 50:].mean(axis=0)) >= 0).all(), "what was learnt is slowly forgotten, not unlearnt"
+    assert before <= means[:, -1].mean() < MEAN
+
+
+@pytest.mark.parametrize("turned", [0.5, 1.0, 3.0])
+def test_a_forecast_that_is_renewed_at_another_level_changes_nothing_of_what_is_usual(turned: float) -> None:
+    forecast = 3 * MEAN * np.tile(WEEKDAYS, (NODES, 6))
+    counts = drawn(1.2 * forecast, 0.02)
+    state = Usual(trust())
+    follow(state, forecast, counts)
+    told = {name: getattr(state, name).copy() for name in ("observed", "mean", "dispersion", "event")}
+    ahead = 3 * turned * MEAN * np.tile(WEEKDAYS, (NODES, 1))
+    new = state.renew(ahead, np.arange(NODES), trust())
+    for name, before in told.items():
+        assert_array_equal(getattr(new, name), before, err_msg=name)
+    state.begin(forecast[:, 0])
+    new.begin(ahead[:, 0])
+    assert_allclose(new.mean[:, -1], state.mean[:, -1], rtol=0.1)
+
+
+def test_a_renewed_forecast_knows_its_season_and_brings_new_nodes() -> None:
+    """Nodes in another order, one of them new, one gone."""
+    forecast = MEAN * np.arange(1, 4)[:, None] * np.ones(42)
+    state = Usual(trust(3))
+    follow(state, forecast, drawn(forecast, 0.0))
+    new = state.renew(np.tile(np.array([[3 * MEAN], [7.0], [MEAN]]), (1, 7)), np.array([2, -1, 0]), trust(3))
+    assert_array_equal(new.observed[[0, 2]], state.observed[[2, 0]])
+    assert np.isnan(new.observed[1]).all()
+    new.begin(np.array([6 * MEAN, 7.0, MEAN]))  # twice as much is coming on this day
+    assert_allclose(new.mean[:, -1], [6 * MEAN, 7.0, MEAN], rtol=0.15)
+
+
+def test_the_evidence_of_the_day_is_that_of_its_windows_and_its_shift() -> None:
+    forecast = np.full((NODES, 30), 5.0)
+    counts = drawn(forecast, 0.02)
+    state = Usual(Trust(np.full(NODES, 0.02), np.ones(NODES), np.linspace(-1, 1, NODES)))
+    for t in range(30):
+        state.begin(forecast[:, t])
+        got = state.end(counts[:, t : t + 1])
+    want = evidence.newest(counts[:, -7:], state.mean[:, -7:], state.dispersion[:, -7:]) + state.trust.shift
+    assert_allclose(got, want)
+
+
+def windows(mean: np.ndarray) -> np.ndarray:
+    """[M, T] as six windows of four weeks."""
+    return mean.reshape(len(mean), 6, 28)
+
+
+@pytest.mark.parametrize("scatter", [0.0, 0.1, 0.4])
+def test_the_scatter_of_single_days_is_learnt(scatter: float) -> None:
+    forecast = np.full((30, 168), MEAN)
+    found, _ = usual.learn(windows(forecast), windows(drawn(forecast, scatter)), np.zeros(30, int))
+    assert scatter / 2 <= np.median(found.scatter) <= scatter * 2 + 0.01
+    assert_allclose(np.median(found.share), 1.0, atol=0.06)
+
+
+def test_groups_that_scatter_differently_are_told_apart() -> None:
+    forecast, groups = np.full((40, 168), MEAN), np.repeat([0, 1], 20)
+    counts = np.concatenate([drawn(forecast[:20], 0.005), drawn(forecast[20:], 0.4)])
+    found, _ = usual.learn(windows(forecast), windows(counts), groups)
+    assert np.median(found.scatter[:20]) < 0.05 < 0.2 < np.median(found.scatter[20:])
+
+
+def test_a_history_with_events_in_it_is_not_usual() -> None:
+    """The forecast is the mean of everything, a week of four times the usual in every eight included: less than it comes on usual days."""
+    rng = np.random.default_rng(5)
+    event = np.zeros((30, 168), bool)
+    for row, first in enumerate(rng.integers(0, 56, 30)):
+        for again in (0, 56, 112):
+            event[row, first + again : first + again + 7] = True
+    true = MEAN * np.where(event, 4.0, 1.0)
+    forecast = np.full((30, 168), true.mean())
+    found, _ = usual.learn(windows(forecast), windows(drawn(true, 0.02)), np.zeros(30, int))
+    assert_allclose(np.median(found.share), MEAN / true.mean(), atol=0.08)
+    calm, _ = usual.learn(windows(forecast), windows(drawn(forecast, 0.02)), np.zeros(30, int))
+    assert np.median(calm.share) > 0.95
+
+
+def test_where_forecasts_were_too_sure_evidence_is_lowered_and_where_too_unsure_raised() -> None:
+    """Bursts twice a month in one group, hardly a day above its forecast in the other."""
+    rng = np.random.default_rng(1)
+    forecast, groups = np.full((40, 168), MEAN), np.repeat([0, 1], 20)
+    counts = drawn(forecast, 0.02)
+    counts[:20] *= np.where(rng.random((20, 168)) < 1 / 14, 2.5, 1.0)
+    counts[20:] = np.minimum(counts[20:], MEAN)
+    found, _ = usual.learn(windows(forecast), windows(counts), groups)
+    assert found.shift[:20].max() < found.shift[20:].min()
+    assert found.shift[0] < 0 < found.shift[-1]
+
+
+def test_nothing_to_learn_from_gives_finite_numbers() -> None:
+    nothing = np.full((4, 6, 28), np.nan)
+    found, state = usual.learn(nothing, nothing, np.array([0, 0, 1, 1]))
+    assert np.isfinite([found.scatter, found.share, found.shift]).all()
+    state.renew(np.full((4, 7), MEAN), np.arange(4), found).begin(np.full(4, MEAN))
