@@ -304,8 +304,7 @@ def test_levels_are_learnt_anew_as_often_as_is_asked_for(of_counts: Request, by_
 
 
 def test_every_flag_of_the_benchmark_is_one_of_the_command(tmp_path: Path) -> None:
-    path = tmp_path / "counts.csv"
-    path.write_text("district,category,date,count\n")
+    path = tables.write(tables.counts(tables.tickets(3)), tmp_path / "table.parquet")
     asked = Benched(tmp_path / "weisu", START, END, counts=path, tickets=path, drivers=path, budget=0.5).run.command
     flags = {word for word in asked if word.startswith("--")}
     assert flags == {f"--{name.replace('_', '-')}" for name in command.__annotations__ if name not in ("return", "refit_days", "config", "seed")}
