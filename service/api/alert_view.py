@@ -30,6 +30,7 @@ class AlertView:
     def __init__(self, service: Service, areas: Nodes[Any], categories: Nodes[Any], own: Collection[str] | None) -> None:
         self.service, self.areas, self.categories, self.own = service, areas, categories, own
         self._charges: dict[str, dict[str, str | None]] = {}
+        self._labels: dict[tuple[str, str], Labels] = {}
 
     @classmethod
     def read(cls, service: Service, conn: Connection, caller: Caller) -> "AlertView":
@@ -54,11 +55,15 @@ class AlertView:
 
     def labels(self, area: str, category: str) -> Labels:
         """Labels of a node."""
-        return Labels(area=label_of(self.areas, area), category=label_of(self.categories, category))
+        node = area, category
+        if node not in self._labels:
+            self._labels[node] = Labels(area=label_of(self.areas, area), category=label_of(self.categories, category))
+        return self._labels[node]
 
     def names(self, area: str, category: str) -> Names:
         """The same, for sentences."""
-        pairs = ("area", area, _pair(label_of(self.areas, area))), ("category", category, _pair(label_of(self.categories, category)))
+        labels = self.labels(area, category)
+        pairs = ("area", area, _pair(labels.area)), ("category", category, _pair(labels.category))
         return Names(*({(kind, code): label[k] for kind, code, label in pairs if code != ALL} for k in (0, 1)))
 
     def charge(self, category: str) -> dict[str, str | None]:
@@ -96,11 +101,12 @@ class AlertView:
         )
 
     def _told(self, alert: store.Alert, charge: dict[str, str | None]) -> short.Told:
+        labels = self.labels(alert.area, alert.category)
         return short.Told(
             kind=alert.kind,
             level=alert.level,
-            area=("全市", "the whole city") if alert.area == ALL else _pair(label_of(self.areas, alert.area)),
-            category=("全部诉求", "all categories") if alert.category == ALL else _pair(label_of(self.categories, alert.category)),
+            area=("全市", "the whole city") if alert.area == ALL else _pair(labels.area),
+            category=("全部诉求", "all categories") if alert.category == ALL else _pair(labels.category),
             reason=(alert.reason_zh, alert.reason_en),
             onset=alert.onset,
             day=alert.last_day,

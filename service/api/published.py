@@ -152,8 +152,8 @@ class PublishedForecasts:
         return found
 
     def rows(self, conn: Connection, set_id: int, areas: Collection[str], categories: Collection[str]) -> pd.DataFrame:
-        """The days of some nodes, of a set that need not be in memory: an old one is not read as a whole for them, and drives none out."""
-        found = self._in_memory(set_id)
+        """The days of some nodes of a set. An old one is not read as a whole for them, and drives none out of memory."""
+        found = self.current(conn) if forecast_sets.pointer(conn) == set_id else self._in_memory(set_id)
         if found is None:
             return ForecastSet.of_nodes(forecast_sets.get(conn, set_id).blob, areas, categories)
         rows: pd.DataFrame = found.frame.loc[_is_in(found.frame["area"], areas) & _is_in(found.frame["category"], categories)]

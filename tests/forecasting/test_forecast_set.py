@@ -31,6 +31,12 @@ def test_what_is_written_is_read(made: ForecastSet) -> None:
     assert read.meta == made.meta
 
 
+def test_the_rows_of_some_nodes_are_read_by_themselves(made: ForecastSet) -> None:
+    rows = ForecastSet.of_nodes(made.to_parquet(), ["a", "朝阳"], ["x"])
+    pd.testing.assert_frame_equal(rows, made.frame.iloc[[0, 2]].reset_index(drop=True))
+    assert ForecastSet.of_nodes(made.to_parquet(), ["ALL"], ["x"]).empty
+
+
 def test_the_same_set_gives_the_same_bytes_whatever_else_its_frame_holds(made: ForecastSet) -> None:
     other = ForecastSet(made.frame.assign(more=1)[::1], dict(reversed(made.meta.items())))
     assert other.to_parquet() == made.to_parquet()

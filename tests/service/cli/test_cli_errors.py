@@ -54,6 +54,7 @@ BAD = {
     "watch an empty store": (("watch",), {}, "weisu ingest"),
     "forecast before the first training": (("forecast",), {}, "weisu train"),
     "unknown status of alerts": (("alerts", "--status", "closed"), {}, "--status"),
+    "unknown kind of alerts": (("alerts", "--kind", "FLOOD"), {}, "--kind"),
     "unknown format of alerts": (("alerts", "--format", "xml"), {}, "--format"),
     "unknown key": (("keys", "revoke", "nobody"), {}, "nobody"),
     "unknown scope": (("keys", "create", "--name", "x", "--scope", "everything"), {}, "everything"),

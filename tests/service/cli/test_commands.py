@@ -107,6 +107,9 @@ def test_a_night_by_hand(bench: Bench, typed: Typed) -> None:
     assert abs(weeks["mean"][0] - rows["mean"][:7].sum()) < 1e-6
     assert answer(typed, bench, "forecast", "--granularity", "week", **settings).splitlines()[0].split()[:2] == ["date", "week_ahead"]
     assert json.loads(answer(typed, bench, "alerts", "--format", "json", "--status", "acknowledged", **settings)) == []
+    told = json.loads(answer(typed, bench, "alerts", "--format", "json", **settings))
+    data = json.loads(answer(typed, bench, "alerts", "--format", "json", "--kind", "SPIKE", "--kind", "DATA", **settings))
+    assert data == [alert for alert in told if alert["kind"] in ("SPIKE", "DATA")]
     assert json.loads(answer(typed, bench, "status", **settings))["last_run"]["status"] == "done"
 
     for arguments, named in (

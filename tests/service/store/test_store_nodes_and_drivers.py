@@ -96,6 +96,10 @@ def test_the_scores_of_a_day_are_replaced_as_a_whole(engine: Engine) -> None:
         assert frame[["area", "observed", "forecast_set_id"]].to_numpy().tolist() == [["ALL", 9, made]]
         assert len(day_scores.read(conn, day, day + timedelta(days=1))) == 3
         assert len(day_scores.read(conn, day, day + timedelta(days=1), areas=["D1"])) == 1
+        some = day_scores.of_nodes(conn, [day, day + timedelta(days=1)], ["D1", "ALL"], ["ALL"])
+        assert list(some.columns) == ["date", "area", "category", "observed", "expected"]
+        assert some[["area", "observed"]].to_numpy().tolist() == [["ALL", 9], ["ALL", 3], ["D1", 2]]
+        assert len(day_scores.of_nodes(conn, [day], ["D1"], ["ALL"])) == len(day_scores.of_nodes(conn, [], ["ALL"], ["ALL"])) == 0
 
 
 def test_ingests_are_listed_newest_first_page_by_page(engine: Engine) -> None:
