@@ -4,7 +4,7 @@ A column's effect is a factor: 0.1 is ten percent more. Its prior is a normal di
 stand here in one place; they are weak opinions, which a year of some thousand tickets overrules and a sparse category does not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -25,6 +25,8 @@ DOWNPOUR = 0.4  # of a driver that comes now and then, such as rain
 
 BUMP = 4  # days between the bumps around the lunar New Year
 LUNAR_DAYS = range(-24, 25, BUMP)
+LUNAR_REACH = 8.0  # days over which what the lunar New Year does is much the same: two of them tell a curve, not thirteen bumps
+UNALIKE = 1e-4  # part of the variance that neighbours do not share: keeps the root of the covariance exact
 FADES = (4, 8, 12, 18, 26, 40, 60)  # days in which what the start of the heating brings may fade
 TRIAL_WEEK = 8  # days of the trial, 7 to 14 November: the scale of its rise
 TRIAL_DAYS = 30  # days from the trial's beginning within which the season begins
@@ -110,8 +112,8 @@ class Design:
         columns += [("season", SEASON / k, wave(k * angle)) for k in range(1, WAVES + 1) for wave in (np.sin, np.cos)]
         if self.chinese:
             lunar = table["lunar_offset"].to_numpy(float)
-            bumps = (np.where(lunar == NO_LUNAR, 0.0, np.maximum(1 - np.abs(lunar - day) / BUMP, 0.0)) for day in LUNAR_DAYS)
-            columns += [("holiday", LUNAR, bump) for bump in bumps]
+            bumps = [np.where(lunar == NO_LUNAR, 0.0, np.maximum(1 - np.abs(lunar - day) / BUMP, 0.0)) for day in LUNAR_DAYS]
+            columns += [("holiday", LUNAR, x) for x in _smooth(bumps, LUNAR_DAYS, LUNAR_REACH)]
             columns += [("season", sd, x) for sd, x in _heating(table)]
         groups, priors, values = zip(*columns, strict=True)
         return np.stack([np.asarray(x, float) for x in values], axis=1), np.array(priors), np.array([GROUPS.index(g) for g in groups])
@@ -220,6 +222,16 @@ def _heating(table: pd.DataFrame) -> list[tuple[float, np.ndarray]]:
         (HEATING_TRIAL, np.where(over, np.maximum(1 - since / AFTER_HEATING, 0.0), 0.0)),
         *((HEATING_FADES, fade) for fade in fades),
     ]
+
+
+def _smooth(columns: Sequence[np.ndarray], places: Sequence[int], reach: float) -> np.ndarray:
+    """Columns [P, n] whose independent effects make those of `columns` [P, n] alike, the more so the nearer their places are.
+
+    A Gaussian process over the places (Rasmussen & Williams 2006) with a squared exponential kernel, by the root of its covariance.
+    """
+    apart = np.subtract.outer(places, places) / reach
+    root = np.linalg.cholesky(np.exp(-0.5 * apart**2) + UNALIKE * np.eye(len(places)))
+    return np.asarray(root.T @ np.stack(columns))
 
 
 def _known(values: np.ndarray) -> np.ndarray:

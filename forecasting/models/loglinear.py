@@ -1,10 +1,10 @@
 """What calendar and weather do, as factors: a penalised Poisson regression of every category, and a smoothed level times its factors.
 
 Log-linear because effects multiply: a holiday takes a share of the tickets, a cold front doubles them. It is Prophet's additive model
-(Taylor & Letham 2018) with a log link, a count likelihood (quasi-likelihood with variance mean + phi * mean², McCullagh & Nelder 1989)
-and the drivers as regressors; the penalties are normal priors of the effects, see `forecasting.effects`. Series and districts are too
-thin for a regression of their own: a node takes the effects of its category, with its own district's weather. The trend serves the
-regression only; the level of each node comes from `smoothing`, with the factors as exposure.
+(Taylor & Letham 2018) with a log link, a count likelihood and the drivers as regressors; the penalties are normal priors of the effects,
+see `forecasting.effects`, and how large the effects of weekdays, holidays, season and each driver are in a category is learnt, see
+`count_regression`. Series and districts are too thin for a regression of their own: a node takes the effects of its category, with its own
+district's weather. The trend serves the regression only; the level of each node comes from `smoothing`, with the factors as exposure.
 
 Own code: a library fits one series at a time, and none takes drivers as they were known on the day.
 """
@@ -22,18 +22,12 @@ from forecasting import effects, shifts
 from forecasting.drivers import Drivers
 from forecasting.effects import Design
 from forecasting.hierarchy import ALL
-from forecasting.models import foresight, smoothing
+from forecasting.models import count_regression, foresight, smoothing
 from forecasting.models.base import Known, NoOpinion
 
-TREND_PRIOR = 0.1  # standard deviation of the change of the log level's slope from one quarter to the next
-FREE = 1e-6  # precision of the constant: none to speak of
+TREND_PRIOR = 0.1  # standard deviation of a change of the log level's slope, a quarter
 QUARTER = 91
-MOST_LOG = 12.0  # of a mean while the fit is on its way: 160,000 a day; beyond it a step of the scoring overflows
-STEPS = 12  # of Fisher scoring: six are usually enough
-FREE_STEPS = 3  # before bursts are cut: the fit must know what is usual first
-CLOSE = 1e-3  # change of every effect at which the fit has converged
-BURST = 4.0  # standard deviations beyond which a day is cut to that: an event is no effect of the calendar
-PHI, PHI_LIMITS = 0.02, (1e-4, 2.0)  # dispersion to begin with, and its limits
+BEND = 2 * QUARTER  # days from one change of the slope to the next: with quarters the trend follows what is the season's
 LARGEST = 5.0  # of the log of a factor: 150 times; heating complaints rise fiftyfold within days
 LEAST_TOTAL = 50  # tickets of a category in the history; below it there is nothing to estimate an effect from
 MOST_AREAS = 20  # whose forecasts are learnt from: areas of one city have much the same weather
@@ -136,19 +130,20 @@ class Loglinear:
         n_days = len(known.panel.days) - start
         table = known.calendar(horizon).iloc[start : start + n_days]
         design = effects.design(table, *_observed(known, start))
-        calendar, calendar_prior, _ = design.calendar(table)
+        calendar, calendar_prior, groups = design.calendar(table)
         weather, weather_prior, given = _weather(design, known, 0, start, table)
         trend = _trend(n_days)
         columns = np.concatenate([np.ones((n_days, 1)), trend, calendar, weather[0]], axis=1)
-        precision = np.concatenate([[FREE], np.full(trend.shape[1], TREND_PRIOR), calendar_prior, weather_prior])
-        precision[1:] = precision[1:] ** -2
+        scales = np.concatenate([[1.0], np.full(trend.shape[1], TREND_PRIOR), calendar_prior, weather_prior])
+        of_drivers = np.repeat(np.arange(len(design.drivers)), [len(driver.priors) for driver in design.drivers]) + len(effects.GROUPS)
+        alike = np.concatenate([np.full(1 + trend.shape[1], count_regression.GIVEN), groups, of_drivers])
         nodes = known.hierarchy.nodes
         found = {}
         for i in np.flatnonzero(nodes["area"].to_numpy() == ALL):
             counts = known.since_first[i, start:]
             use = ~np.isnan(counts)
             if counts[use].sum() >= LEAST_TOTAL:
-                b = _fit(counts[use], columns[use], precision)
+                b = count_regression.fit(counts[use], columns[use], scales, alike)
                 found[str(nodes["category"].iloc[i])] = b[1 + trend.shape[1] :]
         if not found:
             return NoOpinion()
@@ -168,32 +163,9 @@ def _moved(known: Known, start: int, factors: np.ndarray, which: np.ndarray) -> 
     return shifts.moved(counts / factors[which, : counts.shape[1]])
 
 
-def _fit(counts: np.ndarray, columns: np.ndarray, precision: np.ndarray) -> np.ndarray:
-    """Effects [P] of columns [n, P] on the log of the mean of counts [n], by Fisher scoring; the first column is the constant."""
-    b = np.zeros(columns.shape[1])
-    b[0] = np.log(counts.mean())
-    phi, cut = PHI, counts
-    for step in range(STEPS):
-        log = np.clip(columns @ b, -MOST_LOG, MOST_LOG)
-        mean = np.exp(log)
-        if step >= FREE_STEPS:
-            scatter = BURST * np.sqrt(mean + phi * mean**2)
-            cut = np.clip(counts, mean - scatter, mean + scatter)
-            phi = float(np.clip(((cut - mean) ** 2 - mean).sum() / (mean**2).sum(), *PHI_LIMITS))
-        weight = mean / (1.0 + phi * mean)
-        weighted = columns * weight[:, None]
-        gram = weighted.T @ columns
-        gram[np.diag_indices_from(gram)] += precision
-        new = np.linalg.solve(gram, weighted.T @ (log + (cut - mean) / mean))
-        moved, b = float(np.abs(new - b).max()), new
-        if step > FREE_STEPS and moved < CLOSE:
-            break
-    return b
-
-
 def _trend(n_days: int) -> np.ndarray:
-    """[n, Q] quarters since each quarter's beginning: slopes that change; the last quarter has none of its own."""
-    knots = np.arange(0, max(n_days - QUARTER, 1), QUARTER)
+    """[n, Q] quarters since the beginning of each half year: slopes that change; the last half year has none of its own."""
+    knots = np.arange(0, max(n_days - BEND, 1), BEND)
     return np.asarray(np.maximum(np.arange(n_days)[:, None] - knots, 0) / QUARTER)
 
 
