@@ -40,7 +40,7 @@ def main(
     seed: Annotated[int, typer.Option(min=0, help="Of the planted incidents; the page shows 0, tune with others.")] = sets.REPORTED_SEED,
     accept: Annotated[Path | None, typer.Option(help="Folder of another scorer, score_alarms.py, to agree with.")] = None,
     render: Annotated[bool, typer.Option("--render", help="Run nothing; write the page from what is stored and kept.")] = False,
-    kept: Annotated[Path, typer.Option(help="Folder of the results that are kept in the repository; it goes with the page.")] = KEPT,
+    kept: Annotated[Path, typer.Option(help="Folder of the results that are kept, with the page; with an empty one all is run.")] = KEPT,
     page: Annotated[Path, typer.Option(help="The page that is written.")] = ROOT / "docs" / "detection.md",
 ) -> None:
     """Run what is asked for and neither stored nor kept; print the bars, store the tables, write the page and what is kept from everything."""
