@@ -94,7 +94,7 @@ class Panel:
         drivers: Parquet of drivers as they were known, or None.
         rates: Parquet of the generator's expected tickets, or None.
         country: whose holidays.
-        told: what is known of it where its files are not.
+        told: what is known of it where its files are not, or were made otherwise.
     """
 
     name: str
@@ -111,8 +111,8 @@ class Panel:
 
     @cached_property
     def facts(self) -> Facts:
-        """What is known of it, by its files if there are any."""
-        if self.told and not self.counts.exists():
+        """What is known of it: by its files, unless they are not to be asked."""
+        if self.told:
             return self.told
         counts = self.table()
         known = runs.content(counts, *([pd.read_parquet(self.drivers)] if self.drivers else []))
@@ -178,7 +178,7 @@ def told(name: str, work: Path, facts: Facts) -> Panel:
 def definition(name: str) -> str:
     """How a panel is made: how it is cut, and for a simulated one what a small city looks like that the same code makes. Files that were made
     otherwise are made again."""
-    return fingerprint(DEFINED[name], "" if name in REAL else small_city())
+    return fingerprint(DEFINED[name], *([] if name in REAL else [small_city()]))
 
 
 @lru_cache(maxsize=1)

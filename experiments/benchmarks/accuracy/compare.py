@@ -109,7 +109,7 @@ def collect(panel: Panel, number: int, made: Iterable[tuple[str, Run]], folder: 
     others = _kept(panel, folder)
     for name, run in made:
         wanted = scorer.fingerprint(name, run.fingerprint)
-        own, other = _stored(name, run) if panel.counts.exists() else None, others.get(name)
+        own, other = _stored(name, run) if panel.told is None else None, others.get(name)
         record = runs.latest(wanted, own, other)
         if record is None:
             continue

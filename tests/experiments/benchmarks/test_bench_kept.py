@@ -136,6 +136,18 @@ def test_kept_results_of_a_panel_that_is_another_now_are_left_out(panel: Panel, 
     assert collected(replace(panel), tmp_path).records == {}
 
 
+def test_files_of_a_panel_that_was_cut_otherwise_are_not_asked(panel: Panel, tmp_path: Path) -> None:
+    forecast(panel, FACTORS)
+    report.keep(tmp_path, collected(panel, tmp_path), None)
+    page = shown([collected(panel, tmp_path)])
+    panel.table().replace({"district": {"d2": "elsewhere"}}).to_parquet(panel.counts)
+    there = measured.panel_of(REAL, tmp_path / "work", tmp_path / REAL)
+    assert there is not None
+    after = collected(there, tmp_path)
+    assert after.frames == {}
+    assert shown([after]) == page
+
+
 def test_forecasts_at_hand_come_before_kept_results_and_the_later_of_two_outdated_ones_counts(panel: Panel, tmp_path: Path) -> None:
     forecast(panel, FACTORS)
     report.keep(tmp_path, collected(panel, tmp_path), None)
