@@ -4,11 +4,13 @@ For every day:
 1. Findings inside a running event's node are put together: where a city's event goes on in some districts, it tells of all of them.
 2. The broadest first, a finding belongs to the running event at, above or below it; the event is then where the finding is.
 3. Further running events that turn out to be part of the same one join it.
-4. A finding that belongs to none begins one.
+4. A finding that belongs to none begins one. So does one that began after the event there was last seen: a burst is no part of what was over
+   before it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 
 from forecasting.detection.finding import SPIKE, Finding
 from forecasting.detection.levels import LEVELS
@@ -28,16 +30,26 @@ class Assigned:
     running: tuple[int, ...]
 
 
-def assign(findings: Sequence[Finding], running: Sequence[Node], areas: Tree, categories: Tree) -> list[Assigned]:
-    """A day's findings, in any order, to the events that run, the oldest first. An event has at most one finding a day."""
+def assign(findings: Sequence[Finding], running: Sequence[Node], seen: Sequence[date], areas: Tree, categories: Tree) -> list[Assigned]:
+    """A day's findings, in any order, to the events that run.
+
+    Args:
+        running: nodes of the events, the oldest first. An event has at most one finding a day.
+        seen: the last day of each before these findings.
+    """
     where: list[Node | None] = list(running)
+    last = dict(enumerate(seen))
     owner: dict[int, int] = {}  # position of an event -> position of its finding
+    apart = _later_ones(findings, areas, categories)
     found: list[Assigned] = []
-    for finding in sorted(_gathered(findings, running, areas, categories), key=lambda f: _broadest_first(f, areas, categories)):
+    for finding in sorted(_gathered(findings, running, seen, areas, categories), key=lambda f: _broadest_first(f, areas, categories)):
         node = finding.area, finding.category
-        same = [k for k, at in enumerate(where) if at is not None and one_event(at, node, areas, categories)]
+        same = [k for k, at in enumerate(where) if at is not None and _belongs(finding, at, last[k], areas, categories)]
+        if node in apart:
+            same = [k for k in same if where[k] == node]
+        same = [k for k in same if where[k] == node or where[k] not in apart]
         if not same:
-            owner[len(where)] = len(found)
+            owner[len(where)], last[len(where)] = len(found), finding.onset
             where.append(node)
             found.append(Assigned(finding, ()))
             continue
@@ -82,10 +94,23 @@ def one_event(one: Node, other: Node, areas: Tree, categories: Tree) -> bool:
     return _inside(one, other, areas, categories) or _inside(other, one, areas, categories)
 
 
-def _gathered(findings: Sequence[Finding], running: Sequence[Node], areas: Tree, categories: Tree) -> list[Finding]:
+def _later_ones(findings: Sequence[Finding], areas: Tree, categories: Tree) -> set[Node]:
+    """Nodes of findings that began after a broader one of the same day: placement says that they are none of its parts."""
+    found = [((f.area, f.category), f.onset) for f in findings]
+    return {at for at, onset in found if any(node != at and onset > begun and _inside(at, node, areas, categories) for node, begun in found)}
+
+
+def _belongs(finding: Finding, node: Node, seen: date, areas: Tree, categories: Tree) -> bool:
+    """Whether a finding is of the event at a node that was last seen on a day, or of one that begins with this day's findings, on a day."""
+    at = finding.area, finding.category
+    until = seen + timedelta(days=1) if at == node else seen  # the most likely onset of what goes on may be the newest day, if that is the worst
+    return one_event(at, node, areas, categories) and (finding.onset <= until or finding.onset > finding.day)  # what is to come has not begun
+
+
+def _gathered(findings: Sequence[Finding], running: Sequence[Node], seen: Sequence[date], areas: Tree, categories: Tree) -> list[Finding]:
     left = list(findings)
-    for node in running:
-        same = [f for f in left if one_event((f.area, f.category), node, areas, categories)]
+    for node, day in zip(running, seen, strict=True):
+        same = [f for f in left if _belongs(f, node, day, areas, categories)]
         inside = [f for f in same if (f.area, f.category) != node and _inside((f.area, f.category), node, areas, categories)]
         if inside and len(inside) == len(same):
             inside.sort(key=lambda f: (f.expected - f.observed, f.area, f.category))

@@ -3,11 +3,12 @@
 Goes up both trees from the leaves. What an event tells, since its onset, is taken off everything that it has tickets in common with before a
 node above is looked at, so that each ticket too many is told once. Events below a node become one event there if they are broad: if at
 least `BROAD` of its areas (of the same category) or of its categories (of the same area) are needed to carry it, or have events of their own.
-Only areas make an event of the city: a storm that shows in many categories there is told by category.
+What began after such an event, and goes beyond it, stays
+an event of its own. Only areas make an event of the city: a storm that shows in many categories there is told by category.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -112,13 +113,37 @@ class _Placing:
             self.left[event.rows] += event.amounts
         children = self._children(i, axis)
         with_event = {child for child in children for e in below if self.nodes[child][axis] in self._paths(axis)[self._at(e)[axis]]}
-        if self._notable(i) and (len(with_event) >= BROAD or len(self._carriers(children, self._since(i))) >= BROAD):
+        since = self._since(i)
+        if self._notable(i) and (len(with_event) >= BROAD or len(self._carriers(children, since)) >= BROAD):
             self.events = [event for event in self.events if event not in below]
+            self._apart(i, since, below)
             self._tell(i)
             return True
         for event in below:
             self.left[event.rows] -= event.amounts
         return False
+
+    def _apart(self, i: int, since: int, below: list[_Told]) -> None:
+        """Takes off what events below a broad one that began after it have beyond its factor since then: they are none of its parts."""
+        for event in below:
+            j, begun = event.place.node, event.place.since
+            came, expected = (np.nansum(x[i, begun:]) for x in (self.left, self.expected))
+            factor = max(came / max(expected, 1e-9), 1.0)
+            beyond = self.left[j] - (factor - 1.0) * self.expected[j]
+            beyond[:begun] = self.expected[j, :begun]
+            if begun <= since or not self.rule.notable(np.array([j]), beyond[None])[0]:
+                continue
+            area, category = self.nodes[j]
+            above = ((a, c) for a in self.area_paths[area] for c in self.category_paths[category])
+            rows = np.array([self.index[node] for node in above if node in self.index])
+            amounts = np.tile(np.nan_to_num(beyond - self.expected[j]), (len(rows), 1))
+            self.left[rows] -= amounts
+            if self._notable(i):
+                self.events.append(
+                    _Told(replace(event.place, parts=(j,) if area != ALL else (), left=np.stack([beyond] * (1 + (area != ALL)))), rows, amounts)
+                )
+            else:  # without it there is no broad event
+                self.left[rows] += amounts
 
     def _paths(self, axis: int) -> Mapping[str, tuple[str, ...]]:
         return (self.area_paths, self.category_paths)[axis]

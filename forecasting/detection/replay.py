@@ -118,11 +118,11 @@ def issue(champion: Champion, outlook: pd.DataFrame | None) -> Issued:
     groups = blend.groups(nodes["level"].to_numpy(), made.known.recent(training.RECENT))
     if len(made.origins):
         past, came = training.in_windows(champion)[:, :, :step], made.counts[:, :, :step]
-        trust, days = usual.learn(past, came, groups)
+        trust, days = usual.learn(past, came, groups, nodes["category"].tolist())
     else:
-        nothing = np.zeros(len(nodes))
-        trust = Trust(champion.dispersion.nodes, np.ones(len(nodes)), nothing)
+        trust = Trust.of_forecast(champion.dispersion.nodes)
         days = Usual(trust)
+    trust = trust.with_history(made.known.recent(training.RECENT), len(made.known.panel.days))
     later = np.empty((len(nodes), 0))
     if outlook is not None:
         weekly = outlook["mean"].to_numpy(float).reshape(len(nodes), -1)[:, horizon // WEEK :]
@@ -185,7 +185,7 @@ class _Watch:
 
     def _faulty(self, notes: Sequence[Finding]) -> np.ndarray:
         """Positions of the nodes in places whose data of the last day were at fault: the day after, they may be made up for."""
-        areas = {note.area for note in notes}
+        areas = {note.area for note in notes if note.category == ALL}
         return np.array([i for i, (area, _) in enumerate(self.issued.nodes) if ALL in areas or area in areas], int)
 
     def begin(self) -> None:

@@ -44,8 +44,9 @@ def carry(
     left: list[Running | None] = list(running)
     told: list[Running] = []
     begun: list[Running] = []
+    last = [one.finding.day for one in running]
     notes = any(finding.kind == DATA for finding in findings)
-    for assigned in events.notes(findings, places) if notes else events.assign(findings, places, areas, categories):
+    for assigned in events.notes(findings, places) if notes else events.assign(findings, places, last, areas, categories):
         finding = assigned.finding
         if not assigned.running:
             begun.append(Running(_name(finding), finding))

@@ -23,6 +23,7 @@ SPAN = 3  # hours of a column: in one hour most series have no ticket
 FINISHED = excess.DAYS - 3  # days beside the three columns
 OF_DAY = 1.0  # what is added to the evidence asked of a finished day, so that days and hours together keep the budget
 OF_HOURS = 3.5  # ... and of a running one: 2.5, a quarter as often, for its many looks
+WITHIN_HOURS = 0.5  # of what a node's evidence is set right by: what lets days drift from their forecast hardly shows within hours
 
 
 def known_by(profiles: Profiles, same_day: float, working: bool) -> np.ndarray:
@@ -57,7 +58,7 @@ def columns(days: Days, known: np.ndarray, share: np.ndarray, hour: int) -> Days
         np.concatenate([days.observed[:, past], parts(known)], axis=1),
         np.concatenate([days.mean[:, past], mean * parts(share)], axis=1),
         np.concatenate([days.dispersion[:, past], np.repeat(dispersion, 3, axis=1)], axis=1),
-        days.shift,
+        None if days.shift is None else days.shift * WITHIN_HOURS,
     )
 
 

@@ -9,6 +9,7 @@ become usual while it begins (the guard band of EARS C2, Hutwagner et al. 2003);
 When the forecast is renewed the level is kept: what is usual on the day before and on the day after is the same, season and weekday apart.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +23,7 @@ GUARD = 3  # days before a day that say nothing of its level
 HALF_LIFE = 14.0  # days after which what was learnt of a level counts half
 UNSURE = 0.1  # relative variance of a new forecast's level: a third up or down
 FAR = 3.0  # standard deviations above which a day teaches no more: one in some hundred is such
+LASTING = 14  # days after which what goes on is no event any more but a level that has moved
 IN_EVENT = 1e-4  # a window less probable than this is one of an event: by chance a series has such in a day or two a year
 TOGETHER = 3.6  # days, the mean of the windows of the evidence: those whose levels are off together
 LEAST_LEVEL, MOST_LEVEL = 0.02, 5.0  # of a factor
@@ -32,7 +34,10 @@ GROUP_TELLS = 30.0  # information (days of a large node) that the group's usual 
 ROUNDS = 2  # of finding events and learning without them
 NOMINAL = 3.0  # episodes a year at which the evidence of a group is set right
 GROUP_YEARS = 6.0  # series-years of evidence as it should be that a group's own weigh against
-MOST_SHIFT = 4.0  # of the evidence, either way
+MOST_SHIFT = 8.0  # of the evidence, either way
+HALF = 0.5  # a ticket, of which it cannot be told whether it would have come: Jeffreys' prior of a rate
+YOUNG = 56  # days of history below which nobody can tell how wild tickets are: eight weeks give a weekday eight times
+YOUNG_SHIFT = evidence.DECADE  # asked for on top then, a tenth as often: tickets of real cities needed up to half of it when their wildness was known
 
 
 @dataclass(frozen=True)
@@ -43,15 +48,30 @@ class Trust:
         scatter: [M] dispersion of single days around their level.
         share: [M] of the forecast that came on usual days, without events.
         shift: [M] by how much the node's evidence is to be raised (or, below 0, lowered) so that it is as rare as it says.
+        least: [M] tickets a day that are to be expected at least: a history of some weeks cannot tell a rarer thing from none.
     """
 
     scatter: np.ndarray
     share: np.ndarray
     shift: np.ndarray
+    least: np.ndarray
 
-    def rows(self, rows: np.ndarray) -> "Trust":
-        """Of some nodes."""
-        return Trust(self.scatter[rows], self.share[rows], self.shift[rows])
+    @classmethod
+    def of_forecast(cls, dispersion: np.ndarray) -> "Trust":
+        """In forecasts whose dispersion [M] is all that is known of them."""
+        nothing = np.zeros(len(dispersion))
+        return cls(dispersion, np.ones(len(dispersion)), nothing, nothing)
+
+    def with_history(self, recent: np.ndarray, days: int) -> "Trust":
+        """Given how much history there was.
+
+        Args:
+            recent: [M] tickets a day of late.
+            days: of history.
+        """
+        least = HALF * (recent * WEEK + 1.0) / days
+        shift = self.shift - (YOUNG_SHIFT if days < YOUNG else 0.0)
+        return Trust(self.scatter, self.share, shift, least)
 
 
 @dataclass
@@ -62,7 +82,7 @@ class Usual:
         trust: of the M nodes.
         observed: [M, D] what came; NaN where missing or not yet known.
         mean, dispersion: [M, D] what was usual, as known `GUARD` days before; NaN where no forecast was.
-        event: [M, D] days of events.
+        event: [M, D] days of events; after `LASTING` of them in a row the level has moved, and they are learnt from.
         forecast: [M, D] means of the forecast, in units of the newest one.
     """
 
@@ -75,12 +95,14 @@ class Usual:
     told: np.ndarray = field(init=False)
     gained: np.ndarray = field(init=False)
     level: np.ndarray = field(init=False)
+    lasted: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         m = len(self.trust.scatter)
         self.observed, self.mean, self.dispersion, self.forecast = (np.empty((m, 0)) for _ in range(4))
         self.event = np.empty((m, 0), bool)
         self.told, self.gained, self.level = np.zeros(m), np.zeros(m), self.trust.share.copy()
+        self.lasted = np.zeros(m, int)
 
     def begin(self, forecast: np.ndarray) -> None:
         """A day begins, for which `forecast` [M] was made; NaN where none was."""
@@ -89,11 +111,12 @@ class Usual:
             self._learn(day)
         prior = 1.0 / UNSURE
         self.level = np.clip(self.trust.share + self.gained / (prior + self.told), LEAST_LEVEL, None)
-        mean, unsure = forecast * self.level, 1.0 / (prior + self.told)
+        mean, unsure = np.maximum(forecast * self.level, self.trust.least), 1.0 / (prior + self.told)
+        guessed = (mean > forecast * self.level) / HALF  # nothing is known of it but that it is rare
         columns = {
             "observed": np.full(len(mean), np.nan),
             "mean": mean,
-            "dispersion": self.trust.scatter + TOGETHER * unsure,
+            "dispersion": self.trust.scatter + TOGETHER * unsure + guessed,
             "forecast": forecast,
             "event": np.zeros(len(mean), bool),
         }
@@ -115,6 +138,8 @@ class Usual:
         tails = evidence.newest_tails(self.observed[:, last], self.mean[:, last], self.dispersion[:, last])
         for tail, window in zip(tails, evidence.WINDOWS, strict=True):
             self.event[tail < IN_EVENT, -window:] = True
+        self.lasted = np.where(self.event[:, -1], self.lasted + 1, 0)
+        self.event[self.lasted >= LASTING] = False
         return np.asarray(evidence.of_tails(tails) + self.trust.shift)
 
     def renew(self, ahead: np.ndarray, rows: np.ndarray, trust: Trust) -> "Usual":
@@ -136,7 +161,7 @@ class Usual:
         least = 0.02  # tickets: of next to nothing no quotient is taken
         turned = np.where((rows >= 0) & both.any(axis=1), (before + least) / (after + least), 1.0)
         new.forecast = new.forecast / np.maximum(turned, 1e-6)[:, None]
-        new.told = np.where(rows >= 0, self.told[at], 0.0)
+        new.told, new.lasted = np.where(rows >= 0, self.told[at], 0.0), np.where(rows >= 0, self.lasted[at], 0)
         level = np.clip(self.level[at] * turned, LEAST_LEVEL, MOST_LEVEL)
         new.gained = new.told * (level - trust.share)
         return new
@@ -153,12 +178,13 @@ class Usual:
         self.gained = keep * self.gained + weight * (np.minimum(came, limit) - usual)
 
 
-def learn(mean: np.ndarray, counts: np.ndarray, groups: np.ndarray) -> tuple[Trust, Usual]:
+def learn(mean: np.ndarray, counts: np.ndarray, groups: np.ndarray, categories: Sequence[str]) -> tuple[Trust, Usual]:
     """Learns how far forecasts are to be trusted from forecasts made out of sample.
 
     Args:
         mean, counts: [M, W, H] forecasts in W windows of consecutive days, one after the other, and what came; NaN where missing.
         groups: [M] numbers of groups of like nodes, from 0.
+        categories: of the nodes: some are wilder than others of their size.
 
     Returns:
         the trust, and what was usual on the last days.
@@ -169,15 +195,18 @@ def learn(mean: np.ndarray, counts: np.ndarray, groups: np.ndarray) -> tuple[Tru
     event = np.zeros(forecast.shape, bool)
     expected, unsure = forecast, np.full(forecast.shape, UNSURE / TOGETHER)
     none = np.zeros(m)
-    trust, usual = Trust(none, np.ones(m), none), Usual(Trust(none, np.ones(m), none))
+    trust = Trust.of_forecast(none)
+    usual = Usual(trust)
     score = np.zeros(forecast.shape)
     for _ in range(ROUNDS):
         quiet = np.where(event, np.nan, came)
         scatter = _scatter(expected, unsure, quiet, groups)
-        trust = Trust(scatter, _share(forecast, quiet, scatter, groups), none)
+        trust = Trust(scatter, _share(forecast, quiet, scatter, groups), none, none)
         usual, expected, dispersion, event, score = _run(trust, forecast, came, horizon)
         unsure = (dispersion - scatter[:, None]) / TOGETHER
-    trust = Trust(trust.scatter, trust.share, _shift(score, np.isnan(came), groups))
+    shift = _shift(score, np.isnan(came), groups)
+    shift = shift + _shift(score + shift[:, None], np.isnan(came), np.unique(list(categories), return_inverse=True)[1])
+    trust = Trust(trust.scatter, trust.share, shift, none)
     usual.trust = trust
     return trust, usual
 

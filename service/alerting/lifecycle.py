@@ -13,7 +13,7 @@ the store before: they say which days had data.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
 from typing import Any
@@ -68,13 +68,15 @@ def apply(
     seen: set[str] = set()
     parts: set[str] = set()
     raised = resolved = 0
-    where = [_node(alert) for alert in running]
-    for assigned in events.notes(findings, where) if set(kinds) == {DATA} else events.assign(findings, where, areas, categories):
+    where, seen_on = [_node(alert) for alert in running], [alert.last_day for alert in running]
+    for assigned in events.notes(findings, where) if set(kinds) == {DATA} else events.assign(findings, where, seen_on, areas, categories):
         finding = assigned.finding
         if not assigned.running:
             if any(_is_over(alert, finding, kinds, areas, categories) for alert in over):
                 continue
             alert = _new(finding, now, forecast_set_id)
+            if alert.kind in GROWS:
+                alert = replace(alert, peak=_peak(conn, finding, finding.onset) or alert.peak)
             alerts.insert(conn, alert, ACTOR, now)
             raised += 1
         else:
@@ -156,6 +158,12 @@ def _numbers(finding: Finding) -> dict[str, Any]:
     }
 
 
+def _peak(conn: Connection, finding: Finding, onset: date) -> date | None:
+    """The day with the most tickets since the onset; None where no day was scored."""
+    came = day_scores.read(conn, onset, finding.day, [finding.area], [finding.category])
+    return came["date"].iloc[came["observed"].argmax()].date() if len(came) else None
+
+
 def _follow(conn: Connection, alert: Alert, finding: Finding, now: datetime, forecast_set_id: int) -> None:
     """Brings a running alert up to the day's finding."""
     if finding.day < alert.last_day or (_lesser(alert, finding) and finding.day == alert.last_day):
@@ -163,9 +171,7 @@ def _follow(conn: Connection, alert: Alert, finding: Finding, now: datetime, for
     changes = _numbers(finding) | {"usual_days": 0, "onset": min(alert.onset, finding.onset), "forecast_set_id": forecast_set_id}
     if alert.kind in GROWS:
         changes["kind"] = max(alert.kind, finding.kind, key=GROWS.index)
-        came = day_scores.read(conn, changes["onset"], finding.day, [finding.area], [finding.category])
-        if len(came):
-            changes["peak"] = came["date"].iloc[came["observed"].argmax()].date()
+        changes["peak"] = _peak(conn, finding, changes["onset"]) or finding.peak
     higher = LEVELS.index(finding.level) > LEVELS.index(alert.level)
     if higher:
         changes["level"] = finding.level

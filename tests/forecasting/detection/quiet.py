@@ -59,7 +59,9 @@ def events_begun(city: City, days: int, budget: float, seed: int = 1, stricter: 
         day = date(2025, 1, 1) + timedelta(days=t)
         found = excess.detect(day, window, city.areas, city.categories, Labels(), budget=budget, stricter=stricter)
         running = [(node, day) for node, day in running if t - day <= events.USUAL_DAYS]
-        assigned = events.assign(found, [node for node, _ in running], city.areas, city.categories)
+        assigned = events.assign(
+            found, [node for node, _ in running], [day - timedelta(t - last) for _, last in running], city.areas, city.categories
+        )
         joined = {k for one in assigned for k in one.running}
         begun += sum(not one.running for one in assigned) * (t >= WARM)
         running = [one for k, one in enumerate(running) if k not in joined] + [((a.finding.area, a.finding.category), t) for a in assigned]

@@ -37,8 +37,9 @@ def finding(area: str, category: str = "HEAT", observed: float = 40.0, level: st
 
 
 def assigned(findings: list[Finding], running: list[Node]) -> list[Assigned]:
-    got = events.assign(findings, running, AREAS, KINDS)
-    assert got == events.assign(findings[::-1], running, AREAS, KINDS), "in any order"
+    seen = [DAY] * len(running)
+    got = events.assign(findings, running, seen, AREAS, KINDS)
+    assert got == events.assign(findings[::-1], running, seen, AREAS, KINDS), "in any order"
     return got
 
 

@@ -92,9 +92,26 @@ def after(n: int) -> date:
 
 
 def spike(day: date, area: str = "North", category: str = "Heat", level: str = "yellow", observed: float = 40.0, **changes: object) -> Finding:
+    """Since DAY, unless something else is said."""
     districts = tuple(Part(d, observed / 3, 10.0) for d in DISTRICTS) if area == ALL else (Part(area, observed, 10.0),)
     finding = Finding(
-        SPIKE, level, area, category, districts, day, day, day, observed, 10.0, 5.0, 16.0, observed, 10.0, 1e-6, f"{area}{category}", "a sentence"
+        SPIKE,
+        level,
+        area,
+        category,
+        districts,
+        day,
+        min(day, DAY),
+        day,
+        observed,
+        10.0,
+        5.0,
+        16.0,
+        observed,
+        10.0,
+        1e-6,
+        f"{area}{category}",
+        "a sentence",
     )
     return replace(finding, **changes)
 
