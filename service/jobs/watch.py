@@ -1,4 +1,7 @@
-"""The watch: every finished day against the forecast as it was published, and the coming days against the last four weeks."""
+"""The watch: every finished day against the forecast as it was published, and the coming days against the last four weeks.
+
+What is due to the data is told apart first; what is seen for the first time needs no forecast. Last comes the day that is running, hour by hour.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,14 +11,15 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, Engine
 
-from forecasting import distribution
-from forecasting.detection import excess, seasonal
+from forecasting import distribution, intraday
+from forecasting.detection import data_faults, excess, first_seen, running_day, seasonal
 from forecasting.detection.excess import Days
-from forecasting.detection.finding import EXCESS, SEASONAL
-from forecasting.forecast_set import ForecastSet
+from forecasting.detection.explain import Labels
+from forecasting.detection.finding import DATA, GROWS, SEASONAL, Finding
+from forecasting.forecast_set import ForecastSet, unpack
 from forecasting.models.base import Known
 from service.alerting import lifecycle, tuning
-from service.jobs import knowledge
+from service.jobs import knowledge, today
 from service.settings import Settings
 from service.store import category_map, day_scores, engine, forecast_sets
 
@@ -68,11 +72,16 @@ def run(db: Engine, settings: Settings) -> Watched:
         scores = _scores(days)
         if scores.empty:
             continue
-        found = excess.detect(day, days, filed.areas, filed.categories, labels, safety, settings.false_alerts_per_day, stricter)
+        judged = data_faults.detect(day, days, filed.areas, filed.categories, labels)
+        more = running_day.OF_DAY if before.by_hour else 0.0
+        budget = settings.false_alerts_per_day
+        found = excess.detect(day, judged.days, filed.areas, filed.categories, labels, safety, budget, stricter, more=more)
+        found += _first_seen(filed, day, labels)
         with engine.writing(db) as conn:
             day_scores.put(conn, day, before.set_id, scores)
             now = settings.clock.now()
-            total = _add(total, lifecycle.apply(conn, EXCESS, found, day, now, before.set_id, filed.areas, filed.categories))
+            for kinds, mine in ((GROWS, found), ((DATA,), judged.notes)):
+                total = _add(total, lifecycle.apply(conn, kinds, mine, day, now, before.set_id, filed.areas, filed.categories))
         done.append(day)
     with engine.reading(db) as conn:
         pointer = forecast_sets.pointer(conn)
@@ -83,7 +92,37 @@ def run(db: Engine, settings: Settings) -> Watched:
         with engine.writing(db) as conn:
             now = settings.clock.now()
             total = _add(total, lifecycle.apply(conn, (SEASONAL,), rises, until, now, current.id, known.areas, known.categories))
+    total = _add(total, _running_day(db, settings, filed, published, labels, safety, stricter))
     return Watched(tuple(done), total.raised, total.followed, total.resolved)
+
+
+def _running_day(
+    db: Engine,
+    settings: Settings,
+    filed: Known,
+    published: dict[date, "Published | None"],
+    labels: Labels,
+    safety: frozenset[str],
+    stricter: Mapping[str, float],
+) -> lifecycle.Applied:
+    """Events at the end of the last full hour of today; nothing before the first is over, or where nothing is published for the day."""
+    now = settings.clock.local_now()
+    day, hour = now.date(), now.hour - 1
+    if hour < 0:
+        return lifecycle.Applied()
+    with engine.reading(db) as conn:
+        published |= {d: _published(conn, d) for d in _window(day) if d not in published}
+        before = published[day]
+        if before is None:
+            return lifecycle.Applied()
+        days = _days(filed, day, before.frame, published)
+        so_far = today.by_hour(conn, settings, filed, day, days)
+    if so_far is None:
+        return lifecycle.Applied()
+    budget = settings.false_alerts_per_day
+    found = running_day.detect(day, days, *so_far, hour, filed.areas, filed.categories, labels, safety, budget, stricter)
+    with engine.writing(db) as conn:
+        return lifecycle.apply(conn, GROWS, found, day, settings.clock.now(), before.set_id, filed.areas, filed.categories)
 
 
 def _add(one: lifecycle.Applied, other: lifecycle.Applied) -> lifecycle.Applied:
@@ -92,17 +131,23 @@ def _add(one: lifecycle.Applied, other: lifecycle.Applied) -> lifecycle.Applied:
 
 @dataclass(frozen=True)
 class Published:
-    """What was forecast for a day before it came: `area`, `category`, `mean`, `dispersion`, and the set that says so."""
+    """What was forecast for a day before it came: `area`, `category`, `mean`, `dispersion`, and the set that says so.
+
+    Attributes:
+        by_hour: whether the day can be looked at hour by hour as well.
+    """
 
     set_id: int
     frame: pd.DataFrame
+    by_hour: bool
 
 
 def _published(conn: Connection, day: date) -> Published | None:
     before = forecast_sets.latest_before(conn, day)
     if before is None or (day - before.cutoff).days > before.horizon:
         return None
-    return Published(before.id, ForecastSet.of_day(before.blob, day))
+    by_hour = before.hours is not None and not unpack(before.hours, intraday.COLUMNS).empty
+    return Published(before.id, ForecastSet.of_day(before.blob, day), by_hour)
 
 
 def _window(day: date) -> list[date]:
@@ -138,6 +183,19 @@ def _scores(days: Days) -> pd.DataFrame:
         p_value=distribution.tail(mean, dispersion, observed),
         pit=distribution.mid_pit(mean, dispersion, observed),
     )
+
+
+def _first_seen(known: Known, day: date, labels: Labels) -> list[Finding]:
+    """What was not seen for half a year, in the city or a district, by the end of a day."""
+    until = int(known.panel.days.get_indexer(pd.DatetimeIndex([day]))[0]) + 1
+    if until < first_seen.UNSEEN + first_seen.WEEK:
+        return []
+    nodes = known.hierarchy.nodes
+    rows = np.flatnonzero(nodes["category"].isin(known.panel.series["category"].unique()).to_numpy())
+    counts = known.counts[rows, until - first_seen.UNSEEN - first_seen.WEEK : until]
+    pairs = list(zip(nodes["area"].iloc[rows], nodes["category"].iloc[rows], strict=True))
+    before = np.nan_to_num(counts[:, : -first_seen.WEEK]).sum(axis=1)
+    return first_seen.detect(day, pairs, counts[:, -first_seen.WEEK :], before, labels)
 
 
 def _coming(known: Known, forecast: pd.DataFrame, horizon: int) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:

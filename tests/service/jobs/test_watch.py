@@ -126,10 +126,13 @@ def test_days_beyond_the_horizon_of_the_last_forecast_are_not_judged(trained: Ci
     assert done.days[-1] == day(DAYS + 28)
 
 
-def test_a_district_that_delivers_nothing_is_missing_and_no_alert(trained: City) -> None:
+def test_a_district_that_delivers_nothing_is_noted_as_missing_and_raises_no_demand_alert(trained: City) -> None:
     table = counts(TODAY, first=TODAY)
     trained.bring(table[table["district"] != "North"], "more")
-    assert watch.run(trained.engine, trained.settings(day(TODAY))).raised == 0
+    assert watch.run(trained.engine, trained.settings(day(TODAY))).raised == 1
+    (note,) = alerts_of(trained, "DATA")
+    assert (note.area, note.category) == ("North", ALL)
+    assert alerts_of(trained, last_day=day(TODAY)) == []
     assert set(scores(trained, day(TODAY))["area"]) == {"South", "West"}, "nor is a sum judged that lacks a part"
 
 
