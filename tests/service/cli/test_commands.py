@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from processes import Bench
 
+from forecasting import explanation
+
 Typed = Callable[..., tuple[int, str, str]]
 
 FIRST = date(2025, 1, 6)
@@ -97,9 +99,9 @@ def test_a_night_by_hand(bench: Bench, typed: Typed) -> None:
     assert answer(typed, bench, "forecast", **settings).splitlines()[1].split()[0] == f"{until + timedelta(days=1)}"
     told = pd.DataFrame(json.loads(answer(typed, bench, "forecast", "--area", "North", "--explain", "--format", "json", **settings)))
     assert set(told["known_until"]) == {f"{until}"}
-    np.testing.assert_allclose(told[["level", "trend", "news", "weekday", "holiday", "season", "weather", "rest"]].sum(axis=1), told["mean"])
+    np.testing.assert_allclose(told[list(explanation.NAMES)].sum(axis=1), told["mean"])
     lines = answer(typed, bench, "forecast", "--explain", **settings).splitlines()
-    assert lines[0].split() == ["date", "horizon", "mean", "level", "trend", "news", "weekday", "holiday", "season", "weather", "rest"]
+    assert lines[0].split() == ["date", "horizon", "mean", *explanation.NAMES]
     assert lines[-1].startswith(f"known until {until}, run ")
     ahead = answer(typed, bench, "forecast", "--area", "North", "--granularity", "week", "--format", "json", **settings)
     weeks = pd.DataFrame(json.loads(ahead))
