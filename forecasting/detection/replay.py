@@ -1,8 +1,8 @@
 """Living through days as if live: what would have been alerted, and how unusual every node was, known only what was known then.
 
 A training says what is to be expected of the days after its cutoff (`Issued`); between two trainings levels are followed (`usual`). On every
-finished day faults of the data are told apart first, then events are looked for, placed and carried on. The watch of a running city goes the same
-way over the same functions.
+finished day faults of the data are told apart first, then events are looked for, placed and carried on. The watch of a running city trains every
+night and goes the same way over the same functions, but for the levels: it takes what was published for a day as what was usual.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -6,7 +6,7 @@ Harrison 1997), each day weighted by what a negative binomial count tells of its
 become usual while it begins (the guard band of EARS C2, Hutwagner et al. 2003); a day far above teaches no more than one that is just unusual
 (Noufaily et al. 2013), and days of an event, once they are known for such, teach nothing: a past event is not learnt as usual.
 
-When the forecast is renewed the level is kept: what is usual on the day before and on the day after is the same, season and weekday apart.
+When the forecast is renewed the level is kept, season and weekday apart, a little drawn towards the new forecast's own.
 """
 
 from collections.abc import Sequence

@@ -17,6 +17,7 @@ from forecasting.detection.excess import Days
 from forecasting.detection.explain import Labels
 from forecasting.detection.finding import DATA, GROWS, SEASONAL, Finding
 from forecasting.forecast_set import ForecastSet, unpack
+from forecasting.hierarchy import ALL
 from forecasting.models.base import Known
 from service.alerting import lifecycle, tuning
 from service.jobs import knowledge, today
@@ -119,8 +120,14 @@ def _running_day(
         so_far = today.by_hour(conn, settings, filed, day, days)
     if so_far is None:
         return lifecycle.Applied()
+    came, share = so_far
+    past = Days(days.nodes, days.observed[:, :-1], days.mean[:, :-1], days.dispersion[:, :-1])
+    judged = data_faults.detect(day - timedelta(days=1), past, filed.areas, filed.categories, labels)
+    faulty = {note.area for note in judged.notes if note.category == ALL}  # what is made up for on the day after is no demand
+    came[[ALL in faulty or area in faulty for area, _ in days.nodes]] = np.nan
+    days.observed[:, :-1], days.mean[:, :-1] = judged.days.observed, judged.days.mean
     budget = settings.false_alerts_per_day
-    found = running_day.detect(day, days, *so_far, hour, filed.areas, filed.categories, labels, safety, budget, stricter)
+    found = running_day.detect(day, days, came, share, hour, filed.areas, filed.categories, labels, safety, budget, stricter)
     with engine.writing(db) as conn:
         return lifecycle.apply(conn, GROWS, found, day, settings.clock.now(), before.set_id, filed.areas, filed.categories)
 

@@ -70,6 +70,7 @@ def test_what_lasts_is_told_again_at_the_higher_level() -> None:
     levels = [LEVELS.index(one.finding.level) for _, one in rows]
     assert levels == sorted(set(levels))
     assert len(levels) >= 2
+    assert levels[-1] == LEVELS.index("red")
     moments = [moment for moment, _ in rows]
     assert moments == sorted(moments)
 

@@ -73,6 +73,18 @@ def test_a_burst_all_over_the_city_is_one_alert_with_its_districts(city: City) -
     assert (alert.area, alert.category, {d["code"] for d in alert.districts}) == (ALL, "Heat", set(places))
 
 
+def test_the_day_after_a_district_was_missing_its_backlog_is_no_demand(city: City) -> None:
+    table = by_hour(counts(TODAY, first=TODAY))
+    city.bring(table[table["district"] != "North"], "yesterday")
+    watch.run(city.engine, city.settings(day(TODAY)))
+    backlog = pd.DataFrame({"district": "North", "category": ["Heat", "Noise", "Water"], "date": pd.Timestamp(day(TODAY + 1)), "hour": 8})
+    city.bring(backlog.assign(count=[40, 20, 10]), "backlog")
+    watch.run(city.engine, city.settings(f"{day(TODAY + 1)}T09:00:00+00:00"))
+    with reading(city.engine) as conn:
+        found = [a for a in alerts.list_alerts(conn, limit=None) if a.area == "North" and a.last_day > day(TODAY)]
+    assert found == []
+
+
 def test_before_the_first_hour_is_over_nothing_is_looked_at(city: City) -> None:
     assert at(city, 0).raised == 0
     assert of_today(city) == []
