@@ -243,9 +243,6 @@ def _grown(known: Known, new: np.ndarray, recent: np.ndarray) -> np.ndarray:
 
 
 def _reconciled(backtested: Backtested, blended: np.ndarray, variances: np.ndarray) -> np.ndarray:
-    known = backtested.known
-    out = np.full(blended.shape, np.nan)
-    for w in range(blended.shape[1]):
-        means = np.nan_to_num(blended[:, w])  # a node not yet known then adds nothing to the sums
-        out[:, w] = np.where(np.isnan(blended[:, w]), np.nan, known.hierarchy.reconcile(means, variances))
-    return out
+    """[M, W, H] coherent means of all windows, NaN where a node was not yet known: it then adds nothing to the sums."""
+    coherent = backtested.known.hierarchy.reconcile(np.nan_to_num(blended).reshape(len(blended), -1), variances)
+    return np.where(np.isnan(blended), np.nan, coherent.reshape(blended.shape))
