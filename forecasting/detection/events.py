@@ -5,7 +5,8 @@ For every day:
 2. The broadest first, a finding belongs to the running event at, above or below it; the event is then where the finding is.
 3. Further running events that turn out to be part of the same one join it.
 4. A finding that belongs to none begins one. So does one that began after the event there was last seen: a burst is no part of what was over
-   before it.
+   before it. And so does one in a part of a broader event that began days after it: what an event brings to its districts it brings within days,
+   and the burst pipe in the third week of a city's cold is no part of the cold.
 """
 
 from collections.abc import Sequence
@@ -17,9 +18,19 @@ from forecasting.detection.levels import LEVELS
 from forecasting.hierarchy import ALL, Tree
 
 USUAL_DAYS = 3  # days in a row without the event after which it is over: closing late costs nothing, flapping costs trust
+SPREADS = 3  # days within which an event comes to its parts
 LONGEST = 14  # days after which an event is over although its node had no data, for it may be no node any more
 
 Node = tuple[str, str]  # area, category
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event that runs: where it is, since when, and the last day on which it was found, which is before today's findings."""
+
+    node: Node
+    begun: date
+    seen: date
 
 
 @dataclass(frozen=True)
@@ -30,27 +41,25 @@ class Assigned:
     running: tuple[int, ...]
 
 
-def assign(findings: Sequence[Finding], running: Sequence[Node], seen: Sequence[date], areas: Tree, categories: Tree) -> list[Assigned]:
+def assign(findings: Sequence[Finding], running: Sequence[Event], areas: Tree, categories: Tree) -> list[Assigned]:
     """A day's findings, in any order, to the events that run.
 
     Args:
-        running: nodes of the events, the oldest first. An event has at most one finding a day.
-        seen: the last day of each before these findings.
+        running: the oldest first. An event has at most one finding a day.
     """
-    where: list[Node | None] = list(running)
-    last = dict(enumerate(seen))
+    where: list[Event | None] = list(running)
     owner: dict[int, int] = {}  # position of an event -> position of its finding
     apart = _later_ones(findings, areas, categories)
     found: list[Assigned] = []
-    for finding in sorted(_gathered(findings, running, seen, areas, categories), key=lambda f: _broadest_first(f, areas, categories)):
+    for finding in sorted(_gathered(findings, running, areas, categories), key=lambda f: _broadest_first(f, areas, categories)):
         node = finding.area, finding.category
-        same = [k for k, at in enumerate(where) if at is not None and _belongs(finding, at, last[k], areas, categories)]
+        same = [k for k, event in enumerate(where) if event is not None and _belongs(finding, event, areas, categories)]
         if node in apart:
-            same = [k for k in same if where[k] == node]
-        same = [k for k in same if where[k] == node or where[k] not in apart]
+            same = [k for k in same if _node(where[k]) == node]
+        same = [k for k in same if _node(where[k]) == node or _node(where[k]) not in apart]
         if not same:
-            owner[len(where)], last[len(where)] = len(found), finding.onset
-            where.append(node)
+            owner[len(where)] = len(found)
+            where.append(Event(node, finding.onset, finding.onset))
             found.append(Assigned(finding, ()))
             continue
         keep, *parts = same
@@ -59,7 +68,9 @@ def assign(findings: Sequence[Finding], running: Sequence[Node], seen: Sequence[
             found[owner[keep]] = replace(mine, running=(*mine.running, *(k for k in parts if k < len(running))))
         else:
             owner[keep] = len(found)
-            where[keep] = node
+            event = where[keep]
+            assert event is not None
+            where[keep] = replace(event, node=node)
             found.append(Assigned(finding, tuple(k for k in same if k < len(running))))
         for part in parts:
             if part < len(running):
@@ -100,21 +111,31 @@ def _later_ones(findings: Sequence[Finding], areas: Tree, categories: Tree) -> s
     return {at for at, onset in found if any(node != at and onset > begun and _inside(at, node, areas, categories) for node, begun in found)}
 
 
-def _belongs(finding: Finding, node: Node, seen: date, areas: Tree, categories: Tree) -> bool:
-    """Whether a finding is of the event at a node that was last seen on a day, or of one that begins with this day's findings, on a day."""
+def _node(event: Event | None) -> Node | None:
+    return event.node if event else None
+
+
+def _belongs(finding: Finding, event: Event, areas: Tree, categories: Tree) -> bool:
+    """Whether a finding is of an event that runs, or of one that begins with this day's findings."""
     at = finding.area, finding.category
-    until = seen + timedelta(days=1) if at == node else seen  # the most likely onset of what goes on may be the newest day, if that is the worst
-    return one_event(at, node, areas, categories) and (finding.onset <= until or finding.onset > finding.day)  # what is to come has not begun
+    if not one_event(at, event.node, areas, categories):
+        return False
+    if finding.onset > finding.day:  # what is to come has not begun
+        return True
+    if at == event.node:  # the most likely onset of what goes on may be the newest day, if that is the worst
+        return finding.onset <= event.seen + timedelta(days=1)
+    inside = _inside(at, event.node, areas, categories)
+    return finding.onset <= event.seen and not (inside and finding.onset > event.begun + timedelta(days=SPREADS))
 
 
-def _gathered(findings: Sequence[Finding], running: Sequence[Node], seen: Sequence[date], areas: Tree, categories: Tree) -> list[Finding]:
+def _gathered(findings: Sequence[Finding], running: Sequence[Event], areas: Tree, categories: Tree) -> list[Finding]:
     left = list(findings)
-    for node, day in zip(running, seen, strict=True):
-        same = [f for f in left if _belongs(f, node, day, areas, categories)]
-        inside = [f for f in same if (f.area, f.category) != node and _inside((f.area, f.category), node, areas, categories)]
+    for event in running:
+        same = [f for f in left if _belongs(f, event, areas, categories)]
+        inside = [f for f in same if (f.area, f.category) != event.node and _inside((f.area, f.category), event.node, areas, categories)]
         if inside and len(inside) == len(same):
             inside.sort(key=lambda f: (f.expected - f.observed, f.area, f.category))
-            left = [f for f in left if f not in inside] + [_together(inside, node)]
+            left = [f for f in left if f not in inside] + [_together(inside, event.node)]
     return left
 
 

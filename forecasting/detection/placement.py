@@ -106,25 +106,38 @@ class _Placing:
         return bool(self.rule.notable(np.array([i]), self.left[[i]])[0])
 
     def _together(self, i: int, below: list[_Told], axis: int) -> bool:
-        """Makes events below a node one event there, if they are broad along an axis (0: areas, 1: categories)."""
+        """Makes events below a node one event there, if they are broad along an axis (0: areas, 1: categories), also without what began later."""
         if not below:
             return False
         for event in below:
             self.left[event.rows] += event.amounts
-        children = self._children(i, axis)
-        with_event = {child for child in children for e in below if self.nodes[child][axis] in self._paths(axis)[self._at(e)[axis]]}
         since = self._since(i)
-        if self._notable(i) and (len(with_event) >= BROAD or len(self._carriers(children, since)) >= BROAD):
-            self.events = [event for event in self.events if event not in below]
-            self._apart(i, since, below)
-            self._tell(i)
-            return True
+        if self._notable(i) and self._broad(i, below, since, axis):
+            before = self.events
+            self.events = [event for event in before if event not in below]
+            later, apart = self._apart(i, since, below)
+            if self._notable(i) and (not apart or self._broad(i, [event for event in below if event not in later], self._since(i), axis)):
+                self._tell(i)
+                return True
+            for event in apart:
+                self.left[event.rows] += event.amounts
+            self.events = before
         for event in below:
             self.left[event.rows] -= event.amounts
         return False
 
-    def _apart(self, i: int, since: int, below: list[_Told]) -> None:
-        """Takes off what events below a broad one that began after it have beyond its factor since then: they are none of its parts."""
+    def _broad(self, i: int, below: Sequence[_Told], since: int, axis: int) -> bool:
+        children = self._children(i, axis)
+        with_event = {child for child in children for e in below if self.nodes[child][axis] in self._paths(axis)[self._at(e)[axis]]}
+        return len(with_event) >= BROAD or len(self._carriers(children, since)) >= BROAD
+
+    def _apart(self, i: int, since: int, below: list[_Told]) -> tuple[list[_Told], list[_Told]]:
+        """Takes off what events below a broad one that began after it have beyond its factor since then: they are none of its parts.
+
+        Returns:
+            those of the events below, and the same without the factor of the broad one.
+        """
+        later, apart = [], []
         for event in below:
             j, begun = event.place.node, event.place.since
             came, expected = (np.nansum(x[i, begun:]) for x in (self.left, self.expected))
@@ -138,12 +151,11 @@ class _Placing:
             rows = np.array([self.index[node] for node in above if node in self.index])
             amounts = np.tile(np.nan_to_num(beyond - self.expected[j]), (len(rows), 1))
             self.left[rows] -= amounts
-            if self._notable(i):
-                self.events.append(
-                    _Told(replace(event.place, parts=(j,) if area != ALL else (), left=np.stack([beyond] * (1 + (area != ALL)))), rows, amounts)
-                )
-            else:  # without it there is no broad event
-                self.left[rows] += amounts
+            place = replace(event.place, parts=(j,) if area != ALL else (), left=np.stack([beyond] * (1 + (area != ALL))))
+            later.append(event)
+            apart.append(_Told(place, rows, amounts))
+        self.events += apart
+        return later, apart
 
     def _paths(self, axis: int) -> Mapping[str, tuple[str, ...]]:
         return (self.area_paths, self.category_paths)[axis]

@@ -115,14 +115,15 @@ def issue(champion: Champion, outlook: pd.DataFrame | None) -> Issued:
     nodes, horizon = made.known.hierarchy.nodes, made.horizon
     steps = np.diff(made.origins)
     step = int(steps.min()) if len(steps) else horizon
-    groups = blend.groups(nodes["level"].to_numpy(), made.known.recent(training.RECENT))
+    recent = made.known.recent(training.RECENT)
+    groups = usual.groups(blend.groups(nodes["level"].to_numpy(), recent), recent)
     if len(made.origins):
         past, came = training.in_windows(champion)[:, :, :step], made.counts[:, :, :step]
         trust, days = usual.learn(past, came, groups, nodes["category"].tolist())
     else:
         trust = Trust.of_forecast(champion.dispersion.nodes)
         days = Usual(trust)
-    trust = trust.with_history(made.known.recent(training.RECENT), len(made.known.panel.days))
+    trust = trust.with_history(recent, len(made.known.panel.days))
     later = np.empty((len(nodes), 0))
     if outlook is not None:
         weekly = outlook["mean"].to_numpy(float).reshape(len(nodes), -1)[:, horizon // WEEK :]

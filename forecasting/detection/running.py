@@ -6,7 +6,7 @@ from datetime import date
 from hashlib import sha256
 
 from forecasting.detection import events
-from forecasting.detection.events import LONGEST, USUAL_DAYS
+from forecasting.detection.events import LONGEST, USUAL_DAYS, Event
 from forecasting.detection.finding import DATA, GROWS, Finding
 from forecasting.detection.levels import LEVELS
 from forecasting.hierarchy import Tree
@@ -40,13 +40,12 @@ def carry(
     Returns:
         those that run on, and those of them that were raised or went up a level.
     """
-    places = [(one.finding.area, one.finding.category) for one in running]
+    there = [Event((one.finding.area, one.finding.category), one.finding.onset, one.finding.day) for one in running]
     left: list[Running | None] = list(running)
     told: list[Running] = []
     begun: list[Running] = []
-    last = [one.finding.day for one in running]
     notes = any(finding.kind == DATA for finding in findings)
-    for assigned in events.notes(findings, places) if notes else events.assign(findings, places, last, areas, categories):
+    for assigned in events.notes(findings, [event.node for event in there]) if notes else events.assign(findings, there, areas, categories):
         finding = assigned.finding
         if not assigned.running:
             begun.append(Running(_name(finding), finding))

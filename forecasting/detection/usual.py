@@ -20,19 +20,20 @@ from forecasting.detection import evidence
 
 DAYS = 21  # kept: as far back as an onset is looked for
 GUARD = 3  # days before a day that say nothing of its level
-HALF_LIFE = 14.0  # days after which what was learnt of a level counts half
-UNSURE = 0.1  # relative variance of a new forecast's level: a third up or down
+HALF_LIFE = 6.0  # days after which what was learnt of a level counts half: levels of series and of cities move within some weeks
+UNSURE = 0.07  # relative variance of a new forecast's level: a quarter up or down
 FAR = 3.0  # standard deviations above which a day teaches no more: one in some hundred is such
 LASTING = 14  # days after which what goes on is no event any more but a level that has moved
 IN_EVENT = 1e-4  # a window less probable than this is one of an event: by chance a series has such in a day or two a year
+NO_LESSON = 1e-3  # ... and by this much no day from which scatter is learnt: some usual days are lost, and hardly any event is left
 TOGETHER = 3.6  # days, the mean of the windows of the evidence: those whose levels are off together
 LEAST_LEVEL, MOST_LEVEL = 0.02, 5.0  # of a factor
 WEEK = 7
+LARGE = 30.0  # tickets a day from which on nodes are a group of their own: the larger, the more a level off counts beside chance
 SCATTERS = (0.0, 0.005, 0.015, 0.04, 0.1, 0.2, 0.4, 0.8, 1.6)  # dispersions of single days around their level that are tried
 GROUP_DAYS = 60.0  # days of residuals that the scatter of its group weighs beside the own days of a node
-GROUP_TELLS = 30.0  # information (days of a large node) that the group's usual share weighs beside the node's own
-ROUNDS = 2  # of finding events and learning without them
-NOMINAL = 3.0  # episodes a year at which the evidence of a group is set right
+ROUNDS = 3  # of finding events and learning without them: after the third nothing moves
+NOMINAL = 6.0  # episodes a year at which the evidence of a group is set right: most of them are chance, of the rarest most are events
 GROUP_YEARS = 6.0  # series-years of evidence as it should be that a group's own weigh against
 MOST_SHIFT = 8.0  # of the evidence, either way
 HALF = 0.5  # a ticket, of which it cannot be told whether it would have come: Jeffreys' prior of a rate
@@ -46,13 +47,11 @@ class Trust:
 
     Attributes:
         scatter: [M] dispersion of single days around their level.
-        share: [M] of the forecast that came on usual days, without events.
         shift: [M] by how much the node's evidence is to be raised (or, below 0, lowered) so that it is as rare as it says.
         least: [M] tickets a day that are to be expected at least: a history of some weeks cannot tell a rarer thing from none.
     """
 
     scatter: np.ndarray
-    share: np.ndarray
     shift: np.ndarray
     least: np.ndarray
 
@@ -60,7 +59,7 @@ class Trust:
     def of_forecast(cls, dispersion: np.ndarray) -> "Trust":
         """In forecasts whose dispersion [M] is all that is known of them."""
         nothing = np.zeros(len(dispersion))
-        return cls(dispersion, np.ones(len(dispersion)), nothing, nothing)
+        return cls(dispersion, nothing, nothing)
 
     def with_history(self, recent: np.ndarray, days: int) -> "Trust":
         """Given how much history there was.
@@ -71,7 +70,7 @@ class Trust:
         """
         least = HALF * (recent * WEEK + 1.0) / days
         shift = self.shift - (YOUNG_SHIFT if days < YOUNG else 0.0)
-        return Trust(self.scatter, self.share, shift, least)
+        return Trust(self.scatter, shift, least)
 
 
 @dataclass
@@ -83,10 +82,12 @@ class Usual:
         observed: [M, D] what came; NaN where missing or not yet known.
         mean, dispersion: [M, D] what was usual, as known `GUARD` days before; NaN where no forecast was.
         event: [M, D] days of events; after `LASTING` of them in a row the level has moved, and they are learnt from.
+        in_event: how improbable a window is that is one of an event.
         forecast: [M, D] means of the forecast, in units of the newest one.
     """
 
     trust: Trust
+    in_event: float = IN_EVENT
     observed: np.ndarray = field(init=False)
     mean: np.ndarray = field(init=False)
     dispersion: np.ndarray = field(init=False)
@@ -101,7 +102,7 @@ class Usual:
         m = len(self.trust.scatter)
         self.observed, self.mean, self.dispersion, self.forecast = (np.empty((m, 0)) for _ in range(4))
         self.event = np.empty((m, 0), bool)
-        self.told, self.gained, self.level = np.zeros(m), np.zeros(m), self.trust.share.copy()
+        self.told, self.gained, self.level = np.zeros(m), np.zeros(m), np.ones(m)
         self.lasted = np.zeros(m, int)
 
     def begin(self, forecast: np.ndarray) -> None:
@@ -109,9 +110,9 @@ class Usual:
         day = self.mean.shape[1] - GUARD
         if day >= 0:
             self._learn(day)
-        prior = 1.0 / UNSURE
-        self.level = np.clip(self.trust.share + self.gained / (prior + self.told), LEAST_LEVEL, None)
-        mean, unsure = np.maximum(forecast * self.level, self.trust.least), 1.0 / (prior + self.told)
+        prior, faded = 1.0 / UNSURE, 0.5 ** (GUARD / HALF_LIFE)
+        self.level = np.clip(1.0 + self.gained / (prior + self.told), LEAST_LEVEL, None)
+        mean, unsure = np.maximum(forecast * self.level, self.trust.least), 1.0 / (prior + faded * self.told)
         guessed = (mean > forecast * self.level) / HALF  # nothing is known of it but that it is rare
         columns = {
             "observed": np.full(len(mean), np.nan),
@@ -137,7 +138,7 @@ class Usual:
         last = slice(-max(evidence.WINDOWS), None)
         tails = evidence.newest_tails(self.observed[:, last], self.mean[:, last], self.dispersion[:, last])
         for tail, window in zip(tails, evidence.WINDOWS, strict=True):
-            self.event[tail < IN_EVENT, -window:] = True
+            self.event[tail < self.in_event, -window:] = True
         self.lasted = np.where(self.event[:, -1], self.lasted + 1, 0)
         self.event[self.lasted >= LASTING] = False
         return np.asarray(evidence.of_tails(tails) + self.trust.shift)
@@ -150,7 +151,7 @@ class Usual:
             rows: [N] position of each among the present ones; -1: it is new.
             trust: of the new nodes and forecasts.
         """
-        new = Usual(trust)
+        new = Usual(trust, self.in_event)
         at = np.maximum(rows, 0)
         for name in ("observed", "mean", "dispersion", "forecast"):
             setattr(new, name, np.where(rows[:, None] >= 0, getattr(self, name)[at], np.nan))
@@ -163,19 +164,24 @@ class Usual:
         new.forecast = new.forecast / np.maximum(turned, 1e-6)[:, None]
         new.told, new.lasted = np.where(rows >= 0, self.told[at], 0.0), np.where(rows >= 0, self.lasted[at], 0)
         level = np.clip(self.level[at] * turned, LEAST_LEVEL, MOST_LEVEL)
-        new.gained = new.told * (level - trust.share)
+        new.gained = np.where(rows >= 0, (1.0 / UNSURE + new.told) * (level - 1.0), 0.0)
         return new
 
     def _learn(self, day: int) -> None:
         """Takes in a day that is some days old."""
         there = ~(np.isnan(self.observed[:, day]) | np.isnan(self.forecast[:, day])) & ~self.event[:, day]
         mean, came = (np.where(there, x[:, day], 0.0) for x in (self.forecast, self.observed))
-        usual, scatter = mean * self.trust.share, self.trust.scatter
-        limit = usual + FAR * np.sqrt(usual + scatter * usual**2) + 1.0
+        scatter = self.trust.scatter
+        limit = mean + FAR * np.sqrt(mean + scatter * mean**2) + 1.0
         weight = 1.0 / (1.0 + scatter * mean)
         keep = 0.5 ** (1.0 / HALF_LIFE)
         self.told = keep * self.told + weight * mean
-        self.gained = keep * self.gained + weight * (np.minimum(came, limit) - usual)
+        self.gained = keep * self.gained + weight * (np.minimum(came, limit) - mean)
+
+
+def groups(like: np.ndarray, recent: np.ndarray) -> np.ndarray:
+    """Groups of nodes that are like each other in groups [M] and in size, of recent [M] tickets a day: [M] numbers from 0 on, without gaps."""
+    return np.asarray(np.unique(2 * like + (recent >= LARGE), return_inverse=True)[1])
 
 
 def learn(mean: np.ndarray, counts: np.ndarray, groups: np.ndarray, categories: Sequence[str]) -> tuple[Trust, Usual]:
@@ -201,19 +207,19 @@ def learn(mean: np.ndarray, counts: np.ndarray, groups: np.ndarray, categories: 
     for _ in range(ROUNDS):
         quiet = np.where(event, np.nan, came)
         scatter = _scatter(expected, unsure, quiet, groups)
-        trust = Trust(scatter, _share(forecast, quiet, scatter, groups), none, none)
+        trust = Trust(scatter, none, none)
         usual, expected, dispersion, event, score = _run(trust, forecast, came, horizon)
         unsure = (dispersion - scatter[:, None]) / TOGETHER
     shift = _shift(score, np.isnan(came), groups)
     shift = shift + _shift(score + shift[:, None], np.isnan(came), np.unique(list(categories), return_inverse=True)[1])
-    trust = Trust(trust.scatter, trust.share, shift, none)
-    usual.trust = trust
+    trust = Trust(trust.scatter, shift, none)
+    usual.trust, usual.in_event = trust, IN_EVENT
     return trust, usual
 
 
 def _run(trust: Trust, forecast: np.ndarray, came: np.ndarray, horizon: int) -> tuple[Usual, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Follows the levels along windows of forecasts: the end, and mean, dispersion, event and evidence [M, D] of all days."""
-    usual, every = Usual(trust), np.arange(len(forecast))
+    usual, every = Usual(trust, NO_LESSON), np.arange(len(forecast))
     mean, dispersion, score = (np.full(forecast.shape, np.nan) for _ in range(3))
     event = np.zeros(forecast.shape, bool)
     for t in range(forecast.shape[1]):
@@ -225,16 +231,6 @@ def _run(trust: Trust, forecast: np.ndarray, came: np.ndarray, horizon: int) -> 
         first = max(t + 1 - max(evidence.WINDOWS), 0)
         event[:, first : t + 1] |= usual.event[:, first - t - 1 :]
     return usual, mean, dispersion, event, score
-
-
-def _share(forecast: np.ndarray, quiet: np.ndarray, scatter: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """[M] what came on quiet days by what was forecast for them, each node's drawn towards its group's."""
-    there = ~(np.isnan(quiet) | np.isnan(forecast))
-    mean = np.where(there, forecast, 0.0)
-    weight = there / (1.0 + scatter[:, None] * mean)
-    came, told = (weight * np.where(there, quiet, 0.0)).sum(axis=1), (weight * mean).sum(axis=1)
-    group = (np.bincount(groups, came) + 1.0) / (np.bincount(groups, told) + 1.0)
-    return np.asarray((came + GROUP_TELLS * group[groups]) / (told + GROUP_TELLS))
 
 
 def _scatter(mean: np.ndarray, unsure: np.ndarray, counts: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from forecasting.detection import events
-from forecasting.detection.events import LONGEST, USUAL_DAYS
+from forecasting.detection.events import LONGEST, USUAL_DAYS, Event
 from forecasting.detection.finding import DATA, EXCESS, FIRST_SEEN, GROWS, SEASONAL, Finding
 from forecasting.detection.levels import LEVELS
 from forecasting.hierarchy import ALL, Tree
@@ -68,8 +68,9 @@ def apply(
     seen: set[str] = set()
     parts: set[str] = set()
     raised = resolved = 0
-    where, seen_on = [_node(alert) for alert in running], [alert.last_day for alert in running]
-    for assigned in events.notes(findings, where) if set(kinds) == {DATA} else events.assign(findings, where, seen_on, areas, categories):
+    there = [Event(_node(alert), alert.onset, alert.last_day) for alert in running]
+    notes = set(kinds) == {DATA}
+    for assigned in events.notes(findings, [event.node for event in there]) if notes else events.assign(findings, there, areas, categories):
         finding = assigned.finding
         if not assigned.running:
             if any(_is_over(alert, finding, kinds, areas, categories) for alert in over):

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from experiments.benchmarks import panels
-from experiments.benchmarks.detection.replay import Request
+from experiments.benchmarks.detection.replay import Request, first
 from experiments.benchmarks.panels import SIMULATED
 from forecasting import city
 from forecasting.hierarchy import ALL
@@ -24,7 +24,7 @@ AHEAD = 30  # days that a SEASONAL alert looks ahead
 SEASONAL = "SEASONAL"
 RISE = 1.2  # the highest coming week of the true rates over the last four weeks: from here on a SEASONAL alert has its reason
 HEAT = "HEAT"
-HEATING_AHEAD = 45  # days before the peak of heating within which an alert is one of its start
+HEATING_AHEAD = 60  # days before the peak of heating within which an alert is one of its start: it peaks some weeks after that
 LASTS = {"missing_district": 1, "late": 2, "outage": 1, "duplicate_file": 0, "channel_shift": 14, "recoding": 28}  # days that a fault is felt
 RECODING = "recoding"  # stands in both copies: whatever is alerted in its categories is due to it
 NEAR = 3  # days within which an alert of the city without faults is the same
@@ -82,20 +82,21 @@ def truth() -> tuple[pd.DataFrame, pd.DataFrame]:
     return made.incidents, made.faults
 
 
-def judge(alerts: pd.DataFrame, no_faults: pd.DataFrame | None, incidents: pd.DataFrame, faults: pd.DataFrame, rates: pd.DataFrame) -> Judged:
+def judge(told: pd.DataFrame, no_faults: pd.DataFrame | None, incidents: pd.DataFrame, faults: pd.DataFrame, rates: pd.DataFrame) -> Judged:
     """One city's alerts against its truth.
 
     Args:
-        alerts: demand alerts of the replayed year, see `replay.demand`.
-        no_faults: those of the city without faults, or None.
+        told: demand alerts of the replayed year, a row each time that one is raised or goes up a level: each tells of places.
+        no_faults: alerts of the city without faults, a row each, or None.
         rates: `district, category, date, rate_without_incidents` of the city.
     """
+    alerts = first(told)
     end = pd.Timestamp(panels.END)
     start = end - pd.Timedelta(days=JUDGED_DAYS - 1)
     expected = rates.pivot_table(index="date", columns="category", values="rate_without_incidents", aggfunc="sum", fill_value=0.0)
     known = explained(alerts, incidents) | seasonal(alerts, expected)
     judged = alerts["date"].between(start, end).to_numpy()
-    found = places(alerts, incidents[incidents["planted"] & incidents["onset"].between(start, end)])
+    found = places(told, incidents[incidents["planted"] & incidents["onset"].between(start, end)])
     slow = found[found["kind"].isin(SLOW)]
     beyond = alerts[judged & ~known]
     return Judged(

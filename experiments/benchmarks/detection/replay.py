@@ -26,7 +26,6 @@ PRODUCT = "weisu"
 BUDGET = 1.5  # false demand alerts a day, the product's default
 NOMINAL = 2.0  # false alarms a series-year, of the product's own alarms on planted sets: p_value below this many a year
 SCORES, ASKED = "scores.parquet", "asked.sha256"
-NOT_OF_REPLAY = ("city",)  # folders of the library that no replay goes through
 
 Floats = npt.NDArray[np.float64]
 
@@ -97,22 +96,32 @@ def done(folder: Path) -> bool:
 
 
 def alerts(folder: Path) -> pd.DataFrame | None:
-    """Demand alerts, see `demand`; None if there is no replay."""
+    """Demand alerts, the first row of each; None if there is no replay."""
+    rows = told(folder)
+    return None if rows is None else first(rows)
+
+
+def told(folder: Path) -> pd.DataFrame | None:
+    """Demand alerts, see `demand`, with a row each time one is raised or goes up a level; None if there is no replay."""
     return demand(pd.read_parquet(folder / "alerts.parquet")) if done(folder) else None
 
 
 @lru_cache(maxsize=1)
 def engine() -> str:
-    """SHA-256 of the code that replays."""
-    library = [p for p in (ROOT / "forecasting").rglob("*.py") if p.relative_to(ROOT / "forecasting").parts[0] not in NOT_OF_REPLAY]
+    """SHA-256 of the code that replays, and of the recipes."""
     settings = sorted((ROOT / "experiments" / "configs").glob("*.yaml"))
-    return runs.fingerprint(runs.code([*library, *(ROOT / "experiments").glob("*.py")]), *(p.read_text("utf-8") for p in settings))
+    return runs.fingerprint(runs.code(runs.behind(ROOT / "experiments" / "replay.py")), *(p.read_text("utf-8") for p in settings))
 
 
 def demand(rows: pd.DataFrame) -> pd.DataFrame:
-    """The first row of each alert that is no note about data; `districts` a list of those concerned, `ALL` for all."""
-    first = rows[rows["kind"] != DATA_NOTE].sort_values(["raised_at", "alert_id"], kind="stable").drop_duplicates("alert_id")
-    return first.assign(date=pd.to_datetime(first["date"])).reset_index(drop=True)
+    """Rows that are no notes about data, the earliest first; `districts` a list of those concerned, `ALL` for all."""
+    found = rows[rows["kind"] != DATA_NOTE].sort_values(["raised_at", "alert_id"], kind="stable")
+    return found.assign(date=pd.to_datetime(found["date"])).reset_index(drop=True)
+
+
+def first(rows: pd.DataFrame) -> pd.DataFrame:
+    """The first row of each alert."""
+    return rows.drop_duplicates("alert_id").reset_index(drop=True)
 
 
 def of_set(one: PlantedSet, copy: str) -> Request:

@@ -161,11 +161,11 @@ def bars_of(results: Mapping[str, Result]) -> list[Bar]:
 
 
 def _city(name: str, work: Path) -> Judged | None:
-    alerts = replay.alerts(city.folder(name, work, faults=True))
-    if alerts is None:
+    told = replay.told(city.folder(name, work, faults=True))
+    if told is None:
         return None
     rates = pd.read_parquet(work / "panels" / name / "rates.parquet")
-    return city.judge(alerts, replay.alerts(city.folder(name, work, faults=False)), *city.truth(), rates)
+    return city.judge(told, replay.alerts(city.folder(name, work, faults=False)), *city.truth(), rates)
 
 
 def _bursts(work: Path) -> Delays | None:

@@ -144,6 +144,16 @@ def test_a_city_is_judged_on_its_last_half_year_and_its_faults_on_the_whole_year
     assert city.judge(raised, None, incidents(MAIN, WAGES), table, rates).faults is None
 
 
+def test_an_alert_that_goes_up_a_level_tells_of_more_places_and_is_one_alert_all_the_same() -> None:
+    days = pd.date_range("2025-01-01", END)
+    rates = pd.DataFrame({"district": "d1", "category": "HEAT", "date": days, "rate_without_incidents": 5.0})
+    first = alerts(("2025-09-10", "SPIKE", "WATER", ["d1"]), ("2025-12-01", "SPIKE", "PARK", ["d1"]))
+    again = alerts(("2025-09-11", "SPIKE", "WATER", ["d1", "d2"]), ("2025-12-02", "SPIKE", "PARK", ["d1", "d2"]))
+    once, twice = (city.judge(told, None, incidents(MAIN), faults(), rates) for told in (first, pd.concat([first, again], ignore_index=True)))
+    assert (once.places, once.pod, twice.pod) == (2, 0.5, 1.0)
+    assert once.beyond == twice.beyond == pytest.approx(1 / 180)
+
+
 def test_the_reported_cities_have_incidents_and_faults_to_judge_by() -> None:
     planted, table = city.truth()
     late = planted[planted["planted"] & (planted["onset"] > END - pd.Timedelta(days=city.JUDGED_DAYS))]
@@ -200,7 +210,8 @@ def test_the_delay_is_that_of_the_first_alert_after_the_onset_that_names_the_pla
 def test_quiet_days_count_every_demand_alert_once() -> None:
     rows = alerts(("2024-12-30", "SPIKE", "c", ["d1"]), ("2024-12-30", "DATA", "c", ["d1"]), ("2024-12-31", "SEASONAL", "c", ["d1"]))
     again = pd.concat([rows, rows.assign(level="red", raised_at=rows["raised_at"] + pd.Timedelta(days=1))])
-    made = replay.demand(again)
+    assert sorted(replay.demand(again)["level"]) == ["red", "red", "yellow", "yellow"]
+    made = replay.first(replay.demand(again))
     assert made["level"].tolist() == ["yellow", "yellow"]
     found = quiet.false_a_day(made)
     assert found.mean == pytest.approx(2 / 180)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 from forecasting.detection import events
-from forecasting.detection.events import Assigned, Node
+from forecasting.detection.events import Assigned, Event, Node
 from forecasting.detection.finding import EMERGING, SPIKE, Finding, Part
 from forecasting.hierarchy import ALL, Tree
 
@@ -37,9 +37,9 @@ def finding(area: str, category: str = "HEAT", observed: float = 40.0, level: st
 
 
 def assigned(findings: list[Finding], running: list[Node]) -> list[Assigned]:
-    seen = [DAY] * len(running)
-    got = events.assign(findings, running, seen, AREAS, KINDS)
-    assert got == events.assign(findings[::-1], running, seen, AREAS, KINDS), "in any order"
+    there = [Event(node, DAY, DAY) for node in running]
+    got = events.assign(findings, there, AREAS, KINDS)
+    assert got == events.assign(findings[::-1], there, AREAS, KINDS), "in any order"
     return got
 
 
@@ -83,6 +83,22 @@ def test_parts_inside_a_running_event_are_told_together_the_greatest_first() -> 
     assert (f.observed, f.expected, f.lower, f.upper, f.since_observed, f.since_expected) == (80, 20, 10, 32, 80, 20)
     assert [p.district for p in f.districts] == ["d2", "s1"]
     assert f.reason_en == "d2 HEAT. s1 HEAT."
+
+
+def test_what_begins_days_after_a_broader_event_in_a_part_of_it_is_another() -> None:
+    """A pipe bursts in the third week of the city's cold; what came to a district within days of the cold is the cold."""
+    cold = Event((ALL, "HEAT"), DAY - timedelta(days=16), DAY - timedelta(days=1))
+
+    def of(finding: Finding, event: Event) -> tuple[int, ...]:
+        (one,) = events.assign([finding], [event], AREAS, KINDS)
+        return one.running
+
+    for days_after, is_part in ((0, True), (2, True), (3, True), (4, False), (12, False)):
+        part = replace(finding("d1"), onset=cold.begun + timedelta(days=days_after))
+        assert of(part, cold) == ((0,) if is_part else ()), days_after
+    late = replace(finding(ALL), onset=cold.begun + timedelta(days=12))
+    assert of(late, cold) == (0,), "at its own place the event goes on"
+    assert of(late, replace(cold, node=("d1", "HEAT"))) == (0,), "and where it has become broader"
 
 
 def test_an_event_has_one_finding_a_day() -> None:

@@ -188,6 +188,16 @@ def test_a_district_s_burst_over_three_categories_is_one_event_of_what_is_above_
     assert small_where(placed_days(small(lot))) == [(ALL, "BINS"), (ALL, "HEAT"), (ALL, "NOISE")]
 
 
+def test_bursts_that_began_after_a_rise_of_one_district_do_not_make_it_the_city_s() -> None:
+    """d1 has been high for days, and pipes burst in d2 and d3 yesterday: without them the city's rise is d1's alone."""
+    rise = {(f"d1s{i}", "HEAT"): [6.0, 6.0, 6.0, 6.0, 6.0] for i in range(4)}
+    pipes = {(f"{d}s0", "HEAT"): [60.0, 60.0] for d in ("d2", "d3")}
+    assert small_where(placed_days(small(rise))) == [("d1", "HEAT")]
+    assert set(small_where(placed_days(small(rise | pipes)))) == {("d1", "HEAT"), ("d2s0", "HEAT"), ("d3s0", "HEAT")}
+    everywhere = {(f"{d}s{i}", "HEAT"): [6.0] * 5 for d in ("d1", "d2", "d3", "d4") for i in range(1, 4)}
+    assert set(small_where(placed_days(small(everywhere | pipes)))) == {(ALL, "HEAT"), ("d2s0", "HEAT"), ("d3s0", "HEAT")}
+
+
 def test_days_before_the_onset_stay_with_the_nodes_above() -> None:
     """What the street's event does not tell, because it was before it, is the district's."""
     events = placed_days(small({("d1s0", "HEAT"): [30.0], ("d1s1", "FIRE"): [12.0, 0.0]}))

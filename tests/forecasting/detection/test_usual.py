@@ -12,8 +12,8 @@ MEAN = 20.0
 WEEKDAYS = np.array([1.15, 1.1, 1.05, 1.05, 1.05, 0.85, 0.75])
 
 
-def trust(nodes: int = NODES, scatter: float = 0.02, share: float = 1.0) -> Trust:
-    return Trust(np.full(nodes, scatter), np.full(nodes, share), np.zeros(nodes), np.zeros(nodes))
+def trust(nodes: int = NODES, scatter: float = 0.02) -> Trust:
+    return Trust(np.full(nodes, scatter), np.zeros(nodes), np.zeros(nodes))
 
 
 def drawn(mean: np.ndarray, scatter: float, seed: int = 0) -> np.ndarray:
@@ -68,8 +68,8 @@ def test_what_came_lately_is_not_yet_learnt() -> None:
 
 def test_days_without_data_teach_nothing() -> None:
     forecast = np.full((NODES, 60), MEAN)
-    nothing = follow(Usual(trust(share=0.8)), forecast, np.full(forecast.shape, np.nan))
-    assert_allclose(nothing, 0.8 * MEAN)
+    nothing = follow(Usual(trust()), forecast, np.full(forecast.shape, np.nan))
+    assert_allclose(nothing, MEAN)
     counts = drawn(0.7 * forecast, 0.02)
     gap = counts.copy()
     gap[:, 45:] = np.nan
@@ -111,7 +111,7 @@ def test_a_renewed_forecast_knows_its_season_and_brings_new_nodes() -> None:
 def test_the_evidence_of_the_day_is_that_of_its_windows_and_its_shift() -> None:
     forecast = np.full((NODES, 30), 5.0)
     counts = drawn(forecast, 0.02)
-    state = Usual(Trust(np.full(NODES, 0.02), np.ones(NODES), np.linspace(-1, 1, NODES), np.zeros(NODES)))
+    state = Usual(Trust(np.full(NODES, 0.02), np.linspace(-1, 1, NODES), np.zeros(NODES)))
     for t in range(30):
         state.begin(forecast[:, t])
         got = state.end(counts[:, t : t + 1])
@@ -129,7 +129,6 @@ def test_the_scatter_of_single_days_is_learnt(scatter: float) -> None:
     forecast = np.full((30, 168), MEAN)
     found, _ = usual.learn(windows(forecast), windows(drawn(forecast, scatter)), np.zeros(30, int), ["c"] * 30)
     assert scatter / 2 <= np.median(found.scatter) <= scatter * 2 + 0.01
-    assert_allclose(np.median(found.share), 1.0, atol=0.06)
 
 
 def test_groups_that_scatter_differently_are_told_apart() -> None:
@@ -148,10 +147,13 @@ def test_a_history_with_events_in_it_is_not_usual() -> None:
             event[row, first + again : first + again + 7] = True
     true = MEAN * np.where(event, 4.0, 1.0)
     forecast = np.full((30, 168), true.mean())
-    found, _ = usual.learn(windows(forecast), windows(drawn(true, 0.02)), np.zeros(30, int), ["c"] * 30)
-    assert_allclose(np.median(found.share), MEAN / true.mean(), atol=0.08)
-    calm, _ = usual.learn(windows(forecast), windows(drawn(forecast, 0.02)), np.zeros(30, int), ["c"] * 30)
-    assert np.median(calm.share) > 0.95
+    found, state = usual.learn(windows(forecast), windows(drawn(true, 0.02)), np.zeros(30, int), ["c"] * 30)
+    assert np.median(found.scatter) < 0.06
+    state.begin(np.full(30, true.mean()))
+    assert_allclose(np.median(state.mean[:, -1]), MEAN, rtol=0.12)
+    _, calm = usual.learn(windows(forecast), windows(drawn(forecast, 0.02)), np.zeros(30, int), ["c"] * 30)
+    calm.begin(np.full(30, true.mean()))
+    assert_allclose(np.median(calm.mean[:, -1]), true.mean(), rtol=0.06)
 
 
 def test_where_forecasts_were_too_sure_evidence_is_lowered_and_where_too_unsure_raised() -> None:
@@ -169,5 +171,5 @@ def test_where_forecasts_were_too_sure_evidence_is_lowered_and_where_too_unsure_
 def test_nothing_to_learn_from_gives_finite_numbers() -> None:
     nothing = np.full((4, 6, 28), np.nan)
     found, state = usual.learn(nothing, nothing, np.array([0, 0, 1, 1]), ["c"] * 4)
-    assert np.isfinite([found.scatter, found.share, found.shift]).all()
+    assert np.isfinite([found.scatter, found.shift]).all()
     state.renew(np.full((4, 7), MEAN), np.arange(4), found).begin(np.full(4, MEAN))

@@ -102,7 +102,7 @@ class Town:
             bottom = LEVEL[there, None] * WEEK[days % 7] if days[-1] >= len(self.days) else self.mean[np.ix_(there, days)]
             mean, spread = city.total(bottom), city.total(SCATTER * bottom**2)
             scatter = (spread / mean**2).mean(axis=1)
-            trust = Trust(scatter, np.ones(len(mean)), np.zeros(len(mean)), np.zeros(len(mean)))
+            trust = Trust(scatter, np.zeros(len(mean)), np.zeros(len(mean)))
             nodes = list(zip(city.nodes["area"], city.nodes["category"], strict=True))
             dispersion = np.repeat(scatter[:, None], 28, axis=1)
             yield Issued(self.days[cutoff], nodes, mean, dispersion, np.empty((len(mean), 0)), trust, Usual(trust))
