@@ -5,6 +5,7 @@ import json
 import resource
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,10 @@ from forecasting.recipe import CHAMPION, MODELS, Recipe
 from forecasting.training import Backtested, Champion
 
 SUMS = "sha256.json"  # of every file of a saved model
+AT_ONCE = 2  # blends that are scored at once, each in arrays as large as the backtest: the two cores of the smallest machine
+
+Blend = tuple[tuple[str, ...] | None, int | None]
+"""Names of its members, None: those of the champion; and the window that is scored, by weights from the others, None: all of them."""
 
 
 @dataclass(frozen=True)
@@ -138,21 +143,26 @@ def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataF
     if members.origins:
         yardstick = metrics.yardstick(members.known.counts[rows, : members.origins[0] + 1])
 
-        def added(names: tuple[str, ...] | None, window: int | None) -> pd.DataFrame:
+        def added(blend: Blend) -> pd.DataFrame:
+            names, window = blend
             champion = training.assemble(members, names, recipe.shrink, window if len(members.origins) > 1 else None)
             windows = slice(None) if window is None else slice(window, window + 1)
             means, counts = training.in_windows(champion)[rows, windows], members.counts[rows, windows]
             return metrics.node_sums(means, champion.dispersion.at(members.horizon)[rows], counts, yardstick)
 
         able = [model for model, fitted in zip(members.models, members.fitted, strict=True) if fitted is not None]
-        sums = {model.name: added((model.name,), None) for model in able}
-        sums[CHAMPION] = sum((added(None, w) for w in range(1, len(members.origins))), added(None, 0))
-        blended = [model.name for model in able if not model.reference]
-        if len(blended) > 1:
-            whole = _wrmsse(added(tuple(blended), None), places["level"])
-            for name in blended:
-                without = _wrmsse(added(tuple(other for other in blended if other != name), None), places["level"])
-                worth.append((without / whole - 1).rename("WRMSSE").reset_index().assign(member=name))
+        blended = tuple(model.name for model in able if not model.reference)
+        single: list[Blend] = [((model.name,), None) for model in able]
+        own: list[Blend] = [(None, window) for window in range(len(members.origins))]
+        without: list[Blend] = [(tuple(other for other in blended if other != name), None) for name in blended if len(blended) > 1]
+        wanted = dict.fromkeys([*single, *own, (blended, None), *without])
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            made = dict(zip(wanted, pool.map(added, wanted), strict=True))
+        sums = {model.name: made[one] for model, one in zip(able, single, strict=True)}
+        sums[CHAMPION] = sum((made[one] for one in own[1:]), made[own[0]])
+        whole = _wrmsse(made[blended, None], places["level"])
+        for name, one in zip(blended, without, strict=False):
+            worth.append((_wrmsse(made[one], places["level"]) / whole - 1).rename("WRMSSE").reset_index().assign(member=name))
         compared = {CHAMPION, *(model.name for model in members.models if model.reference)}
         bottom = (places["level"] == "series").to_numpy()
         for name, nodes_sums in sums.items():

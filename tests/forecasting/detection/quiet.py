@@ -1,6 +1,6 @@
 """Cities in which nothing happens: counts drawn from the very distribution that is forecast."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.detection import events, excess
+from forecasting.detection.events import Assigned, Event
 from forecasting.detection.excess import Days
 from forecasting.detection.explain import Labels
 from forecasting.hierarchy import ALL, Hierarchy, Tree, build
@@ -52,17 +53,21 @@ def events_begun(city: City, days: int, budget: float, seed: int = 1, stricter: 
     total, expected, variance = (city.hierarchy.total(x) for x in (counts, mean, mean + scatter * mean**2))
     nodes = list(zip(city.hierarchy.nodes["area"], city.hierarchy.nodes["category"], strict=True))
     begun = 0
-    running: list[tuple[tuple[str, str], int]] = []  # node, last day
+    running: list[tuple[Event, int]] = []  # with the last day
     for t in range(WARM - excess.WEEK, WARM + days):
         last = slice(t - excess.DAYS + 1, t + 1)
         window = Days(nodes, total[:, last], expected[:, last], ((variance - expected) / expected**2)[:, last])
         day = date(2025, 1, 1) + timedelta(days=t)
         found = excess.detect(day, window, city.areas, city.categories, Labels(), budget=budget, stricter=stricter)
-        running = [(node, day) for node, day in running if t - day <= events.USUAL_DAYS]
-        assigned = events.assign(
-            found, [node for node, _ in running], [day - timedelta(t - last) for _, last in running], city.areas, city.categories
-        )
+        running = [(event, last) for event, last in running if t - last <= events.USUAL_DAYS]
+        assigned = events.assign(found, [event for event, _ in running], city.areas, city.categories)
         joined = {k for one in assigned for k in one.running}
         begun += sum(not one.running for one in assigned) * (t >= WARM)
-        running = [one for k, one in enumerate(running) if k not in joined] + [((a.finding.area, a.finding.category), t) for a in assigned]
+        running = [one for k, one in enumerate(running) if k not in joined] + [(_followed(a, running, day), t) for a in assigned]
     return begun, days
+
+
+def _followed(one: Assigned, running: Sequence[tuple[Event, int]], day: date) -> Event:
+    """The event after a day on which it was found."""
+    begun = min([one.finding.onset, *(running[k][0].begun for k in one.running)])
+    return Event((one.finding.area, one.finding.category), begun, day)
