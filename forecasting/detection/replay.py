@@ -178,16 +178,10 @@ class _Watch:
             self.usual = before.usual.renew(ahead, known, issued.trust)
         self.horizon = 0  # days since the cutoff
         self.by_hours = False  # whether the day was looked at hour by hour
-        self.faulty: np.ndarray = np.empty(0, int) if before is None else self._of(before, before.faulty)
-
-    def _of(self, before: "_Watch", rows: np.ndarray) -> np.ndarray:
-        """Positions here of nodes that another training had at these positions."""
-        return np.array([self.index[node] for i in rows if (node := before.issued.nodes[i]) in self.index], int)
-
-    def _faulty(self, notes: Sequence[Finding]) -> np.ndarray:
-        """Positions of the nodes in places whose data of the last day were at fault: the day after, they may be made up for."""
-        areas = {note.area for note in notes if note.category == ALL}
-        return np.array([i for i, (area, _) in enumerate(self.issued.nodes) if ALL in areas or area in areas], int)
+        self.faulty: frozenset[str] = frozenset() if before is None else before.faulty  # areas whose data of the last day were at fault
+        self.judged: list[np.ndarray] = []  # what came on the last days and was usual, without what faults explain
+        if before is not None:
+            self.judged = [np.where(known[:, None] >= 0, x[np.maximum(known, 0)], np.nan) for x in before.judged]
 
     def begin(self) -> None:
         """A day begins."""
@@ -208,8 +202,14 @@ class _Watch:
         bottom[self.rows[own]] = self.issued.mean[own, self.horizon - 1]
         whole, by_hour = w.hierarchy.total(bottom[:, None])[self.rows], w.hierarchy.total(bottom[:, None] * share)[self.rows]
         usually = by_hour / np.maximum(whole, 1e-12)
-        known = np.where(np.isin(np.arange(len(known)), self.faulty)[:, None], np.nan, known)
+        known, usually = running_day.without(self.faulty, self.issued.nodes, self.issued.mean[:, self.horizon - 1], known, usually, w.areas)
         days = Days(self.issued.nodes, self.usual.observed, self.usual.mean, self.usual.dispersion, self.issued.trust.shift)
+        if self.judged:
+            observed, mean = (
+                np.concatenate([judged[:, 1 - all_.shape[1] :], all_[:, -1:]], axis=1)
+                for judged, all_ in zip(self.judged, (days.observed, days.mean), strict=True)
+            )
+            days = replace(days, observed=observed, mean=mean)
         day = seen.days[t].date()
         for hour in range(23):
             yield hour, running_day.detect(day, days, known, usually, hour, w.areas, w.categories, w.labels, w.safety, w.budget)
@@ -223,8 +223,9 @@ class _Watch:
         days = Days(issued.nodes, self.usual.observed, self.usual.mean, self.usual.dispersion, issued.trust.shift)
         judged = data_faults.detect(day, days, w.areas, w.categories, w.labels)
         trusted = replace(judged.days, shift=issued.trust.shift)
+        self.judged = [trusted.observed, trusted.mean]
         self.usual.event |= np.isnan(trusted.observed) & ~np.isnan(days.observed)
-        self.faulty = self._faulty(judged.notes)
+        self.faulty = frozenset(note.area for note in judged.notes if note.category == ALL)
         more = running_day.OF_DAY if self.by_hours else 0.0
         found = excess.detect(day, trusted, w.areas, w.categories, w.labels, w.safety, w.budget, more=more)
         found += self._first_seen(day, counts, recent)

@@ -8,19 +8,22 @@ of 0.2 to 100 a day, by the hours of an office, bring about 4.5 times the episod
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
 
-from forecasting.detection import excess
+from forecasting import distribution
+from forecasting.detection import data_faults, excess
 from forecasting.detection.excess import Days
 from forecasting.detection.explain import Labels
 from forecasting.detection.finding import Finding
-from forecasting.hierarchy import Tree
+from forecasting.hierarchy import ALL, Tree
 from forecasting.intraday import FREE, WORKING, Profiles
 
 SPAN = 3  # hours of a column: in one hour most series have no ticket
 FINISHED = excess.DAYS - 3  # days beside the three columns
+HIGH, IMPROBABLE = 1.5, 1e-3  # times what is usual, and how rarely: from there on an area's sum may be one of tickets that came twice
 OF_DAY = 1.0  # what is added to the evidence asked of a finished day, so that days and hours together keep the budget
 OF_HOURS = 3.5  # ... and of a running one: 2.5, a quarter as often, for its many looks
 WITHIN_HOURS = 0.5  # of what a node's evidence is set right by: what lets days drift from their forecast hardly shows within hours
@@ -62,6 +65,50 @@ def columns(days: Days, known: np.ndarray, share: np.ndarray, hour: int) -> Days
     )
 
 
+def without(
+    faulty: frozenset[str], nodes: Sequence[tuple[str, str]], mean: np.ndarray, known: np.ndarray, share: np.ndarray, areas: Tree
+) -> tuple[np.ndarray, np.ndarray]:
+    """Known tickets and usual shares of a running day without areas whose data of the day before were at fault: they may be made up for.
+
+    Args:
+        faulty: codes of areas.
+        mean: [M] of the whole day.
+        known, share: [M, 24], see `columns`.
+
+    Returns:
+        both anew: NaN tickets at those areas and below, and sums above without them.
+    """
+    if not faulty:
+        return known, share
+    known, share = known.copy(), share.copy()
+    index = {node: i for i, node in enumerate(nodes)}
+    paths = {area: areas.path(area) for area, _ in nodes}
+    at = [i for i, (area, _) in enumerate(nodes) if not faulty.isdisjoint(paths[area])]
+    for i in at:
+        area, category = nodes[i]
+        if area in faulty and faulty.isdisjoint(paths[area][1:]):
+            for j in (index[above, category] for above in paths[area][1:] if (above, category) in index):
+                known[j] -= np.nan_to_num(known[i])
+                share[j] -= np.nan_to_num(mean[i]) * share[i] / max(float(np.nan_to_num(mean[j])), distribution.LEAST_MEAN)
+    known[at] = np.nan
+    return known, np.maximum(share, 0.0)
+
+
+def trusted(day: date, days: Days, known: np.ndarray, share: np.ndarray, hour: int, areas: Tree, categories: Tree, labels: Labels) -> np.ndarray:
+    """[M, 24] tickets known at the end of each hour, NaN at nodes whose tickets so far are a matter of delivery: a file that came twice.
+
+    Arguments as in `columns` and `data_faults.detect`. Only where an area as a whole has many more than usual is there anything to judge.
+    """
+    so_far, usual = known[:, hour], days.mean[:, -1] * share[:, hour]
+    whole = np.array([category == ALL for _, category in days.nodes])
+    many = whole & (so_far >= HIGH * usual) & (usual > 0)
+    if not (distribution.mid_tail(usual[many], days.dispersion[many, -1], so_far[many]) < IMPROBABLE).any():
+        return known
+    observed, mean = (np.concatenate([x[:, :-1], last[:, None]], axis=1) for x, last in ((days.observed, so_far), (days.mean, usual)))
+    judged = data_faults.detect(day, replace(days, observed=observed, mean=mean), areas, categories, labels)
+    return np.where((judged.days.observed[:, -1] == so_far)[:, None], known, np.nan)
+
+
 def detect(
     day: date,
     days: Days,
@@ -76,6 +123,7 @@ def detect(
     stricter: Mapping[str, float] | None = None,
 ) -> list[Finding]:
     """Events that run at the end of an hour of the running day; arguments as in `columns` and `excess.detect`."""
+    known = trusted(day, days, known, share, hour, areas, categories, labels)
     return excess.detect(day, columns(days, known, share, hour), areas, categories, labels, safety, budget, stricter, 3, OF_HOURS)
 
 

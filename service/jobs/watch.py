@@ -123,8 +123,8 @@ def _running_day(
     came, share = so_far
     past = Days(days.nodes, days.observed[:, :-1], days.mean[:, :-1], days.dispersion[:, :-1])
     judged = data_faults.detect(day - timedelta(days=1), past, filed.areas, filed.categories, labels)
-    faulty = {note.area for note in judged.notes if note.category == ALL}  # what is made up for on the day after is no demand
-    came[[ALL in faulty or area in faulty for area, _ in days.nodes]] = np.nan
+    faulty = frozenset(note.area for note in judged.notes if note.category == ALL)
+    came, share = running_day.without(faulty, days.nodes, days.mean[:, -1], came, share, filed.areas)
     days.observed[:, :-1], days.mean[:, :-1] = judged.days.observed, judged.days.mean
     budget = settings.false_alerts_per_day
     found = running_day.detect(day, days, came, share, hour, filed.areas, filed.categories, labels, safety, budget, stricter)

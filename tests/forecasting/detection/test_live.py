@@ -136,6 +136,30 @@ def test_a_file_delivered_twice_is_a_note_on_the_data_and_no_alert(district: str
     assert [(note.finding.area, day_of(town, moment)) for moment, note in notes] == [(district or ALL, DAY)]
 
 
+@pytest.mark.parametrize("district", [None, "d1"])
+@pytest.mark.parametrize("days", [1, 3])
+def test_hours_of_files_delivered_twice_and_of_the_days_after_bring_no_alert(district: str | None, days: int) -> None:
+    """Within the day as well: nobody waits for its end to see that every category comes twice."""
+    town = quiet(by_hour=True)
+    for day in range(DAY, DAY + days):
+        town = town.twice(day, district)
+    lived = town.live(BUDGET)
+    assert raised(lived) == []
+    assert {note.finding.area for _, note in raised(lived, data=True)} == {district or ALL}
+
+
+def test_the_day_after_a_district_s_fault_the_others_and_the_city_are_watched_by_the_hour() -> None:
+    town = quiet(by_hour=True).twice(DAY, "d1")
+    burst = town.on(DAY + 1, "d2", "HEAT", {9: 60})
+    ((moment, one),) = raised(burst.live(BUDGET))
+    assert (one.finding.area, one.finding.category, moment.hour) == ("d2", "HEAT", 10)
+    everywhere = town
+    for other in ("d2", "d3", "d4"):
+        everywhere = everywhere.on(DAY + 1, other, "WATER", {9: 60})
+    ((moment, one),) = raised(everywhere.live(BUDGET))
+    assert (one.finding.area, one.finding.category, moment.hour) == (ALL, "WATER", 10)
+
+
 def test_what_never_was_seen_before_is_first_seen_where_it_is_and_then_followed_as_one_alert() -> None:
     new = at("d2", "FIRE")
     town = quiet(215, 205)
