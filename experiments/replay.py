@@ -1,7 +1,8 @@
 """`weisu replay`: files in, the days lived through as if live, alerts and scores out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -17,7 +18,7 @@ from forecasting import hierarchy, outlook, panel, training
 from forecasting.backtest import GREATEST_SEED
 from forecasting.detection import replay
 from forecasting.detection.explain import Labels
-from forecasting.detection.replay import SCORES, Issued, Lived, World
+from forecasting.detection.replay import SCORES, Issued, Lived, Seen, World
 from forecasting.detection.running import Running
 from forecasting.drivers import from_frame
 from forecasting.errors import InputError
@@ -93,6 +94,45 @@ def live(request: Request) -> Iterator[Lived]:
     Raises:
         InputError: bad files or flags; too short a history.
     """
+    ready = prepare(request)
+    with closing(ready.issued(request.workers)) as issued:
+        yield from replay.live(ready.seen, issued, ready.world, ready.first, request.zone)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What is there before the first day is lived through.
+
+    Attributes:
+        first: position of that day.
+        cutoffs: of the trainings.
+        known_at: what is known at a cutoff.
+        train: what is to be expected, by what is known.
+    """
+
+    seen: Seen
+    world: World
+    first: int
+    cutoffs: pd.DatetimeIndex
+    known_at: Callable[[pd.Timestamp], Known]
+    train: Callable[[Known], Issued]
+
+    def issued(self, at_once: int) -> Generator[Issued]:
+        """The trainings, `at_once` of them ahead of the days, in as many processes; 1: in this one."""
+        processes = min(at_once, len(self.cutoffs))
+        if processes == 1:
+            yield from map(self.train, map(self.known_at, self.cutoffs))
+            return
+        with workers.pool(processes) as pool:
+            yield from _ahead(pool, self.train, map(self.known_at, self.cutoffs), at_once)
+
+
+def prepare(request: Request) -> Ready:
+    """Reads the files.
+
+    Raises:
+        InputError: bad files or flags; too short a history.
+    """
     rows, table = _read(request)
     start, end = _days(request, table)
     source = str(request.counts or request.tickets)
@@ -116,13 +156,7 @@ def live(request: Request) -> Iterator[Lived]:
         by_then = table[table["received"] <= cutoff]  # what was received later was not known, whatever day it is of
         return replace(known, panel=panel.from_counts(by_then, cutoff)).at(cutoff)
 
-    processes = min(request.workers, len(cutoffs))
-    if processes == 1:
-        yield from replay.live(seen, map(train, map(known_at, cutoffs)), world, first, request.zone)
-        return
-    with workers.pool(processes) as pool:
-        issued = _ahead(pool, train, map(known_at, cutoffs), request.workers)
-        yield from replay.live(seen, issued, world, first, request.zone)
+    return Ready(seen, world, first, cutoffs, known_at, train)
 
 
 def issue(known: Known, recipe: Recipe, horizon: int, seed: int) -> Issued:
