@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from experiments.benchmarks import runs
-from experiments.benchmarks.detection import bars, compare, known, measured, report, results, sets
+from experiments.benchmarks.detection import bars, compare, known, measured, report, results, sets, worth
 from experiments.benchmarks.detection.compare import Compared
 from experiments.benchmarks.detection.peers import PEERS
 from experiments.benchmarks.detection.replay import PRODUCT
@@ -25,7 +25,7 @@ from experiments.benchmarks.runs import ROOT, Run
 from forecasting.errors import InputError
 
 CORES = 2
-PARTS = ("planted", *results.PARTS)
+PARTS = ("planted", *results.PARTS, worth.NAME)
 DETECTORS = (PRODUCT, *PEERS)
 WORK = Path(".weisu/benchmarks/detection")
 KEPT = Path(__file__).with_name("kept")
@@ -36,7 +36,7 @@ def main(
     work: Annotated[Path, typer.Option(help="Folder of what is stored.")] = WORK,
     chosen_sets: Annotated[str, typer.Option("--sets", help="Some planted sets only, by comma.")] = "",
     detectors: Annotated[str, typer.Option(help="Some detectors only, by comma.")] = "",
-    parts: Annotated[str, typer.Option(help="Some parts only, by comma: planted, city, bursts, quiet, boston, cost.")] = ",".join(PARTS),
+    parts: Annotated[str, typer.Option(help="Some parts only, by comma: planted, city, bursts, quiet, boston, cost, worth.")] = ",".join(PARTS),
     seed: Annotated[int, typer.Option(min=0, help="Of the planted incidents; the page shows 0, tune with others.")] = sets.REPORTED_SEED,
     accept: Annotated[Path | None, typer.Option(help="Folder of another scorer, score_alarms.py, to agree with.")] = None,
     render: Annotated[bool, typer.Option("--render", help="Run nothing; write the page from what is stored and kept.")] = False,
@@ -87,6 +87,8 @@ def _run(names: list[str], chosen: list[str], wanted: list[str], data: Path | No
         kept_here = [name for name in chosen if seed == sets.REPORTED_SEED and compare.is_kept(one, name, kept / one.name)]
         for _, run in compare.runs_of(one, [name for name in chosen if name not in kept_here]):
             ensure(run)
+    if PRODUCT in chosen and worth.NAME in wanted and not worth.is_kept(work, kept / worth.NAME):
+        ensure(worth.run_of(work))
     if PRODUCT in chosen:
         for name, asked in results.requests(wanted, data, work).items():
             if seed != sets.REPORTED_SEED or not results.is_kept(name, asked, kept, work):
@@ -101,6 +103,7 @@ def _report(work: Path, accept: Path | None, page: Path, seed: int, kept: Path) 
     found = {name: measured.set_of(name, work, seed, kept / name if reported else None) for name in [*sets.SETS, *sets.SMALL]}
     compared = [compare.collect(one, _say, kept / name if reported else None) for name, one in found.items() if one]
     parts = results.collect(work, kept if reported else None)
+    apart = worth.collect(work, kept / worth.NAME if reported else None)
     lines = _planted(compared) + results.bars_of(parts)
     day = f"{date.today():%Y-%m-%d}"  # noqa: DTZ011 - where it was run
     written = [report.store(work, day, lines, compared)]
@@ -108,7 +111,9 @@ def _report(work: Path, accept: Path | None, page: Path, seed: int, kept: Path) 
         for one in compared:
             compare.keep(one, kept)
         results.keep(parts, kept)
-        page.write_text(report.page(day, lines, compared, _agreement(accept, compared)), "utf-8")
+        if apart:
+            worth.keep(kept / worth.NAME, apart.table, apart.record)
+        page.write_text(report.page(day, lines, compared, apart, _agreement(accept, compared)), "utf-8")
         written.append(page)
     print(bar_table(lines).to_string(index=False))
     print(*[path for path in written if path], sep="\n")
