@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from experiments.benchmarks import runs
-from experiments.benchmarks.detection import bars, compare, known, measured, report, results, sets, worth
+from experiments.benchmarks.detection import apart, bars, compare, cost, known, measured, passes, report, results, sets, worth
 from experiments.benchmarks.detection.compare import Compared
 from experiments.benchmarks.detection.peers import PEERS
 from experiments.benchmarks.detection.replay import PRODUCT
@@ -87,8 +87,10 @@ def _run(names: list[str], chosen: list[str], wanted: list[str], data: Path | No
         kept_here = [name for name in chosen if seed == sets.REPORTED_SEED and compare.is_kept(one, name, kept / one.name)]
         for _, run in compare.runs_of(one, [name for name in chosen if name not in kept_here]):
             ensure(run)
-    if PRODUCT in chosen and worth.NAME in wanted and not worth.is_kept(work, kept / worth.NAME):
+    if PRODUCT in chosen and worth.NAME in wanted and not apart.is_kept(worth.run_of(work), kept / worth.NAME):
         ensure(worth.run_of(work))
+    if PRODUCT in chosen and cost.PART in wanted and not apart.is_kept(passes.run_of(work), kept / passes.NAME):
+        ensure(passes.run_of(work))
     if PRODUCT in chosen:
         for name, asked in results.requests(wanted, data, work).items():
             if seed != sets.REPORTED_SEED or not results.is_kept(name, asked, kept, work):
@@ -103,17 +105,19 @@ def _report(work: Path, accept: Path | None, page: Path, seed: int, kept: Path) 
     found = {name: measured.set_of(name, work, seed, kept / name if reported else None) for name in [*sets.SETS, *sets.SMALL]}
     compared = [compare.collect(one, _say, kept / name if reported else None) for name, one in found.items() if one]
     parts = results.collect(work, kept if reported else None)
-    apart = worth.collect(work, kept / worth.NAME if reported else None)
-    lines = _planted(compared) + results.bars_of(parts)
+    without = apart.collect(worth.out(work), worth.known_run(work), kept / worth.NAME if reported else None)
+    looks = apart.collect(passes.out(work), passes.run_of(work), kept / passes.NAME if reported else None)
+    lines = _planted(compared) + results.bars_of(parts) + bars.of_passes(looks)
     day = f"{date.today():%Y-%m-%d}"  # noqa: DTZ011 - where it was run
     written = [report.store(work, day, lines, compared)]
     if reported:
         for one in compared:
             compare.keep(one, kept)
         results.keep(parts, kept)
-        if apart:
-            worth.keep(kept / worth.NAME, apart.table, apart.record)
-        page.write_text(report.page(day, lines, compared, apart, _agreement(accept, compared)), "utf-8")
+        for made, name in ((without, worth.NAME), (looks, passes.NAME)):
+            if made:
+                apart.keep(kept / name, {"of": name}, made)
+        page.write_text(report.page(day, lines, compared, without, _agreement(accept, compared)), "utf-8")
         written.append(page)
     print(bar_table(lines).to_string(index=False))
     print(*[path for path in written if path], sep="\n")

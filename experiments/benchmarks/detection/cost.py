@@ -1,4 +1,4 @@
-"""Seconds of a replay; the daily and the intraday pass are to stand here as well."""
+"""Seconds of a replay; those of single looks are in `passes`."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from experiments.benchmarks.detection.replay import Request
 
 NAME, SERIES, DAYS = "replay-250", 250, 365
 REPLAY_LIMIT = 300.0  # seconds
-PASSES = {"daily pass over 20,000 series": 3.0, "intraday pass over 20,000 series": 1.0}  # seconds; a run each, once there are functions for them
+PART = "cost"
 
 
 def folder(work: Path) -> Path:

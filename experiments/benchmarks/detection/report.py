@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.benchmarks.detection import quiet, scoring, simulated
+from experiments.benchmarks.detection.apart import Apart
 from experiments.benchmarks.detection.compare import KNOWING, Compared
 from experiments.benchmarks.detection.measured import SPLITS
 from experiments.benchmarks.detection.peers import PEERS
 from experiments.benchmarks.detection.replay import PRODUCT
-from experiments.benchmarks.detection.worth import TakenApart
 from experiments.benchmarks.page import Bar, bar_table, markdown
 
 HEAD = """# Detection
@@ -56,23 +56,23 @@ alerts on the days of faults of the data that the product does not raise.
 """
 
 
-def page(day: str, bars: Sequence[Bar], sets: Sequence[Compared], apart: TakenApart | None, agreement: str) -> str:
+def page(day: str, bars: Sequence[Bar], sets: Sequence[Compared], without: Apart | None, agreement: str) -> str:
     """The text of `docs/detection.md`."""
     sizes = ", ".join(f"{d * c:,}" for d, c in quiet.PANELS.values()) + " series"
     chosen = {"draws": scoring.DRAWS, "quiet": sizes, "drift": simulated.DRIFT, "memory": simulated.DRIFT_DAYS}
     parts = [HEAD.format(day=day, **chosen), "## Bars\n\n" + markdown(bar_table(bars))]
     if agreement:
         parts.append(agreement + "\n")
-    if apart:
-        parts.append(_worth(apart))
+    if without:
+        parts.append(_worth(without))
     return "\n".join([*parts, *(_set(one) for one in sets)])
 
 
-def _worth(apart: TakenApart) -> str:
+def _worth(made: Apart) -> str:
     lines = ["## What each detector and rule is worth\n", WORTH]
-    if apart.outdated:
+    if made.outdated:
         lines.append("Made before the code or its inputs changed.\n")
-    return "\n".join([*lines, markdown(apart.table, 2)])
+    return "\n".join([*lines, markdown(made.table, 2)])
 
 
 def _set(one: Compared) -> str:

@@ -20,7 +20,7 @@ from experiments.benchmarks.detection.replay import PRODUCT, Request
 from experiments.benchmarks.page import Bar
 from experiments.benchmarks.runs import Record
 
-PARTS = ("city", "bursts", "quiet", "boston", "cost")
+PARTS = ("city", "bursts", "quiet", "boston", cost.PART)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def parts(work: Path) -> dict[str, Part]:
         folder = quiet.folder(name, work)
         found[name] = Part("quiet", (quiet, simulated, plant), False, (folder,), partial(_quiet, folder), lambda said: FalseAlerts(**said))
     found[boston.FOLDER] = Part("boston", (boston,), False, (boston.folder(work),), partial(_irene, work), _read_irene)
-    found[cost.NAME] = Part("cost", (cost,), True, (cost.folder(work),), None, lambda _: None)
+    found[cost.NAME] = Part(cost.PART, (cost,), True, (cost.folder(work),), None, lambda _: None)
     return found
 
 
@@ -88,7 +88,7 @@ def requests(wanted: Sequence[str], data: Path | None, work: Path) -> dict[str, 
     made |= {name: [quiet.request(name, work)] for name in quiet.PANELS} if "quiet" in wanted else {}
     if "boston" in wanted and data is not None:
         made[boston.FOLDER] = [boston.request(data, work)]
-    return made | ({cost.NAME: [cost.request(work)]} if "cost" in wanted else {})
+    return made | ({cost.NAME: [cost.request(work)]} if cost.PART in wanted else {})
 
 
 def _fingerprint(part: Part, replays: Sequence[str]) -> str:

@@ -20,10 +20,10 @@ import pandas as pd
 
 from experiments import replay as replaying
 from experiments import workers
-from experiments.benchmarks import kept, panels, runs
+from experiments.benchmarks import panels, runs
 from experiments.benchmarks.detection import city, plant, replay
 from experiments.benchmarks.detection.city import Judged
-from experiments.benchmarks.runs import Record, Run
+from experiments.benchmarks.runs import Run
 from forecasting.detection import data_faults, events, excess, first_seen, levels, placement, seasonal, usual
 from forecasting.detection import replay as living
 from forecasting.detection.data_faults import Judged as OfData
@@ -104,7 +104,8 @@ def without(part: LeftOut) -> Iterator[None]:
             setattr(where, name, old)
 
 
-def _out(work: Path) -> Path:
+def out(work: Path) -> Path:
+    """The file that is made."""
     return work / NAME / f"{NAME}.parquet"
 
 
@@ -120,7 +121,7 @@ def run_of(work: Path) -> Run:
         "end": f"{panels.END}",
     }
     inputs = runs.fingerprint(panel.fingerprint, code(), *(f"{key} {asked[key]}" for key in ("country", "start", "end")))
-    return Run(_out(work), runs.program(__name__, _out(work), asked), inputs)
+    return Run(out(work), runs.program(__name__, out(work), asked), inputs)
 
 
 def code() -> str:
@@ -129,7 +130,7 @@ def code() -> str:
     return runs.fingerprint(replay.engine(), runs.code(Path(str(module.__file__)) for module in judges), panels.small_city())
 
 
-def main(out: Path, asked: dict[str, str]) -> None:
+def main(path: Path, asked: dict[str, str]) -> None:
     """Writes a row per part that was left out: `without, what` and FIGURES."""
     request = replaying.Request(asked["start"], asked["end"], Path(asked["counts"]), None, Path(asked["drivers"]), asked["country"])
     trained = list(replaying.prepare(request).issued(AT_ONCE))
@@ -138,7 +139,7 @@ def main(out: Path, asked: dict[str, str]) -> None:
         at_work = {name: pool.submit(told, request, trained, name) for name in PARTS}
         rows = {name: future.result() for name, future in at_work.items()}
     rates = pd.read_parquet(asked["rates"])
-    pd.DataFrame([_row(name, rows, rates) for name in PARTS]).to_parquet(out, index=False)
+    pd.DataFrame([_row(name, rows, rates) for name in PARTS]).to_parquet(path, index=False)
 
 
 def told(request: replaying.Request, trained: Sequence[Issued], name: str) -> pd.DataFrame:
@@ -165,40 +166,9 @@ def _row(name: str, rows: dict[str, pd.DataFrame], rates: pd.DataFrame) -> dict[
     return {"without": name, "what": PARTS[name].what} | dict(zip(FIGURES, values, strict=True))
 
 
-@dataclass(frozen=True)
-class TakenApart:
-    """What was measured.
-
-    Attributes:
-        table: see `main`.
-        outdated: whether code or inputs have changed since.
-    """
-
-    table: pd.DataFrame
-    record: Record
-    outdated: bool
-
-
-def is_kept(work: Path, folder: Path) -> bool:
-    """Whether a table is kept that a run would give again."""
-    record = kept.records(folder).get(NAME)
-    return record is not None and not record.error and record.fingerprint == run_of(work).fingerprint
-
-
-def collect(work: Path, folder: Path | None) -> TakenApart | None:
-    """What was measured or is kept; None without either; nothing is run."""
-    own, other = runs.record(_out(work)), kept.records(folder).get(NAME) if folder else None
-    wanted = run_of(work).fingerprint if (work / "panels" / PANEL / RATES).exists() else ""
-    record = runs.latest(wanted, own, other)
-    if record is None or record.error:
-        return None
-    table = kept.table(folder, NAME, record.fingerprint) if folder and record is other else runs.frame(_out(work))
-    return None if table is None else TakenApart(table, record, bool(wanted) and record.fingerprint != wanted)
-
-
-def keep(folder: Path, table: pd.DataFrame, record: Record) -> None:
-    """Writes it in the place of what was kept."""
-    kept.keep(folder, {"panel": PANEL}, {NAME: record}, {NAME: (table, record.fingerprint)})
+def known_run(work: Path) -> Run | None:
+    """The run as it would be run now; None where the city is not laid down."""
+    return run_of(work) if (work / "panels" / PANEL / RATES).exists() else None
 
 
 def _say(text: str) -> None:

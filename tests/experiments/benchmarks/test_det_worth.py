@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from experiments import replay as replaying
-from experiments.benchmarks.detection import replay, worth
-from experiments.benchmarks.runs import Record
+from experiments.benchmarks.detection import apart, bars, passes, replay, worth
+from experiments.benchmarks.detection.apart import Apart
+from experiments.benchmarks.runs import Record, Run
 
 QUICK = """\
 windows: 3
@@ -56,13 +57,33 @@ def test_without_nothing_a_year_is_as_replayed_and_without_a_part_it_is_another(
 
 
 def test_a_table_is_kept_and_found_again(tmp_path: Path) -> None:
-    table = pd.DataFrame(
-        [(name, part.what, 1.0, 0.5, 0.25, 2.0, 47.0, 0) for name, part in worth.PARTS.items()], columns=["without", "what", *worth.FIGURES]
-    )
+    columns = ["without", "what", *worth.FIGURES]
+    table = pd.DataFrame([(name, part.what, 1.0, 0.5, 0.25, 2.0, 47.0, 0) for name, part in worth.PARTS.items()], columns=columns)
     record = Record("f" * 64, 9.0, 100.0, "2026-01-01", 0.0)
-    worth.keep(tmp_path / "kept", table, record)
-    found = worth.collect(tmp_path / "work", tmp_path / "kept")
+    folder, run = tmp_path / worth.NAME, Run(worth.out(tmp_path / "work"), (), record.fingerprint)
+    apart.keep(folder, {"of": "a city"}, Apart(table, record, outdated=False))
+    found = apart.collect(run.out, run, folder)
     assert found is not None
     pd.testing.assert_frame_equal(found.table, table)
     assert (found.record, found.outdated) == (record, False)
-    assert worth.collect(tmp_path / "work", None) is None
+    assert apart.is_kept(run, folder)
+    other = Run(run.out, (), "0" * 64)
+    assert not apart.is_kept(other, folder)
+    again = apart.collect(run.out, other, folder)
+    assert again is not None
+    assert again.outdated
+    assert apart.collect(run.out, run, None) is None
+
+
+def test_looks_at_a_large_city_are_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("DISTRICTS", 3), ("STREETS", 2), ("GROUPS", 2)):
+        monkeypatch.setattr(passes, name, value)
+    passes.main(tmp_path / "passes.parquet")
+    table = pd.read_parquet(tmp_path / "passes.parquet")
+    assert table["look"].value_counts().to_dict() == dict.fromkeys(passes.LIMITS, passes.LOOKS)
+    assert (table["seconds"] > 0).all()
+    record = Record("f" * 64, 9.0, 100.0, "2026-01-01", 0.3)
+    slow = table.assign(seconds=[limit + 1 for limit in passes.LIMITS.values() for _ in range(passes.LOOKS)])
+    for made, holds in ((table, True), (slow, False)):
+        assert [bar.holds for bar in bars.of_passes(Apart(made, record, outdated=False))] == [holds, holds]
+    assert [bar.holds for bar in bars.of_passes(Apart(table, record, outdated=True))] == [None, None]
