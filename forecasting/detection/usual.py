@@ -6,7 +6,8 @@ Harrison 1997), each day weighted by what a negative binomial count tells of its
 become usual while it begins (the guard band of EARS C2, Hutwagner et al. 2003); a day far above teaches no more than one that is just unusual
 (Noufaily et al. 2013), and days of an event, once they are known for such, teach nothing: a past event is not learnt as usual.
 
-When the forecast is renewed the level is kept, season and weekday apart, a little drawn towards the new forecast's own.
+When the forecast is renewed the level stays where it was, season and weekday apart: the new forecast may have learnt from an event. What was learnt
+of a level fades, and with it the level goes back to the forecast's own.
 """
 
 from collections.abc import Sequence
