@@ -161,7 +161,7 @@ def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataF
         sums = {model.name: made[one] for model, one in zip(able, single, strict=True)}
         sums[CHAMPION] = sum((made[one] for one in own[1:]), made[own[0]])
         whole = _wrmsse(made[blended, None], places["level"])
-        for name, one in zip(blended, without, strict=False):
+        for name, one in zip(blended, without, strict=False):  # none where one member is all there is
             worth.append((_wrmsse(made[one], places["level"]) / whole - 1).rename("WRMSSE").reset_index().assign(member=name))
         compared = {CHAMPION, *(model.name for model in members.models if model.reference)}
         bottom = (places["level"] == "series").to_numpy()

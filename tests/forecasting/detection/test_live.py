@@ -37,7 +37,7 @@ def test_a_burst_in_one_series_is_one_alert_there_at_the_end_of_its_day() -> Non
 
 
 def test_a_burst_in_all_districts_is_one_alert_of_the_city_with_its_districts() -> None:
-    ((_, one),) = raised(quiet().on(DAY, None, "WATER", {14: 40}).live(BUDGET))
+    ((_, one),) = raised(quiet().on(DAY + 7, None, "WATER", {14: 30}).live(BUDGET))
     assert (one.finding.area, one.finding.category) == (ALL, "WATER")
     assert {part.district for part in one.finding.districts} == set(DISTRICTS)
 
