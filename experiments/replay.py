@@ -16,9 +16,10 @@ from experiments import files, recipes, rolling, workers
 from experiments.seen import OfCounts, OfTickets
 from forecasting import hierarchy, outlook, panel, training
 from forecasting.backtest import GREATEST_SEED
-from forecasting.detection import replay
+from forecasting.detection import issued, replay
 from forecasting.detection.explain import Labels
-from forecasting.detection.replay import SCORES, Issued, Lived, Seen, World
+from forecasting.detection.issued import Issued
+from forecasting.detection.replay import SCORES, Lived, Seen, World
 from forecasting.detection.running import Running
 from forecasting.drivers import from_frame
 from forecasting.errors import InputError
@@ -95,8 +96,8 @@ def live(request: Request) -> Iterator[Lived]:
         InputError: bad files or flags; too short a history.
     """
     ready = prepare(request)
-    with closing(ready.issued(request.workers)) as issued:
-        yield from replay.live(ready.seen, issued, ready.world, ready.first, request.zone)
+    with closing(ready.issued(request.workers)) as trainings:
+        yield from replay.live(ready.seen, trainings, ready.world, ready.first, request.zone)
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def issue(known: Known, recipe: Recipe, horizon: int, seed: int) -> Issued:
     """Trains on what is known, and says to detection what is to be expected."""
     fitted = training.backtest_members(known, recipe.members, horizon, recipe.windows, seed)
     champion = training.assemble(fitted, None, recipe.shrink)
-    return replay.issue(champion, outlook.make(champion, seed))
+    return issued.issue(champion, outlook.make(champion, seed))
 
 
 def _ahead(pool: Executor, train: Callable[[Known], Issued], known: Iterator[Known], at_once: int) -> Iterator[Issued]:

@@ -5,7 +5,7 @@ day on (`recoded`). Nothing is known of what comes later.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -48,7 +48,7 @@ def detect(day: date, days: Days, areas: Tree, categories: Tree, labels: Labels)
     if not len(days.nodes) or not days.observed.shape[1]:
         return Judged([], days)
     found = Areas(days, grid.of(days.nodes, areas, categories))
-    judged = Days(days.nodes, found.observed, found.mean, days.dispersion)
+    judged = replace(days, observed=found.observed, mean=found.mean)
     moves = recoded.find(judged, found.grid)
     return Judged(
         [*_notes(day, days, found, areas, labels), *(recoded.note(day, move, judged, found.grid, areas, labels) for move in moves if move.sure)],

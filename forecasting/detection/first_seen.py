@@ -14,12 +14,31 @@ from forecasting import distribution
 from forecasting.detection import explain, levels
 from forecasting.detection.explain import Labels
 from forecasting.detection.finding import FIRST_SEEN, Finding, Part
-from forecasting.hierarchy import ALL
+from forecasting.hierarchy import ALL, Hierarchy
 
 WEEK = 7  # days in which tickets are put together
 UNSEEN = 180  # days without one, before the week, after which it is news
 LEAST = 3  # tickets in the week
 HALF = 0.5  # a ticket: the shape of Jeffreys' prior
+
+
+def look(day: date, hierarchy: Hierarchy, counts: np.ndarray, labels: Labels) -> list[Finding]:
+    """What is seen for the first time in the city and its areas, of the categories of the series themselves.
+
+    Args:
+        day: the last of the days.
+        hierarchy: of the N series.
+        counts: [N, D] until the day; NaN where missing. Fewer days than `UNSEEN` and a week tell nothing.
+        labels: names for the sentences.
+    """
+    if counts.shape[1] < UNSEEN + WEEK:
+        return []
+    nodes = hierarchy.nodes
+    rows = np.flatnonzero(nodes["category"].isin(nodes["category"].iloc[: hierarchy.n_series].unique()).to_numpy())
+    pairs = list(zip(nodes["area"].iloc[rows], nodes["category"].iloc[rows], strict=True))
+    before = np.nan_to_num(counts[:, -UNSEEN - WEEK : -WEEK]).sum(axis=1)
+    week = hierarchy.total(np.nan_to_num(counts[:, -WEEK:]))
+    return detect(day, pairs, week[rows], hierarchy.total(before[:, None])[rows, 0], labels)
 
 
 def detect(day: date, nodes: Sequence[tuple[str, str]], week: np.ndarray, before: np.ndarray, labels: Labels) -> list[Finding]:

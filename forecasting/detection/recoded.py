@@ -6,7 +6,7 @@ evidence, as in a generalised likelihood ratio over change points (Lorden 1971).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -100,7 +100,7 @@ def expected(days: Days, where: Grid, moves: Sequence[Move]) -> Days:
                 change[:, column] += share * lost
         mean[where.at.ravel()] += np.nan_to_num(change.reshape(-1, change.shape[2]))
         mean = np.maximum(mean, 0.0)
-    return Days(days.nodes, days.observed, mean[:-1], days.dispersion)
+    return replace(days, mean=mean[:-1])
 
 
 def _strongest(days: Days, where: Grid) -> Move | None:

@@ -1,8 +1,8 @@
 """Living through days as if live: what would have been alerted, and how unusual every node was, known only what was known then.
 
-A training says what is to be expected of the days after its cutoff (`Issued`); between two trainings levels are followed (`usual`). On every
+A training says what is to be expected of the days after its cutoff (`issued`); between two trainings levels are followed (`usual`). On every
 finished day faults of the data are told apart first, then events are looked for, placed and carried on. The watch of a running city trains every
-night and goes the same way over the same functions, but for the levels: it takes what was published for a day as what was usual.
+night and goes the same way over the same functions: to a city that is trained every night this tells the same.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,46 +13,17 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from forecasting import training
 from forecasting.detection import data_faults, evidence, excess, first_seen, running, running_day, seasonal, usual
 from forecasting.detection.excess import Days
 from forecasting.detection.explain import Labels
 from forecasting.detection.finding import DATA, EXCESS, FIRST_SEEN, SEASONAL, Finding
+from forecasting.detection.issued import Issued, Node
 from forecasting.detection.running import Running
-from forecasting.detection.usual import Trust, Usual
 from forecasting.hierarchy import ALL, Hierarchy, Tree
-from forecasting.models import blend
-from forecasting.outlook import WEEK
-from forecasting.training import Champion
 
-RECENT = 28  # days that coming days are compared with: four whole weeks
 FAMILIES = ((FIRST_SEEN, *EXCESS), (SEASONAL,), (DATA,))  # kinds that can be one event
 LAST_SECOND = pd.Timedelta(hours=23, minutes=59, seconds=59)  # of a day, at which it is known
 SCORES = ("district", "category", "date", "observed", "expected", "p_value", "score")
-
-Node = tuple[str, str]  # area, category
-
-
-@dataclass(frozen=True)
-class Issued:
-    """What a training says to detection.
-
-    Attributes:
-        cutoff: last day learnt from.
-        nodes: M pairs of area and category.
-        mean, dispersion: [M, H] forecast of the days after the cutoff.
-        later: [M, L] means of the days after those, from the outlook; L may be 0.
-        trust: see `usual.Trust`.
-        usual: what was usual on the last days, by forecasts made before them.
-    """
-
-    cutoff: pd.Timestamp
-    nodes: Sequence[Node]
-    mean: np.ndarray
-    dispersion: np.ndarray
-    later: np.ndarray
-    trust: Trust
-    usual: Usual
 
 
 @dataclass(frozen=True)
@@ -109,29 +80,6 @@ class Seen(Protocol):
         ...
 
 
-def issue(champion: Champion, outlook: pd.DataFrame | None) -> Issued:
-    """What a trained blend says to detection, with its outlook (see `forecasting.outlook.make`) or without."""
-    made = champion.backtested
-    nodes, horizon = made.known.hierarchy.nodes, made.horizon
-    steps = np.diff(made.origins)
-    step = int(steps.min()) if len(steps) else horizon
-    recent = made.known.recent(training.RECENT)
-    groups = usual.groups(blend.groups(nodes["level"].to_numpy(), recent), recent)
-    if len(made.origins):
-        past, came = training.in_windows(champion)[:, :, :step], made.counts[:, :, :step]
-        trust, days = usual.learn(past, came, groups, nodes["category"].tolist())
-    else:
-        trust = Trust.of_forecast(champion.dispersion.nodes)
-        days = Usual(trust)
-    trust = trust.with_history(recent, len(made.known.panel.days))
-    later = np.empty((len(nodes), 0))
-    if outlook is not None:
-        weekly = outlook["mean"].to_numpy(float).reshape(len(nodes), -1)[:, horizon // WEEK :]
-        later = np.repeat(weekly / WEEK, WEEK, axis=1)
-    pairs = list(zip(nodes["area"], nodes["category"], strict=True))
-    return Issued(made.known.cutoff, pairs, champion.means, champion.scatter(horizon), later, trust, days)
-
-
 def live(seen: Seen, issued: Iterator[Issued], world: World, start: int, zone: str) -> Iterator[Lived]:
     """Lives through days.
 
@@ -170,12 +118,10 @@ class _Watch:
         self.world, self.issued, self.cutoff = world, issued, cutoff
         self.rows = np.array([place[node] for node in issued.nodes])
         self.index = {node: i for i, node in enumerate(issued.nodes)}
-        ahead = issued.mean[:, : usual.WEEK]
-        if before is None:
-            self.usual = issued.usual.renew(ahead, np.arange(len(issued.nodes)), issued.trust)
-        else:
+        self.usual = issued.usual.renew(issued.mean[:, : usual.WEEK], np.arange(len(issued.nodes)), issued.trust)
+        if before is not None:
             known = np.array([before.index.get(node, -1) for node in issued.nodes])
-            self.usual = before.usual.renew(ahead, known, issued.trust)
+            self.usual.recall(before.usual, known)
         self.horizon = 0  # days since the cutoff
         self.by_hours = False  # whether the day was looked at hour by hour
         self.faulty: frozenset[str] = frozenset() if before is None else before.faulty  # areas whose data of the last day were at fault
@@ -199,10 +145,11 @@ class _Watch:
         series = w.hierarchy.n_series
         bottom = np.zeros(series)
         own = self.rows < series
-        bottom[self.rows[own]] = self.issued.mean[own, self.horizon - 1]
+        usual_today = self.usual.mean[:, -1]
+        bottom[self.rows[own]] = usual_today[own]
         whole, by_hour = w.hierarchy.total(bottom[:, None])[self.rows], w.hierarchy.total(bottom[:, None] * share)[self.rows]
         usually = by_hour / np.maximum(whole, 1e-12)
-        known, usually = running_day.without(self.faulty, self.issued.nodes, self.issued.mean[:, self.horizon - 1], known, usually, w.areas)
+        known, usually = running_day.without(self.faulty, self.issued.nodes, usual_today, known, usually, w.areas)
         days = Days(self.issued.nodes, self.usual.observed, self.usual.mean, self.usual.dispersion, self.issued.trust.shift)
         if self.judged:
             observed, mean = (
@@ -217,18 +164,18 @@ class _Watch:
     def end(self, day: date, counts: np.ndarray) -> tuple[pd.DataFrame, list[Finding], Callable[[Sequence[Running]], list[bool]]]:
         """A day is over: scores, what was found, and which running events have no data on it."""
         w, issued = self.world, self.issued
-        recent = w.hierarchy.total(counts[:, -RECENT:])
+        recent = w.hierarchy.total(counts[:, -seasonal.RECENT :])
         came = recent[self.rows]
         self.usual.end(came[:, -usual.DAYS :])
         days = Days(issued.nodes, self.usual.observed, self.usual.mean, self.usual.dispersion, issued.trust.shift)
         judged = data_faults.detect(day, days, w.areas, w.categories, w.labels)
-        trusted = replace(judged.days, shift=issued.trust.shift)
+        trusted = judged.days
         self.judged = [trusted.observed, trusted.mean]
         self.usual.event |= np.isnan(trusted.observed) & ~np.isnan(days.observed)
         self.faulty = frozenset(note.area for note in judged.notes if note.category == ALL)
         more = running_day.OF_DAY if self.by_hours else 0.0
         found = excess.detect(day, trusted, w.areas, w.categories, w.labels, w.safety, w.budget, more=more)
-        found += self._first_seen(day, counts, recent)
+        found += first_seen.look(day, w.hierarchy, counts, w.labels)
         found += self._seasonal(day, came)
         last = trusted.newest()
         score = evidence.newest(last.observed, last.mean, last.dispersion) + issued.trust.shift
@@ -251,34 +198,15 @@ class _Watch:
 
         return scores, found + judged.notes, silent
 
-    def _first_seen(self, day: date, counts: np.ndarray, recent: np.ndarray) -> list[Finding]:
-        w, week = self.world, first_seen.WEEK
-        if counts.shape[1] < first_seen.UNSEEN + week:
-            return []
-        before = np.nan_to_num(counts[:, -first_seen.UNSEEN - week : -week]).sum(axis=1)
-        nodes = w.hierarchy.nodes
-        leaf = set(nodes["category"].iloc[: w.hierarchy.n_series])
-        rows = np.flatnonzero(nodes["category"].isin(leaf).to_numpy())
-        pairs = list(zip(nodes["area"].iloc[rows], nodes["category"].iloc[rows], strict=True))
-        return first_seen.detect(day, pairs, recent[rows, -week:], w.hierarchy.total(before[:, None])[rows, 0], w.labels)
-
     def _seasonal(self, day: date, came: np.ndarray) -> list[Finding]:
         """The coming four weeks: the days left of the forecast, and the outlook's after them."""
         w, issued, gone = self.world, self.issued, self.horizon
-        coming = np.concatenate([issued.mean[:, gone:], issued.later], axis=1)[:, :RECENT]
+        coming = np.concatenate([issued.mean[:, gone:], issued.later], axis=1)[:, : seasonal.RECENT]
         scatter = np.concatenate([issued.dispersion[:, gone:], np.repeat(issued.dispersion[:, -1:], issued.later.shape[1], axis=1)], axis=1)
-        level = np.maximum(_mean(came), _mean(came[:, -seasonal.WEEK :]))
-        known = ~np.isnan(came).all(axis=1)
-        nodes = pd.DataFrame(issued.nodes, columns=["area", "category"]).assign(recent=level)[known].reset_index(drop=True)
-        return seasonal.detect(day, nodes, coming[known], scatter[known, :RECENT], w.areas, w.categories, w.labels)
+        nodes, known = seasonal.compared(issued.nodes, came)
+        return seasonal.detect(day, nodes, coming[known], scatter[known, : seasonal.RECENT], w.areas, w.categories, w.labels)
 
 
 def _moment(clock: pd.Timestamp, zone: str) -> pd.Timestamp:
     """A moment by the city's clock: where clocks are set back, the later of the two; where they are set on, the first after the gap."""
     return clock.tz_localize(zone, ambiguous=False, nonexistent="shift_forward")
-
-
-def _mean(counts: np.ndarray) -> np.ndarray:
-    """[M] mean of the known ones of some days; 0 where none is."""
-    there = ~np.isnan(counts)
-    return np.asarray(np.where(there, counts, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1))

@@ -1,5 +1,6 @@
 """SEASONAL: the coming days, as forecast, clearly above the last four weeks and the last one."""
 
+from collections.abc import Sequence
 from datetime import date
 
 import numpy as np
@@ -13,9 +14,27 @@ from forecasting.detection.placement import Rule, place
 from forecasting.hierarchy import ALL, Tree
 
 WEEK = 7  # the highest coming week is compared: whole weeks carry no weekday
+RECENT = 28  # days that coming days are compared with: four whole weeks
 LEAST_EXCESS = 8.0  # tickets a day above the recent level: fewer are no case for a duty officer (the domain's rule)
 LEAST_RATIO = 1.3  # times the recent level: less is the ordinary up and down of weeks
 SURE = 0.02  # probability that the coming week is, after all, not above the last four: below it the rise is said to come
+
+
+def compared(nodes: Sequence[tuple[str, str]], came: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+    """What the coming days of M nodes are compared with.
+
+    Args:
+        came: [M, D] on the last days; NaN where missing.
+
+    Returns:
+        `area`, `category`, `recent` as in `detect`, of the nodes of which something is known of late, and [M] which those are.
+    """
+    came = came[:, -RECENT:]
+    known = ~np.isnan(came).all(axis=1)
+    # The higher of the two: a rise that the last week has already seen is not on its way.
+    recent = np.maximum(_mean(came), _mean(came[:, -WEEK:]))
+    frame = pd.DataFrame(nodes, columns=["area", "category"]).assign(recent=recent)
+    return frame[known].reset_index(drop=True), known
 
 
 def detect(
@@ -78,3 +97,9 @@ def detect(
 def _doubt(level: np.ndarray, scatter: np.ndarray, usual: np.ndarray) -> np.ndarray:
     """P(the week's total is not above the usual week's): days of one week err together, so the dispersion is not divided."""
     return distribution.cdf(np.maximum(level, 0.0) * WEEK, scatter, np.floor(usual * WEEK))
+
+
+def _mean(counts: np.ndarray) -> np.ndarray:
+    """[M] mean of the known ones of some days; 0 where none is."""
+    there = ~np.isnan(counts)
+    return np.asarray(np.where(there, counts, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1))

@@ -8,6 +8,9 @@ become usual while it begins (the guard band of EARS C2, Hutwagner et al. 2003);
 
 When the forecast is renewed the level stays where it was, season and weekday apart: the new forecast may have learnt from an event. What was learnt
 of a level fades, and with it the level goes back to the forecast's own.
+
+Levels are learnt anew with every training, along the windows of its backtest; only by what days were judged when they came stays (`recall`). So
+who trains every night and who trains once a month judge alike, and neither needs to keep more than what was forecast.
 """
 
 from collections.abc import Sequence
@@ -74,6 +77,28 @@ class Trust:
         return Trust(self.scatter, shift, least)
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How the levels of M nodes stand: what turns a forecast into what is usual.
+
+    Attributes:
+        level: [M] factor of the forecast.
+        dispersion: [M] of a single day about it.
+        shift, least: [M] see `Trust`.
+    """
+
+    level: np.ndarray
+    dispersion: np.ndarray
+    shift: np.ndarray
+    least: np.ndarray
+
+    def usual(self, forecast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and dispersion [M] of a day for which `forecast` [M] was made; NaN where none was."""
+        mean = np.maximum(forecast * self.level, self.least)
+        guessed = (mean > forecast * self.level) / HALF  # nothing is known of it but that it is rare
+        return mean, self.dispersion + guessed
+
+
 @dataclass
 class Usual:
     """What is usual, day after day. Columns are consecutive days, the newest last, `DAYS` at most.
@@ -106,19 +131,23 @@ class Usual:
         self.told, self.gained, self.level = np.zeros(m), np.zeros(m), np.ones(m)
         self.lasted = np.zeros(m, int)
 
+    @property
+    def standing(self) -> Standing:
+        """By what the newest day is judged; the days after it as well, as long as nothing more is learnt."""
+        unsure = 1.0 / (1.0 / UNSURE + 0.5 ** (GUARD / HALF_LIFE) * self.told)
+        return Standing(self.level, self.trust.scatter + TOGETHER * unsure, self.trust.shift, self.trust.least)
+
     def begin(self, forecast: np.ndarray) -> None:
         """A day begins, for which `forecast` [M] was made; NaN where none was."""
         day = self.mean.shape[1] - GUARD
         if day >= 0:
             self._learn(day)
-        prior, faded = 1.0 / UNSURE, 0.5 ** (GUARD / HALF_LIFE)
-        self.level = np.clip(1.0 + self.gained / (prior + self.told), LEAST_LEVEL, None)
-        mean, unsure = np.maximum(forecast * self.level, self.trust.least), 1.0 / (prior + faded * self.told)
-        guessed = (mean > forecast * self.level) / HALF  # nothing is known of it but that it is rare
+        self.level = np.clip(1.0 + self.gained / (1.0 / UNSURE + self.told), LEAST_LEVEL, None)
+        mean, dispersion = self.standing.usual(forecast)
         columns = {
             "observed": np.full(len(mean), np.nan),
             "mean": mean,
-            "dispersion": self.trust.scatter + TOGETHER * unsure + guessed,
+            "dispersion": dispersion,
             "forecast": forecast,
             "event": np.zeros(len(mean), bool),
         }
@@ -167,6 +196,22 @@ class Usual:
         level = np.clip(self.level[at] * turned, LEAST_LEVEL, MOST_LEVEL)
         new.gained = np.where(rows >= 0, (1.0 / UNSURE + new.told) * (level - 1.0), 0.0)
         return new
+
+    def recall(self, before: "Usual", rows: np.ndarray) -> None:
+        """Takes over by what the last days were judged when they came, whatever was learnt since.
+
+        Args:
+            before: the same days, of other nodes.
+            rows: [M] position of each node among those; -1: it is new.
+        """
+        known, at = rows >= 0, np.maximum(rows, 0)
+        more = max(before.mean.shape[1] - self.mean.shape[1], 0)  # days on which nobody else forecast these nodes
+        self.forecast = np.pad(self.forecast, ((0, 0), (more, 0)), constant_values=np.nan)
+        self.event = np.pad(self.event, ((0, 0), (more, 0)), constant_values=False)
+        for name in ("observed", "mean", "dispersion"):
+            mine = np.pad(getattr(self, name), ((0, 0), (more, 0)), constant_values=np.nan)
+            mine[known, mine.shape[1] - before.mean.shape[1] :] = getattr(before, name)[at[known]]
+            setattr(self, name, mine)
 
     def _learn(self, day: int) -> None:
         """Takes in a day that is some days old."""

@@ -229,12 +229,13 @@ class Alert(Model):
         examples=[61],
     )
     expected: float = Field(
-        description="Tickets a day. SPIKE: the forecast's mean. SEASONAL: the forecast's mean over the highest coming week.", examples=[22.5]
+        description="Tickets a day. SPIKE: what is usual, the forecast at the level that the node has of late. SEASONAL: the forecast's mean over the "
+        "highest coming week.", examples=[22.5]
     )
     lower: float = Field(description="Lower end of the 90 % interval of `expected`, tickets a day.", examples=[14])
     upper: float = Field(description="Upper end of the 90 % interval of `expected`, tickets a day.", examples=[32])
     p_value: float = Field(
-        description="How improbable it is if all is usual. SPIKE: so many tickets or more under the published forecast. "
+        description="How improbable it is if all is usual. SPIKE: so many tickets or more if the day is a usual one. "
         "SEASONAL: a coming week that is not above `observed`.",
         examples=[2.1e-6],
     )

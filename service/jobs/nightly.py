@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from experiments import night, recipes, tracking
 from experiments.night import Night
 from forecasting import calendars, intraday, outlook
+from forecasting.detection import issued
 from forecasting.errors import InputError
 from forecasting.forecast_set import pack
 from service.jobs import knowledge, watch
@@ -147,6 +148,7 @@ def _row(result: Night, run_id: int, mlflow_run_id: str | None, cutoff: date) ->
         "horizon": int(forecasts.meta["horizon"]),
         "rows": len(forecasts.frame),
         "blob": forecasts.to_parquet(),
+        "standing": pack(issued.standing(result.champion)),
     }
 
 

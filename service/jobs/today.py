@@ -1,4 +1,4 @@
-"""The running day: what came until the last full hour against what the published forecast has for it, so that a burst at nine is raised by ten."""
+"""The running day: what came until the last full hour against what is usual by then, so that a burst at nine is raised by ten."""
 
 from datetime import date
 
@@ -23,7 +23,7 @@ def by_hour(conn: Connection, settings: Settings, known: Known, day: date, days:
 
     Args:
         known: what is known of the finished days.
-        days: the nodes, and the forecast of the day in the last column of `mean`.
+        days: the nodes, and what is usual on the day in the last column of `mean`.
 
     Returns:
         [M, 24] each; None where the day has no forecast with hours, or nothing has come.

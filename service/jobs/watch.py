@@ -1,10 +1,10 @@
-"""The watch: every finished day against the forecast as it was published, and the coming days against the last four weeks.
+"""The watch: every finished day against what was said to be usual before it came, and the coming days against the last four weeks.
 
 What is due to the data is told apart first; what is seen for the first time needs no forecast. Last comes the day that is running, hour by hour.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -12,10 +12,10 @@ import pandas as pd
 from sqlalchemy import Connection, Engine
 
 from forecasting import distribution, intraday
-from forecasting.detection import data_faults, excess, first_seen, running_day, seasonal
+from forecasting.detection import data_faults, excess, first_seen, issued, running_day, seasonal
 from forecasting.detection.excess import Days
 from forecasting.detection.explain import Labels
-from forecasting.detection.finding import DATA, GROWS, SEASONAL, Finding
+from forecasting.detection.finding import DATA, GROWS, SEASONAL
 from forecasting.forecast_set import ForecastSet, unpack
 from forecasting.hierarchy import ALL
 from forecasting.models.base import Known
@@ -24,7 +24,6 @@ from service.jobs import knowledge, today
 from service.settings import Settings
 from service.store import category_map, day_scores, engine, forecast_sets
 
-RECENT = 28  # days that coming days are compared with: four whole weeks
 LOOK_BACK = 28  # finished days at most that are caught up after an outage
 
 
@@ -69,15 +68,15 @@ def run(db: Engine, settings: Settings) -> Watched:
         before = published[day]
         if before is None:
             continue
-        days = _days(filed, day, before.frame, published)
-        scores = _scores(days)
+        days = _days(filed, day, before.usual, published)
+        scores = _scores(days, before.frame)
         if scores.empty:
             continue
         judged = data_faults.detect(day, days, filed.areas, filed.categories, labels)
         more = running_day.OF_DAY if before.by_hour else 0.0
         budget = settings.false_alerts_per_day
         found = excess.detect(day, judged.days, filed.areas, filed.categories, labels, safety, budget, stricter, more=more)
-        found += _first_seen(filed, day, labels)
+        found += first_seen.look(day, filed.hierarchy, filed.panel.counts[:, : _column(filed, day) + 1], labels)
         with engine.writing(db) as conn:
             day_scores.put(conn, day, before.set_id, scores)
             now = settings.clock.now()
@@ -116,12 +115,12 @@ def _running_day(
         before = published[day]
         if before is None:
             return lifecycle.Applied()
-        days = _days(filed, day, before.frame, published)
+        days = _days(filed, day, before.usual, published)
         so_far = today.by_hour(conn, settings, filed, day, days)
     if so_far is None:
         return lifecycle.Applied()
     came, share = so_far
-    past = Days(days.nodes, days.observed[:, :-1], days.mean[:, :-1], days.dispersion[:, :-1])
+    past = replace(days, observed=days.observed[:, :-1], mean=days.mean[:, :-1], dispersion=days.dispersion[:, :-1])
     judged = data_faults.detect(day - timedelta(days=1), past, filed.areas, filed.categories, labels)
     faulty = frozenset(note.area for note in judged.notes if note.category == ALL)
     came, share = running_day.without(faulty, days.nodes, days.mean[:, -1], came, share, filed.areas)
@@ -138,14 +137,17 @@ def _add(one: lifecycle.Applied, other: lifecycle.Applied) -> lifecycle.Applied:
 
 @dataclass(frozen=True)
 class Published:
-    """What was forecast for a day before it came: `area`, `category`, `mean`, `dispersion`, and the set that says so.
+    """What was forecast for a day before it came, and the set that says so.
 
     Attributes:
+        frame: `area`, `category`, `mean`, `dispersion`.
+        usual: the same rows as they are judged by, with `shift`, see `issued.usual_day`.
         by_hour: whether the day can be looked at hour by hour as well.
     """
 
     set_id: int
     frame: pd.DataFrame
+    usual: pd.DataFrame
     by_hour: bool
 
 
@@ -154,7 +156,9 @@ def _published(conn: Connection, day: date) -> Published | None:
     if before is None or (day - before.cutoff).days > before.horizon:
         return None
     by_hour = before.hours is not None and not unpack(before.hours, intraday.COLUMNS).empty
-    return Published(before.id, ForecastSet.of_day(before.blob, day), by_hour)
+    frame = ForecastSet.of_day(before.blob, day)
+    standing = None if before.standing is None else unpack(before.standing, issued.STANDING)
+    return Published(before.id, frame, issued.usual_day(frame, standing), by_hour)
 
 
 def _window(day: date) -> list[date]:
@@ -162,9 +166,9 @@ def _window(day: date) -> list[date]:
     return [day - timedelta(days=k) for k in reversed(range(excess.DAYS))]
 
 
-def _days(known: Known, day: date, forecast: pd.DataFrame, published: Mapping[date, Published | None]) -> Days:
-    """What came on the last days beside what was forecast for each of them, of the nodes that are forecast for the newest."""
-    place = pd.MultiIndex.from_frame(forecast[["area", "category"]])
+def _days(known: Known, day: date, newest: pd.DataFrame, published: Mapping[date, Published | None]) -> Days:
+    """What came on the last days beside what was usual on each of them, of the nodes of the newest."""
+    place = pd.MultiIndex.from_frame(newest[["area", "category"]])
     shape = len(place), excess.DAYS
     observed, mean, dispersion = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
     line = pd.MultiIndex.from_frame(known.hierarchy.nodes[["area", "category"]]).get_indexer(place)
@@ -173,16 +177,16 @@ def _days(known: Known, day: date, forecast: pd.DataFrame, published: Mapping[da
     observed[:, at >= 0] = np.where(line[:, None] >= 0, known.counts[np.maximum(line, 0)[:, None], at[at >= 0]], 0.0)
     for k, one in enumerate(published[d] for d in _window(day)):
         if one is not None:
-            row = pd.MultiIndex.from_frame(one.frame[["area", "category"]]).get_indexer(place)
+            row = pd.MultiIndex.from_frame(one.usual[["area", "category"]]).get_indexer(place)
             for values, column in ((mean, "mean"), (dispersion, "dispersion")):
-                values[row >= 0, k] = one.frame[column].to_numpy(float)[row[row >= 0]]
-    return Days(list(place), observed, mean, dispersion)
+                values[row >= 0, k] = one.usual[column].to_numpy(float)[row[row >= 0]]
+    return Days(list(place), observed, mean, dispersion, newest["shift"].to_numpy(float))
 
 
-def _scores(days: Days) -> pd.DataFrame:
-    """How the newest day compares with its forecast; missing nodes are left out."""
+def _scores(days: Days, forecast: pd.DataFrame) -> pd.DataFrame:
+    """How the newest day compares with its forecast as it was published; missing nodes are left out."""
     there = ~np.isnan(days.observed[:, -1])
-    observed, mean, dispersion = (x[there, -1] for x in (days.observed, days.mean, days.dispersion))
+    observed, (mean, dispersion) = days.observed[there, -1], forecast.loc[there, ["mean", "dispersion"]].to_numpy(float).T
     nodes = pd.DataFrame([node for node, is_there in zip(days.nodes, there, strict=True) if is_there], columns=["area", "category"])
     return nodes.assign(
         observed=observed.astype(int),
@@ -192,36 +196,17 @@ def _scores(days: Days) -> pd.DataFrame:
     )
 
 
-def _first_seen(known: Known, day: date, labels: Labels) -> list[Finding]:
-    """What was not seen for half a year, in the city or a district, by the end of a day."""
-    until = int(known.panel.days.get_indexer(pd.DatetimeIndex([day]))[0]) + 1
-    if until < first_seen.UNSEEN + first_seen.WEEK:
-        return []
-    nodes = known.hierarchy.nodes
-    rows = np.flatnonzero(nodes["category"].isin(known.panel.series["category"].unique()).to_numpy())
-    counts = known.counts[rows, until - first_seen.UNSEEN - first_seen.WEEK : until]
-    pairs = list(zip(nodes["area"].iloc[rows], nodes["category"].iloc[rows], strict=True))
-    before = np.nan_to_num(counts[:, : -first_seen.WEEK]).sum(axis=1)
-    return first_seen.detect(day, pairs, counts[:, -first_seen.WEEK :], before, labels)
+def _column(known: Known, day: date) -> int:
+    """Position of a day."""
+    return int(known.panel.days.get_indexer(pd.DatetimeIndex([day]))[0])
 
 
 def _coming(known: Known, forecast: pd.DataFrame, horizon: int) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     """Nodes with their recent level, and the forecast's means and dispersions [M, H]."""
-    nodes = known.hierarchy.nodes[["area", "category"]]
-    # The higher of the two: a rise that the last week has already seen is not on its way.
-    recent = np.maximum(_mean_of_last(known.counts, RECENT), _mean_of_last(known.counts, seasonal.WEEK))
     ordered = forecast.sort_values(["area", "category", "horizon"])
-    first = ordered[ordered["horizon"] == 1]
-    place = pd.MultiIndex.from_frame(nodes).get_indexer(pd.MultiIndex.from_frame(first[["area", "category"]]))
-    known_of_late = ~np.isnan(known.counts[:, -RECENT:]).all(axis=1)
-    inside = (place >= 0) & known_of_late[place]  # with nothing to compare with, nothing is a rise
-    frame = first.loc[inside, ["area", "category"]].assign(recent=recent[place[inside]]).reset_index(drop=True)
-    means, dispersion = (ordered[c].to_numpy(float).reshape(-1, horizon)[inside] for c in ("mean", "dispersion"))
+    place = pd.MultiIndex.from_frame(ordered.loc[ordered["horizon"] == 1, ["area", "category"]])
+    line = pd.MultiIndex.from_frame(known.hierarchy.nodes[["area", "category"]]).get_indexer(place)
+    came = np.where(line[:, None] >= 0, known.counts[np.maximum(line, 0), -seasonal.RECENT :], np.nan)
+    frame, of_late = seasonal.compared(list(place), came)
+    means, dispersion = (ordered[c].to_numpy(float).reshape(-1, horizon)[of_late] for c in ("mean", "dispersion"))
     return frame, means, dispersion
-
-
-def _mean_of_last(counts: np.ndarray, days: int) -> np.ndarray:
-    """[M] mean of the known ones of the last days; 0 where none is."""
-    window = counts[:, -days:]
-    there = ~np.isnan(window)
-    return np.asarray(np.where(there, window, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1))

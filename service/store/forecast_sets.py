@@ -22,6 +22,7 @@ class ForecastSet:
         published_at: the moment at which the pointer first named it; None: it never did.
         rows, sha256: of `blob`, the daily forecasts.
         outlook, hours: the weeks and the shares of hours; None: it was made without them.
+        standing: by what its days are judged, see `forecasting.detection.issued.standing`; None: by the forecast alone.
     """
 
     id: int
@@ -36,6 +37,7 @@ class ForecastSet:
     blob: bytes
     outlook: bytes | None
     hours: bytes | None
+    standing: bytes | None
 
 
 def add(
@@ -50,10 +52,12 @@ def add(
     blob: bytes,
     outlook: bytes | None = None,
     hours: bytes | None = None,
+    standing: bytes | None = None,
 ) -> int:
     """Keeps a forecast set without publishing it; returns its id."""
     row = {"run_id": run_id, "mlflow_run_id": mlflow_run_id, "cutoff": cutoff, "horizon": horizon, "issued_at": issued_at, "rows": rows}
-    statement = insert(forecast_sets).values(**row, sha256=sha256(blob).hexdigest(), blob=blob, outlook=outlook, hours=hours)
+    tables = {"blob": blob, "outlook": outlook, "hours": hours, "standing": standing}
+    statement = insert(forecast_sets).values(**row, **tables, sha256=sha256(blob).hexdigest())
     return int(conn.execute(statement.returning(forecast_sets.c.id)).scalar_one())
 
 

@@ -278,6 +278,7 @@ forecast_sets = Table(
     Column("blob", LargeBinary, nullable=False),
     Column("outlook", LargeBinary),  # this and the next: Parquet; None in sets that were made before there was one
     Column("hours", LargeBinary),  # shares of the hours of each day; an empty table: no ticket tells its hour
+    Column("standing", LargeBinary),  # by what its days are judged; Parquet; None in sets that were made before there was one
     Index(None, "cutoff"),
 )
 

@@ -20,7 +20,8 @@ from forecasting import hierarchy
 from forecasting.detection import replay, running_day
 from forecasting.detection.excess import DAYS, Days
 from forecasting.detection.explain import Labels
-from forecasting.detection.replay import Issued, World
+from forecasting.detection.issued import Issued
+from forecasting.detection.replay import World
 from forecasting.detection.usual import Trust, Usual
 from forecasting.hierarchy import ALL, Tree
 

@@ -28,7 +28,7 @@ from forecasting.detection import data_faults, events, excess, first_seen, level
 from forecasting.detection import replay as living
 from forecasting.detection.data_faults import Judged as OfData
 from forecasting.detection.events import Assigned
-from forecasting.detection.replay import Issued
+from forecasting.detection.issued import Issued
 from forecasting.detection.running import Running
 from forecasting.detection.usual import Trust, Usual
 

@@ -1,5 +1,7 @@
 """What is usual: a level that is followed, events that are not learnt, and what forecasts made out of sample tell."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -106,6 +108,40 @@ def test_a_renewed_forecast_knows_its_season_and_brings_new_nodes() -> None:
     assert np.isnan(new.observed[1]).all()
     new.begin(np.array([6 * MEAN, 7.0, MEAN]))  # twice as much is coming on this day
     assert_allclose(new.mean[:, -1], [6 * MEAN, 7.0, MEAN], rtol=0.15)
+
+
+def test_learnt_anew_by_what_the_last_days_were_judged_stays() -> None:
+    """Another state of the same days, longer or shorter, with a node more and in another order."""
+    forecast = np.full((3, 30), MEAN)
+    counts = drawn(forecast, 0.02)
+    before, longer, empty = Usual(trust(3)), Usual(trust(4)), Usual(trust(4))
+    follow(before, forecast[:, 20:], counts[:, 20:])
+    follow(longer, 3 * np.full((4, 30), MEAN), np.zeros((4, 30)))
+    level, own = longer.told.copy(), longer.mean.copy()
+    rows = np.array([2, -1, 0, 1])
+    for state in (longer, empty):
+        state.recall(before, rows)
+        for name in ("observed", "mean", "dispersion"):
+            assert_array_equal(getattr(state, name)[[0, 2, 3], -10:], getattr(before, name)[[2, 0, 1]], err_msg=name)
+    assert_array_equal(longer.told, level)
+    assert_array_equal(longer.mean[:, :-10], own[:, :-10])
+    assert_array_equal(longer.mean[1], own[1])
+    assert np.isnan(empty.mean[1]).all()
+    for state in (longer, empty):
+        state.begin(np.full(4, MEAN))
+        state.end(np.full((4, 1), MEAN))
+
+
+def test_how_levels_stand_turns_the_next_day_s_forecast_into_what_it_is_judged_by() -> None:
+    forecast = np.vstack([np.full((NODES - 1, 42), MEAN), np.full((1, 42), 0.01)])
+    state = Usual(replace(trust(), least=np.full(NODES, 0.05)))
+    follow(state, forecast, drawn(0.8 * forecast, 0.02))
+    state.begin(forecast[:, 0])
+    mean, dispersion = state.standing.usual(forecast[:, 0])
+    assert_array_equal(mean, state.mean[:, -1])
+    assert_array_equal(dispersion, state.dispersion[:, -1])
+    assert_allclose(mean[:-1].mean(), 0.8 * MEAN, rtol=0.06)
+    assert (mean[-1], dispersion[-1]) == (0.05, pytest.approx(state.standing.dispersion[-1] + 2)), "rarer than can be told: guessed"
 
 
 def test_the_evidence_of_the_day_is_that_of_its_windows_and_its_shift() -> None:

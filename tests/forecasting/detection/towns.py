@@ -8,7 +8,8 @@ import pandas as pd
 
 from forecasting.detection import replay
 from forecasting.detection.explain import Labels
-from forecasting.detection.replay import Issued, Lived, World
+from forecasting.detection.issued import Issued
+from forecasting.detection.replay import Lived, World
 from forecasting.detection.running import Running
 from forecasting.detection.usual import Trust, Usual
 from forecasting.hierarchy import Tree, build
@@ -94,7 +95,7 @@ class Town:
     # How it is lived through.
 
     def issued(self, named: np.ndarray | None = None) -> Iterator[Issued]:
-        """Forecasts that know the mean; `named` [N]: the day on which a series was first named."""
+        """Forecasts that know the mean, and have been tried since the first day; `named` [N]: the day on which a series was first named."""
         for cutoff in range(self.first - 1, len(self.days), self.refit):
             there = np.arange(len(SERIES)) if named is None else np.flatnonzero(named <= cutoff)
             city = build(SERIES.iloc[there].reset_index(drop=True), Tree(), Tree())
@@ -105,7 +106,11 @@ class Town:
             trust = Trust(scatter, np.zeros(len(mean)), np.zeros(len(mean)))
             nodes = list(zip(city.nodes["area"], city.nodes["category"], strict=True))
             dispersion = np.repeat(scatter[:, None], 28, axis=1)
-            yield Issued(self.days[cutoff], nodes, mean, dispersion, np.empty((len(mean), 0)), trust, Usual(trust))
+            past = Usual(trust)
+            for day in range(self.first if cutoff >= self.first else cutoff + 1, cutoff + 1):
+                past.begin(city.total(self.mean[there, day, None])[:, 0])
+                past.end(city.total(self.counts(cutoff)[there, day, None]))
+            yield Issued(self.days[cutoff], nodes, mean, dispersion, np.empty((len(mean), 0)), trust, past)
 
     def live(self, budget: float = 0.5, zone: str = "Asia/Shanghai", named: np.ndarray | None = None) -> list[Lived]:
         world = World(CITY, Tree(), Tree(), Labels(), budget=budget)

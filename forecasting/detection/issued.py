@@ -1,0 +1,95 @@
+"""What a training says to detection: what is to be expected of the days after its cutoff, and how far that is to be trusted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from forecasting import training
+from forecasting.detection import usual
+from forecasting.detection.usual import Standing, Trust, Usual
+from forecasting.models import blend
+from forecasting.outlook import WEEK
+from forecasting.training import Champion
+
+Node = tuple[str, str]  # area, category
+STANDING = ("area", "category", "level", "dispersion", "shift", "least")
+
+
+@dataclass(frozen=True)
+class Issued:
+    """What a training says to detection.
+
+    Attributes:
+        cutoff: last day learnt from.
+        nodes: M pairs of area and category.
+        mean, dispersion: [M, H] forecast of the days after the cutoff.
+        later: [M, L] means of the days after those, from the outlook; L may be 0.
+        trust: see `usual.Trust`.
+        usual: what was usual on the last days, by forecasts made before them.
+    """
+
+    cutoff: pd.Timestamp
+    nodes: Sequence[Node]
+    mean: np.ndarray
+    dispersion: np.ndarray
+    later: np.ndarray
+    trust: Trust
+    usual: Usual
+
+
+def issue(champion: Champion, outlook: pd.DataFrame | None) -> Issued:
+    """What a trained blend says to detection, with its outlook (see `forecasting.outlook.make`) or without."""
+    nodes, horizon = champion.backtested.known.hierarchy.nodes, champion.backtested.horizon
+    later = np.empty((len(nodes), 0))
+    if outlook is not None:
+        weekly = outlook["mean"].to_numpy(float).reshape(len(nodes), -1)[:, horizon // WEEK :]
+        later = np.repeat(weekly / WEEK, WEEK, axis=1)
+    pairs = list(zip(nodes["area"], nodes["category"], strict=True))
+    trust, days = _learnt(champion)
+    return Issued(champion.backtested.known.cutoff, pairs, champion.means, champion.scatter(horizon), later, trust, days)
+
+
+def standing(champion: Champion) -> pd.DataFrame:
+    """By what the days after the cutoff are judged until the next training: a row per node, columns STANDING (see `usual.Standing`)."""
+    nodes = champion.backtested.known.hierarchy.nodes
+    trust, days = _learnt(champion)
+    state = days.renew(champion.means[:, :WEEK], np.arange(len(nodes)), trust)
+    state.begin(champion.means[:, 0])
+    now = state.standing
+    return nodes[["area", "category"]].assign(level=now.level, dispersion=now.dispersion, shift=now.shift, least=now.least)
+
+
+def usual_day(day: pd.DataFrame, standing: pd.DataFrame | None) -> pd.DataFrame:
+    """What is usual on a day.
+
+    Args:
+        day: `area`, `category`, `mean`, `dispersion` as forecast.
+        standing: as of the training that forecast it; None: nothing else is known of it.
+
+    Returns:
+        the rows of `day` with `mean`, `dispersion` and `shift` by which they are judged.
+    """
+    if standing is None:
+        return day.assign(shift=0.0)
+    row = pd.MultiIndex.from_frame(standing[["area", "category"]]).get_indexer(pd.MultiIndex.from_frame(day[["area", "category"]]))
+    level, dispersion, shift, least = standing[list(STANDING[2:])].to_numpy(float)[row].T
+    mean, dispersion = Standing(level, dispersion, shift, least).usual(day["mean"].to_numpy(float))
+    return day.assign(mean=mean, dispersion=dispersion, shift=shift)
+
+
+def _learnt(champion: Champion) -> tuple[Trust, Usual]:
+    """What the windows of the backtest tell of a forecast's levels, and of how wild its nodes are."""
+    made = champion.backtested
+    nodes, recent = made.known.hierarchy.nodes, made.known.recent(training.RECENT)
+    groups = usual.groups(blend.groups(nodes["level"].to_numpy(), recent), recent)
+    if len(made.origins):
+        steps = np.diff(made.origins)
+        step = int(steps.min()) if len(steps) else made.horizon
+        past, came = training.in_windows(champion)[:, :, :step], made.counts[:, :, :step]
+        trust, days = usual.learn(past, came, groups, nodes["category"].tolist())
+    else:
+        trust = Trust.of_forecast(champion.dispersion.nodes)
+        days = Usual(trust)
+    return trust.with_history(recent, len(made.known.panel.days)), days
