@@ -1,4 +1,4 @@
-"""One training: backtest the members, weigh them, score the champion against its baselines, forecast."""
+"""One training: backtest the members, weigh them, forecast days and weeks, score the champion against its baselines."""
 
 import hashlib
 import json
@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from forecasting import metrics, training
+from forecasting import metrics, outlook, training
+from forecasting.detection import issued
 from forecasting.errors import InputError
 from forecasting.forecast_set import ForecastSet
 from forecasting.hierarchy import ALL
@@ -35,6 +36,8 @@ class Night:
         recipe: what was decided before.
         champion: the trained blend.
         forecast_set: its forecasts.
+        outlook: its weeks, see `forecasting.outlook.make`.
+        standing: by what its days are judged, see `forecasting.detection.issued.standing`.
         scores: a row per model and level, over the windows of the backtest; the champion's weights for a window come from the others.
         series_scores: the champion's and baselines' scores of every series.
         worth: what each member of the blend adds: `member`, `level`, `WRMSSE`, the share by which the blend's score rises without it (blends
@@ -47,6 +50,8 @@ class Night:
     recipe: Recipe
     champion: Champion
     forecast_set: ForecastSet
+    outlook: pd.DataFrame
+    standing: pd.DataFrame
     scores: pd.DataFrame
     series_scores: pd.DataFrame
     worth: pd.DataFrame
@@ -75,10 +80,14 @@ def train(known: Known, recipe: Recipe, horizon: int, seed: int = 0, progress: C
     champion = training.assemble(members, None, recipe.shrink)
     forecast_set = champion.forecast(explained=True)
     seconds["assemble"] = time.perf_counter() - started - seconds["fit"]
-    say("scoring")
-    scores, series_scores, worth = _scores(members, recipe)
+    say("looking ahead and scoring")
+    with ThreadPoolExecutor(1) as aside:
+        weeks = aside.submit(outlook.make, champion, seed)
+        standing = aside.submit(issued.standing, champion)
+        scores, series_scores, worth = _scores(members, recipe)
     seconds["total"] = time.perf_counter() - started
-    return Night(recipe, champion, forecast_set, scores, series_scores, worth, seconds, _peak_mb(), fingerprint(known))
+    made = forecast_set, weeks.result(), standing.result()
+    return Night(recipe, champion, *made, scores, series_scores, worth, seconds, _peak_mb(), fingerprint(known))
 
 
 def fingerprint(known: Known) -> str:

@@ -41,10 +41,14 @@ def newest(observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray) -> np
     return of_tails(newest_tails(observed, mean, dispersion))
 
 
-def newest_tails(observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray) -> np.ndarray:
-    """Mid-tails of the sums of the last days, one of each of `WINDOWS`: [..., D] -> [5, ...]; 1 where nothing was to be expected."""
+def newest_tails(observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray, rare: bool = False) -> np.ndarray:
+    """Mid-tails of the sums of the last days, one of each of `WINDOWS`: [..., D] -> [5, ...]; 1 where nothing was to be expected.
+
+    Args:
+        rare: whether only those below one in a hundred are wanted, for a third of the time; others may be 1.
+    """
     parts = _known(observed, mean, dispersion)
-    return np.stack([_tail(*(part[..., -days:].sum(axis=-1) for part in parts)) for days in WINDOWS])
+    return np.stack([_tail(*(part[..., -days:].sum(axis=-1) for part in parts), rare=rare) for days in WINDOWS])
 
 
 def of_tails(tails: np.ndarray) -> np.ndarray:
@@ -80,10 +84,12 @@ def _known(observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray) -> tu
     return np.where(there, observed, 0.0), np.where(there, mean, 0.0), np.where(there, dispersion * mean**2, 0.0)
 
 
-def _tail(came: np.ndarray, expected: np.ndarray, scatter: np.ndarray) -> np.ndarray:
-    """Mid-tails of sums over some days. Where less came than half of what was expected there is no need to look."""
+def _tail(came: np.ndarray, expected: np.ndarray, scatter: np.ndarray, *, rare: bool = False) -> np.ndarray:
+    """Mid-tails of sums over some days. Where less came than half of what was expected there is no need to look; for a rare one, where less than
+    a standard deviation more came.
+    """
     tail = np.ones(came.shape)
-    look = (expected > 0) & (came >= expected / 2)
+    look = (expected > 0) & (came >= (expected + np.sqrt(expected + scatter) if rare else expected / 2))
     mean = expected[look]
     tail[look] = distribution.mid_tail(mean, scatter[look] / np.maximum(mean, distribution.LEAST_MEAN) ** 2, came[look])
     return tail

@@ -73,10 +73,20 @@ def usual_day(day: pd.DataFrame, standing: pd.DataFrame | None) -> pd.DataFrame:
     """
     if standing is None:
         return day.assign(shift=0.0)
-    row = pd.MultiIndex.from_frame(standing[["area", "category"]]).get_indexer(pd.MultiIndex.from_frame(day[["area", "category"]]))
-    level, dispersion, shift, least = standing[list(STANDING[2:])].to_numpy(float)[row].T
+    level, dispersion, shift, least = _of(day, standing, STANDING[2:]).T
     mean, dispersion = Standing(level, dispersion, shift, least).usual(day["mean"].to_numpy(float))
     return day.assign(mean=mean, dispersion=dispersion, shift=shift)
+
+
+def level(nodes: pd.DataFrame, standing: pd.DataFrame | None) -> np.ndarray:
+    """[M] factor of the forecasts of nodes, rows with `area`, `category`, at which they stand; 1 where nothing is known of it."""
+    return np.ones(len(nodes)) if standing is None else _of(nodes, standing, ["level"])[:, 0]
+
+
+def _of(nodes: pd.DataFrame, standing: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
+    """[M, len(columns)] what stands there of nodes."""
+    row = pd.MultiIndex.from_frame(standing[["area", "category"]]).get_indexer(pd.MultiIndex.from_frame(nodes[["area", "category"]]))
+    return standing[list(columns)].to_numpy(float)[row]
 
 
 def _learnt(champion: Champion) -> tuple[Trust, Usual]:

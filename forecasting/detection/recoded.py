@@ -20,7 +20,7 @@ from forecasting.detection.levels import BROAD
 from forecasting.hierarchy import ALL, Tree
 
 HELD_LOSS, HELD_GAIN = 2.0, 3.0  # standard deviations of loss and gains from which on no demand alert is to come from the gains
-HELD_DAYS = 5  # of doubt: what is not plain then is none
+HELD_DAYS = 5  # of doubt: what is not plain then by one side at least is none
 SURE, SURE_TOGETHER, SURE_DAYS = 3.5, 6.0, 3  # ... of the weaker side and of both, from which on it is told, and days of it at least
 MAD = 1.4826  # times the median of absolute values is the standard deviation of a normal distribution
 CALIBRATED = (0.8, 2.0)  # times what the forecast says its changes scatter by, as they did lately
@@ -28,13 +28,14 @@ EACH = 1.0  # standard deviations that every gaining category must have gained
 BALANCE = 2.0  # standard deviations that gain and loss may differ by
 LEAST_PART = 0.15  # of the loss, that every one of them must have gained: a new kind of complaint is none
 UNBALANCED = 0.4  # of the loss, that gains and loss may differ by besides
-LATEST = 21  # days after which the forecast has learnt it
+LATEST = 28  # days after which what is usual has learnt it, gains that look like an event too
 LEAST_BEFORE = 7  # days before the onset, at least
 LEAST_SHARE = 0.15  # of the old category's tickets that move: less is what categories do on their own
 MOST_NEW = 3  # categories that one is filed under anew
 BEFORE_DAYS, AFTER_DAYS = 14, 7  # days before the onset that tell the level, and after it that tell the change: codes change at once
 LEVEL_ERROR = 0.08  # log standard deviation of a category's level about its forecast
 MEMORY_DAYS = 2  # for which what makes a category more than its forecast stays: so many days tell no more than one
+MOST_MOVED = 0.95  # of the old category: a forecast of nothing judges nothing
 NEAR = 2  # days before and after a day that tell how much moves on it: the forecast learns
 MOST_MOVES = 1  # recodings at a time
 COMMON = 0.5  # of the loss and the gain that all districts must have in common
@@ -47,24 +48,24 @@ class Move:
     Attributes:
         old: place of the category that loses.
         new: places of those that gain.
-        shares: of what it loses, to each.
         onset: position of the first day.
-        amount: [D] share of the old category's forecast that is filed elsewhere, 0 before the onset.
+        gains: [len(new), D] share of the old category's forecast that is filed under each of them, 0 before the onset.
+        lost: [D] share that it lacks, not more than the others gain.
         strength, together: standard deviations of the weaker side, and of both.
     """
 
     old: int
     new: tuple[int, ...]
-    shares: tuple[float, ...]
     onset: int
-    amount: np.ndarray
+    gains: np.ndarray
+    lost: np.ndarray
     strength: float
     together: float
 
     @property
     def sure(self) -> bool:
         """Whether it is told, and not only no alert comes from it."""
-        return _sure(self.strength, self.together, len(self.amount) - self.onset)
+        return _sure(self.strength, self.together, self.gains.shape[1] - self.onset)
 
 
 def _sure(strength: float, together: float, days: int) -> bool:
@@ -90,14 +91,14 @@ def expected(days: Days, where: Grid, moves: Sequence[Move]) -> Days:
         return days
     mean = np.concatenate([days.mean, np.zeros((1, days.mean.shape[1]))])
     for move in moves:
-        lost = mean[where.at[:, move.old]] * move.amount
+        old = mean[where.at[:, move.old]]
         change = np.zeros((len(where.areas), len(where.categories), days.mean.shape[1]))
         if move.sure:  # in doubt nothing is to come from the gains, but nothing is expected to be lost either
             for column in where.paths[move.old]:
-                change[:, column] -= lost
-        for code, share in zip(move.new, move.shares, strict=True):
+                change[:, column] -= old * move.lost
+        for code, gain in zip(move.new, move.gains, strict=True):
             for column in where.paths[code]:
-                change[:, column] += share * lost
+                change[:, column] += old * gain
         mean[where.at.ravel()] += np.nan_to_num(change.reshape(-1, change.shape[2]))
         mean = np.maximum(mean, 0.0)
     return replace(days, mean=mean[:-1])
@@ -138,18 +139,20 @@ def _strongest(days: Days, where: Grid) -> Move | None:
         if got is None or (best is not None and got[1] <= best[1]):
             continue
         days_of_it = z.shape[1] - int(onset)
-        if days_of_it <= HELD_DAYS or _sure(got[0], got[1], days_of_it):
+        if days_of_it <= HELD_DAYS or got[1] >= SURE_TOGETHER:
             best = got[0], got[1], int(old), int(onset), got[2]
     if best is None:
         return None
     strength, together, old, onset, new = best
-    found = _shared(old, new, onset, level[:, onset], observed[districts], mean[districts], dispersion[districts])
-    if found is None:
+    if _sure(strength, together, z.shape[1] - onset):
+        left = (z[:, onset] >= HELD_LOSS) & broad[onset] & (change[:, onset] >= LEAST_PART * -change[old, onset])
+        new = [*new, *(int(k) for k in np.flatnonzero(left) if k not in new)]
+    changes = _moved(old, [*new, old], onset, level[:, onset], observed[districts], mean[districts], dispersion[districts])
+    gains, lost = np.maximum(changes[:-1], 0.0), np.clip(-changes[-1], 0.0, MOST_MOVED)
+    if not (gains[:, onset:].sum(axis=1) > 0).all():
         return None
-    shares, arrived = found
-    amount = arrived * _amounts(old, onset, float(level[old, onset]), observed[districts, old], mean[districts, old], dispersion[districts, old])
     leaves = where.leaves
-    return Move(int(leaves[old]), tuple(int(leaves[k]) for k in new), shares, onset, amount, strength, together)
+    return Move(int(leaves[old]), tuple(int(leaves[k]) for k in new), onset, gains, np.minimum(lost, gains.sum(axis=0)), strength, together)
 
 
 def _changes(came: np.ndarray, usual: np.ndarray, dispersion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -211,16 +214,20 @@ def _broad(onset: int, change: np.ndarray, level: np.ndarray, observed: np.ndarr
     return np.array([_common(own[:, k], scatter[:, k], size) * np.sign(change[k]) >= COMMON * abs(change[k]) for k in range(len(change))])
 
 
-def _shared(
-    old: int, new: Sequence[int], onset: int, level: np.ndarray, observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray
-) -> tuple[tuple[float, ...], float] | None:
-    """Shares of the gains, and of the loss that they make up for, by what districts have in common in proportion to what the old category had."""
-    change, scatter, usual = _of_districts(onset, level, observed, mean, dispersion)
-    loss = -_common(change[:, old], scatter[:, old], usual[:, old])
-    gains = [_common(change[:, k], scatter[:, k], usual[:, old]) for k in new]
-    if loss <= 0 or min(gains) <= 0:
-        return None
-    return tuple(gain / sum(gains) for gain in gains), min(sum(gains) / loss, 1.0)
+def _moved(
+    old: int, those: Sequence[int], onset: int, level: np.ndarray, observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray
+) -> np.ndarray:
+    """[len(those), D] change of categories as a share of the old one: near each day, what districts have in common in proportion to what it had."""
+    length = observed.shape[2]
+    changes = np.zeros((len(those), length))
+    for t in range(onset, length):
+        near = slice(max(t - NEAR, onset), min(t + NEAR + 1, length))
+        there = ~(np.isnan(observed[:, :, near]) | np.isnan(mean[:, :, near]))
+        came, usual = (np.where(there, x, 0.0).sum(axis=2) for x in (observed[:, :, near], mean[:, :, near] * level[:, None]))
+        scatter = np.sqrt(usual + np.where(there, dispersion[:, :, near] * mean[:, :, near] ** 2, 0.0).sum(axis=2))
+        size = usual[:, old]
+        changes[:, t] = [_common(came[:, k] - usual[:, k], scatter[:, k], size) / max(size.sum(), 1e-9) for k in those]
+    return changes
 
 
 def _common(change: np.ndarray, scatter: np.ndarray, size: np.ndarray) -> float:
@@ -230,27 +237,13 @@ def _common(change: np.ndarray, scatter: np.ndarray, size: np.ndarray) -> float:
     return float(change[kept].sum() / max(size[kept].sum(), 1e-9) * size.sum()) if kept.any() else 0.0
 
 
-def _amounts(old: int, onset: int, level: float, observed: np.ndarray, mean: np.ndarray, dispersion: np.ndarray) -> np.ndarray:
-    """[D] share of the old category that is filed elsewhere: near each day, from the districts' [n, D] common factor."""
-    length = observed.shape[1]
-    amount = np.zeros(length)
-    for t in range(onset, length):
-        near = slice(max(t - NEAR, onset), min(t + NEAR + 1, length))
-        there = ~(np.isnan(observed[:, near]) | np.isnan(mean[:, near]))
-        came, usual = (np.where(there, x[:, near], 0.0).sum(axis=1) for x in (observed, mean))
-        scatter = (np.where(there, dispersion[:, near] * mean[:, near] ** 2, 0.0)).sum(axis=1) / np.maximum(usual, 1e-9) ** 2
-        ratio = common.factor(came[:, None], usual[:, None], scatter[:, None])[0]
-        amount[t] = 0.0 if np.isnan(ratio) else np.clip(1.0 - ratio / level, 0.0, 1.0)
-    return amount
-
-
 def note(day: date, move: Move, days: Days, where: Grid, areas: Tree, labels: Labels) -> Finding:
     """A recoding in words, at the city and the category that loses."""
     root = int(np.flatnonzero(where.above < 0)[0])
     row = int(where.at[root, move.old])
-    onset = day - timedelta(days=len(move.amount) - 1 - move.onset)
+    onset = day - timedelta(days=move.gains.shape[1] - 1 - move.onset)
     observed, mean = days.observed[row], np.nan_to_num(days.mean[row])
-    lost = mean * move.amount
+    lost = mean * move.lost
     since = slice(move.onset, None)
     scatter = np.sqrt(mean[-1] + np.nan_to_num(days.dispersion[row, -1]) * mean[-1] ** 2)
     rows = [(where.areas[d], int(where.at[d, move.old])) for d in where.below(root)]

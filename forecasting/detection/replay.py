@@ -164,9 +164,9 @@ class _Watch:
     def end(self, day: date, counts: np.ndarray) -> tuple[pd.DataFrame, list[Finding], Callable[[Sequence[Running]], list[bool]]]:
         """A day is over: scores, what was found, and which running events have no data on it."""
         w, issued = self.world, self.issued
-        recent = w.hierarchy.total(counts[:, -seasonal.RECENT :])
+        recent = w.hierarchy.total(counts[:, -usual.DAYS :])
         came = recent[self.rows]
-        self.usual.end(came[:, -usual.DAYS :])
+        self.usual.end(came)
         days = Days(issued.nodes, self.usual.observed, self.usual.mean, self.usual.dispersion, issued.trust.shift)
         judged = data_faults.detect(day, days, w.areas, w.categories, w.labels)
         trusted = judged.days
@@ -199,10 +199,11 @@ class _Watch:
         return scores, found + judged.notes, silent
 
     def _seasonal(self, day: date, came: np.ndarray) -> list[Finding]:
-        """The coming four weeks: the days left of the forecast, and the outlook's after them."""
+        """The coming four weeks, at the level that nodes have: the days left of the forecast, and the outlook's after them."""
         w, issued, gone = self.world, self.issued, self.horizon
         coming = np.concatenate([issued.mean[:, gone:], issued.later], axis=1)[:, : seasonal.RECENT]
         scatter = np.concatenate([issued.dispersion[:, gone:], np.repeat(issued.dispersion[:, -1:], issued.later.shape[1], axis=1)], axis=1)
+        coming = seasonal.at_level(coming, self.usual.level)
         nodes, known = seasonal.compared(issued.nodes, came)
         return seasonal.detect(day, nodes, coming[known], scatter[known, : seasonal.RECENT], w.areas, w.categories, w.labels)
 

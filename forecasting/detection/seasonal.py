@@ -37,6 +37,13 @@ def compared(nodes: Sequence[tuple[str, str]], came: np.ndarray) -> tuple[pd.Dat
     return frame[known].reset_index(drop=True), known
 
 
+def at_level(coming: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """[M, H] coming days at the level [M] that nodes have, as a factor of their forecasts, see `usual`: where a forecast stands too high, as after a
+    recoding, its way back is no rise. Where it stands too low it is left as it is: that more came of late is told by other kinds.
+    """
+    return np.asarray(coming * np.minimum(level, 1.0)[:, None])
+
+
 def detect(
     day: date, nodes: pd.DataFrame, coming: np.ndarray, dispersion: np.ndarray, areas: Tree, categories: Tree, labels: Labels
 ) -> list[Finding]:

@@ -22,7 +22,7 @@ from forecasting import distribution
 from forecasting.calibration import EVENT, EVENT_DISPERSION, LEAST_LIKELIHOOD
 from forecasting.detection import evidence
 
-DAYS = 21  # kept: as far back as an onset is looked for
+DAYS = 35  # kept: four weeks in which a recoding is told apart, until what is usual has learnt it, and one before
 GUARD = 3  # days before a day that say nothing of its level
 HALF_LIFE = 6.0  # days after which what was learnt of a level counts half: levels of series and of cities move within some weeks
 UNSURE = 0.07  # relative variance of a new forecast's level: a quarter up or down
@@ -154,11 +154,12 @@ class Usual:
         for name, column in columns.items():
             setattr(self, name, np.concatenate([getattr(self, name)[:, 1 - DAYS :], column[:, None]], axis=1))
 
-    def end(self, observed: np.ndarray) -> np.ndarray:
+    def end(self, observed: np.ndarray, events_only: bool = False) -> np.ndarray:
         """A day ends.
 
         Args:
             observed: [M, k] what is known by now of the last k days, k from 1 to `DAYS`.
+            events_only: whether the evidence is not wanted, and only days of events are looked for.
 
         Returns:
             [M] the newest day's evidence, set right by `trust.shift`; see `evidence`.
@@ -166,7 +167,7 @@ class Usual:
         days = min(observed.shape[1], self.observed.shape[1])
         self.observed[:, -days:] = observed[:, observed.shape[1] - days :]
         last = slice(-max(evidence.WINDOWS), None)
-        tails = evidence.newest_tails(self.observed[:, last], self.mean[:, last], self.dispersion[:, last])
+        tails = evidence.newest_tails(self.observed[:, last], self.mean[:, last], self.dispersion[:, last], events_only)
         for tail, window in zip(tails, evidence.WINDOWS, strict=True):
             self.event[tail < self.in_event, -window:] = True
         self.lasted = np.where(self.event[:, -1], self.lasted + 1, 0)
@@ -250,11 +251,11 @@ def learn(mean: np.ndarray, counts: np.ndarray, groups: np.ndarray, categories: 
     trust = Trust.of_forecast(none)
     usual = Usual(trust)
     score = np.zeros(forecast.shape)
-    for _ in range(ROUNDS):
+    for left in reversed(range(ROUNDS)):
         quiet = np.where(event, np.nan, came)
         scatter = _scatter(expected, unsure, quiet, groups)
         trust = Trust(scatter, none, none)
-        usual, expected, dispersion, event, score = _run(trust, forecast, came, horizon)
+        usual, expected, dispersion, event, score = _run(trust, forecast, came, horizon, events_only=left > 0)
         unsure = (dispersion - scatter[:, None]) / TOGETHER
     shift = _shift(score, np.isnan(came), groups)
     shift = shift + _shift(score + shift[:, None], np.isnan(came), np.unique(list(categories), return_inverse=True)[1])
@@ -263,7 +264,9 @@ def learn(mean: np.ndarray, counts: np.ndarray, groups: np.ndarray, categories: 
     return trust, usual
 
 
-def _run(trust: Trust, forecast: np.ndarray, came: np.ndarray, horizon: int) -> tuple[Usual, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _run(
+    trust: Trust, forecast: np.ndarray, came: np.ndarray, horizon: int, events_only: bool
+) -> tuple[Usual, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Follows the levels along windows of forecasts: the end, and mean, dispersion, event and evidence [M, D] of all days."""
     usual, every = Usual(trust, NO_LESSON), np.arange(len(forecast))
     mean, dispersion, score = (np.full(forecast.shape, np.nan) for _ in range(3))
@@ -272,7 +275,7 @@ def _run(trust: Trust, forecast: np.ndarray, came: np.ndarray, horizon: int) -> 
         if t and t % horizon == 0:
             usual = usual.renew(forecast[:, t : t + WEEK], every, trust)
         usual.begin(forecast[:, t])
-        score[:, t] = usual.end(came[:, t : t + 1])
+        score[:, t] = usual.end(came[:, t : t + 1], events_only)
         mean[:, t], dispersion[:, t] = usual.mean[:, -1], usual.dispersion[:, -1]
         first = max(t + 1 - max(evidence.WINDOWS), 0)
         event[:, first : t + 1] |= usual.event[:, first - t - 1 :]

@@ -229,8 +229,9 @@ class Alert(Model):
         examples=[61],
     )
     expected: float = Field(
-        description="Tickets a day. SPIKE: what is usual, the forecast at the level that the node has of late. SEASONAL: the forecast's mean over the "
-        "highest coming week.", examples=[22.5]
+        description="Tickets a day. SPIKE: what is usual, the forecast at the level that the node has of late. SEASONAL: the forecast's mean "
+        "over the highest coming week.",
+        examples=[22.5],
     )
     lower: float = Field(description="Lower end of the 90 % interval of `expected`, tickets a day.", examples=[14])
     upper: float = Field(description="Upper end of the 90 % interval of `expected`, tickets a day.", examples=[32])

@@ -16,8 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from experiments import night, recipes, tracking
 from experiments.night import Night
-from forecasting import calendars, intraday, outlook
-from forecasting.detection import issued
+from forecasting import calendars, intraday
 from forecasting.errors import InputError
 from forecasting.forecast_set import pack
 from service.jobs import knowledge, watch
@@ -93,9 +92,9 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
                     forecast_sets.add(conn, **_row(earlier, run_id, None, warm_up), issued_at=clock.now())
             say(f"training on all days until {cutoff}")
             result = night.train(known, recipe, settings.horizon, progress=progress)
-            say("weeks and hours")
+            say("hours")
             with engine.reading(db) as conn:
-                more = _more(conn, settings, result)
+                more = {"outlook": pack(result.outlook), "hours": pack(_hours(conn, settings, result))}
             say("recording the run in MLflow")
             artifacts = settings.data_dir / "mlflow" / "artifacts"
             tags = {"business_date": f"{business_date}", "ledger_run": f"{run_id}"}
@@ -148,17 +147,16 @@ def _row(result: Night, run_id: int, mlflow_run_id: str | None, cutoff: date) ->
         "horizon": int(forecasts.meta["horizon"]),
         "rows": len(forecasts.frame),
         "blob": forecasts.to_parquet(),
-        "standing": pack(issued.standing(result.champion)),
+        "standing": pack(result.standing),
     }
 
 
-def _more(conn: Connection, settings: Settings, result: Night) -> dict[str, bytes]:
-    """The tables beside the daily forecasts: the weeks of the outlook, and the shares of the hours of each day."""
+def _hours(conn: Connection, settings: Settings, result: Night) -> pd.DataFrame:
+    """The shares of the hours of each day ahead; no rows where no ticket tells its hour."""
     known, horizon = result.champion.backtested.known, result.champion.backtested.horizon
     profiles = knowledge.profiles(conn, settings, known)
     working = known.calendar(horizon)["working"].loc[known.days_ahead(horizon)]
-    hours = pd.DataFrame(columns=list(intraday.COLUMNS)) if profiles is None else profiles.of_days(working, settings.zone)
-    return {"outlook": pack(outlook.make(result.champion)), "hours": pack(hours)}
+    return pd.DataFrame(columns=list(intraday.COLUMNS)) if profiles is None else profiles.of_days(working, settings.zone)
 
 
 def _summary(result: Night) -> dict[str, object]:

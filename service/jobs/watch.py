@@ -12,7 +12,7 @@ import pandas as pd
 from sqlalchemy import Connection, Engine
 
 from forecasting import distribution, intraday
-from forecasting.detection import data_faults, excess, first_seen, issued, running_day, seasonal
+from forecasting.detection import data_faults, excess, first_seen, issued, running_day, seasonal, usual
 from forecasting.detection.excess import Days
 from forecasting.detection.explain import Labels
 from forecasting.detection.finding import DATA, GROWS, SEASONAL
@@ -87,7 +87,7 @@ def run(db: Engine, settings: Settings) -> Watched:
         pointer = forecast_sets.pointer(conn)
         current = forecast_sets.get(conn, pointer) if pointer is not None else None
     if current is not None and current.cutoff == until:
-        coming = _coming(known, ForecastSet.from_parquet(current.blob).frame, current.horizon)
+        coming = _coming(known, current)
         rises = seasonal.detect(until, *coming, known.areas, known.categories, labels)
         with engine.writing(db) as conn:
             now = settings.clock.now()
@@ -157,19 +157,18 @@ def _published(conn: Connection, day: date) -> Published | None:
         return None
     by_hour = before.hours is not None and not unpack(before.hours, intraday.COLUMNS).empty
     frame = ForecastSet.of_day(before.blob, day)
-    standing = None if before.standing is None else unpack(before.standing, issued.STANDING)
-    return Published(before.id, frame, issued.usual_day(frame, standing), by_hour)
+    return Published(before.id, frame, issued.usual_day(frame, _standing(before)), by_hour)
 
 
 def _window(day: date) -> list[date]:
     """The last days of which detection looks at the sums, the given one last."""
-    return [day - timedelta(days=k) for k in reversed(range(excess.DAYS))]
+    return [day - timedelta(days=k) for k in reversed(range(usual.DAYS))]
 
 
 def _days(known: Known, day: date, newest: pd.DataFrame, published: Mapping[date, Published | None]) -> Days:
     """What came on the last days beside what was usual on each of them, of the nodes of the newest."""
     place = pd.MultiIndex.from_frame(newest[["area", "category"]])
-    shape = len(place), excess.DAYS
+    shape = len(place), usual.DAYS
     observed, mean, dispersion = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
     line = pd.MultiIndex.from_frame(known.hierarchy.nodes[["area", "category"]]).get_indexer(place)
     at = known.panel.days.get_indexer(pd.DatetimeIndex(_window(day)))
@@ -201,12 +200,18 @@ def _column(known: Known, day: date) -> int:
     return int(known.panel.days.get_indexer(pd.DatetimeIndex([day]))[0])
 
 
-def _coming(known: Known, forecast: pd.DataFrame, horizon: int) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    """Nodes with their recent level, and the forecast's means and dispersions [M, H]."""
-    ordered = forecast.sort_values(["area", "category", "horizon"])
-    place = pd.MultiIndex.from_frame(ordered.loc[ordered["horizon"] == 1, ["area", "category"]])
+def _coming(known: Known, current: forecast_sets.ForecastSet) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Nodes with their recent level, and the means and dispersions [M, H] of a forecast set."""
+    ordered = ForecastSet.from_parquet(current.blob).frame.sort_values(["area", "category", "horizon"])
+    nodes = ordered.loc[ordered["horizon"] == 1, ["area", "category"]]
+    place = pd.MultiIndex.from_frame(nodes)
     line = pd.MultiIndex.from_frame(known.hierarchy.nodes[["area", "category"]]).get_indexer(place)
     came = np.where(line[:, None] >= 0, known.counts[np.maximum(line, 0), -seasonal.RECENT :], np.nan)
     frame, of_late = seasonal.compared(list(place), came)
-    means, dispersion = (ordered[c].to_numpy(float).reshape(-1, horizon)[of_late] for c in ("mean", "dispersion"))
-    return frame, means, dispersion
+    means, dispersion = (ordered[c].to_numpy(float).reshape(-1, current.horizon) for c in ("mean", "dispersion"))
+    means = seasonal.at_level(means, issued.level(nodes, _standing(current)))
+    return frame, means[of_late], dispersion[of_late]
+
+
+def _standing(stored: forecast_sets.ForecastSet) -> pd.DataFrame | None:
+    return None if stored.standing is None else unpack(stored.standing, issued.STANDING)

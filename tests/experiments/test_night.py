@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 import tables
 import yaml
+from pandas.testing import assert_frame_equal
 
 from experiments import night
 from experiments.night import Night
-from forecasting import explanation, panel, recipe, training
+from forecasting import explanation, outlook, panel, recipe, training
+from forecasting.detection import issued
 from forecasting.drivers import from_frame
 from forecasting.errors import InputError
 from forecasting.forecast_set import ForecastSet
@@ -49,6 +51,14 @@ def test_the_forecast_set_holds_every_node_and_day(result: Night) -> None:
     assert len(frame) == len(nodes) * HORIZON
     assert {(ALL, "PUBLIC"), ("d1", "ORDER"), (ALL, ALL)} <= set(frame[["area", "category"]].itertuples(index=False, name=None))
     assert np.isfinite(frame[["mean", "dispersion"]].to_numpy()).all()
+
+
+def test_weeks_and_what_is_usual_are_of_the_same_nodes(result: Night) -> None:
+    nodes = result.champion.backtested.known.hierarchy.nodes[["area", "category"]]
+    assert_frame_equal(result.outlook, outlook.make(result.champion))
+    assert_frame_equal(result.standing[["area", "category"]], nodes)
+    assert np.isfinite(result.standing[list(issued.STANDING[2:])]).all(axis=None)
+    assert result.standing["level"].between(0.5, 2).all(), "drawn from rates that do not move"
 
 
 def test_every_forecast_of_a_night_is_explained(result: Night) -> None:
@@ -184,7 +194,7 @@ def test_a_silent_day_in_a_window_is_left_out_of_the_scores(quick: Recipe) -> No
 def test_steps_and_seconds_are_told(quick: Recipe) -> None:
     said: list[str] = []
     result = night.train(known(60), quick, HORIZON, progress=said.append)
-    assert said == ["fitting members", "weighing and calibrating", "scoring"]
+    assert said == ["fitting members", "weighing and calibrating", "looking ahead and scoring"]
     assert set(result.seconds) == {"fit", "assemble", "total"}
     assert result.seconds["total"] >= result.seconds["fit"] >= 0
     assert result.peak_mb > 10

@@ -1,4 +1,4 @@
-"""One night as the service has it every night, without store and MLflow: training, the weeks of the outlook, the hours, all of it packed.
+"""One night as the service has it every night, without store and MLflow: training, weeks, what is usual, hours, all of it packed.
 
 python -m experiments.benchmarks.accuracy.night OUT '{"counts": …, "drivers": …, "areas": …, "categories": …, "hours": …}'
 """
@@ -15,7 +15,7 @@ import pandas as pd
 from experiments import files, night, recipes
 from experiments.benchmarks import runs
 from experiments.benchmarks.panels import HORIZON
-from forecasting import intraday, outlook
+from forecasting import intraday
 from forecasting.drivers import from_frame
 from forecasting.forecast_set import pack
 from forecasting.hierarchy import Tree
@@ -40,12 +40,12 @@ def main(out: Path, asked: dict[str, str | None]) -> None:
     known = Known(from_counts(files.counts(paths["counts"])), areas, categories, weather, "CN")
     hours = pd.read_parquet(paths["hours"])
     made = night.train(known, recipes.load(None), HORIZON, progress=_say)
-    _say("weeks and hours")
+    _say("hours")
     started = time.perf_counter()
-    weeks, shares = outlook.make(made.champion), _shares(known, hours)
-    blobs = made.forecast_set.to_parquet(), pack(weeks), pack(shares)
-    seconds = made.seconds | {"weeks and hours": time.perf_counter() - started}
-    rows = {"days": len(made.forecast_set.frame), "weeks": len(weeks), "hours": len(shares)}
+    shares = _shares(known, hours)
+    blobs = made.forecast_set.to_parquet(), pack(made.outlook), pack(made.standing), pack(shares)
+    seconds = made.seconds | {"hours and packing": time.perf_counter() - started}
+    rows = {"days": len(made.forecast_set.frame), "weeks": len(made.outlook), "hours": len(shares)}
     print(json.dumps({"seconds": seconds, "rows": rows, "bytes": sum(map(len, blobs))}), file=sys.stderr)
     made.scores.assign(series=len(known.panel.series), days=len(known.panel.days)).to_parquet(out, index=False)
 

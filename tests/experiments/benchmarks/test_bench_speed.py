@@ -35,7 +35,7 @@ def test_a_night_goes_over_both_trees_and_makes_weeks_and_hours(tmp_path: Path) 
     assert set(table["series"]) == {6}
     assert set(table["level"]) == {"series", "district", "category", "city"}
     said = json.loads(out.with_suffix(".log").read_text().splitlines()[-1])
-    assert said["seconds"]["weeks and hours"] > 0
+    assert said["seconds"]["hours and packing"] > 0
     nodes = (3 + 2 + 1) * (2 + 1 + 1)
     assert said["rows"] == {"days": nodes * 28, "weeks": nodes * 13, "hours": 2 * 28}
 

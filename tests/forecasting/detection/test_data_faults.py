@@ -246,6 +246,24 @@ def test_no_demand_alert_comes_from_a_recoding_whenever_it_is_looked_at(days: in
     assert demand(town) == []
 
 
+@pytest.mark.parametrize("days", [12, 20, 27])
+def test_a_recoding_is_held_until_what_is_usual_has_learnt_it(days: int) -> None:
+    town = Town.quiet(2, 35).recoded(days)
+    assert raw(town)
+    assert demand(town) == []
+
+
+def test_what_else_gains_from_the_same_day_on_is_told_with_it() -> None:
+    """More than balances the loss: a recoding seldom comes alone."""
+    town = Town.quiet(2).recoded(6)
+    for ago in range(6):
+        town = town.times(1.5, categories=("WATER",), ago=ago)
+    (note,) = noted(town)
+    assert note.category == "PROP"
+    assert "WATER" in note.reason_en
+    assert demand(town) == []
+
+
 def test_a_recoding_is_noted_within_a_week_with_its_categories_share_and_onset() -> None:
     (note,) = noted(Town.quiet(2).recoded(6))
     assert (note.kind, note.area, note.category) == (DATA, ALL, "PROP")
@@ -256,10 +274,10 @@ def test_a_recoding_is_noted_within_a_week_with_its_categories_share_and_onset()
             assert part in text
 
 
-def test_a_recoding_leaves_the_sums_as_they_were_and_agreeing() -> None:
+def test_a_recoding_leaves_the_sums_nearly_as_they_were_and_agreeing() -> None:
     town = Town.quiet(2).recoded(6)
     before, after = town.days().mean, judged(town).days.mean
-    np.testing.assert_allclose(after[at(ALL, ALL)], before[at(ALL, ALL)])
+    np.testing.assert_allclose(after[at(ALL, ALL)], before[at(ALL, ALL)], rtol=0.02)
     np.testing.assert_allclose(after, CITY.total(after[: len(SERIES)]))
     assert after[at("d3", "PROP"), -1] == pytest.approx(0.7 * before[at("d3", "PROP"), -1], rel=0.1)
 

@@ -4,12 +4,13 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from forecasting.detection import first_seen
 from forecasting.detection.explain import Labels
 from forecasting.detection.finding import Finding
-from forecasting.hierarchy import ALL
+from forecasting.hierarchy import ALL, Tree, build
 
 DAY = date(2025, 11, 15)
 NODES = [("d1", "DRONE"), ("d2", "DRONE"), ("d3", "DRONE"), ("d1", "HEAT"), (ALL, "DRONE"), (ALL, "HEAT")]
@@ -78,3 +79,19 @@ def test_more_tickets_are_never_of_a_lower_level_nor_more_probable() -> None:
     levels = [("blue", "yellow", "orange", "red").index(one.level) for one in some]
     assert levels == sorted(levels)
     assert all(one.p_value > other.p_value for one, other in pairwise(some))
+
+
+def test_a_city_s_series_are_looked_at_with_their_sums_and_categories_above_them_are_not() -> None:
+    """Counts of half a year, whose days long ago and missing days tell nothing."""
+    city = build(pd.DataFrame({"area": ["d1", "d2", "d1"], "category": ["DRONE", "DRONE", "HEAT"]}), Tree(), Tree({"DRONE": "AIR", "HEAT": "AIR"}))
+    counts = np.zeros((3, 200))
+    counts[2] = 4.0
+    counts[0, 5] = 9.0
+    counts[1, 60] = np.nan
+    counts[:2, -2:] = 2.0
+    (one,) = first_seen.look(DAY, city, counts, LABELS)
+    assert (one.area, one.category, one.since_observed) == (ALL, "DRONE", 8)
+    assert first_seen.look(DAY, city, counts[:, -first_seen.UNSEEN - first_seen.WEEK + 1 :], LABELS) == [], "a day too short"
+    counts[0, 100] = 1.0
+    (one,) = first_seen.look(DAY, city, counts, LABELS)
+    assert one.area == "d2"

@@ -108,6 +108,22 @@ def test_a_season_that_begins_from_nothing_is_found() -> None:
     assert np.isfinite([one.lower, one.upper, one.p_value]).all()
 
 
+def test_what_days_are_compared_with_is_the_higher_of_the_last_week_and_four_of_them_where_anything_is_known() -> None:
+    came = np.full((4, 40), 5.0)
+    came[:, :12] = 99.0  # longer ago
+    came[1, -7:] = 12.0
+    came[2, 12:] = np.nan
+    came[3, -9:] = np.nan
+    frame, known = seasonal.compared([("d1", "a"), ("d1", "b"), ("d1", "c"), ("d1", "d")], came)
+    assert known.tolist() == [True, True, False, True]
+    assert frame.to_dict("list") == {"area": ["d1"] * 3, "category": ["a", "b", "d"], "recent": [5.0, 12.0, 5.0]}
+
+
+def test_the_way_back_of_a_forecast_that_stands_too_high_is_no_rise_and_one_that_stands_too_low_is_none_either() -> None:
+    coming = np.array([[10.0, 20.0], [10.0, 20.0]])
+    np.testing.assert_array_equal(seasonal.at_level(coming, np.array([0.5, 1.5])), [[5.0, 10.0], [10.0, 20.0]])
+
+
 def test_without_nodes_there_is_nothing_to_find() -> None:
     nodes = CITY.nodes[["area", "category"]].assign(recent=1.0).iloc[:0]
     assert seasonal.detect(DAY, nodes, np.empty((0, 28)), np.empty((0, 28)), storms.AREAS, storms.KINDS, LABELS) == []
