@@ -55,9 +55,7 @@ def mid_pit(mean: np.ndarray, dispersion: np.ndarray, observed: np.ndarray) -> n
 
 def mid_tail(mean: np.ndarray, dispersion: np.ndarray, observed: np.ndarray) -> np.ndarray:
     """P(count > observed) + P(count = observed) / 2, exact however small."""
-    came = np.asarray(observed, float)
-    more = tail(mean, dispersion, came + 1.0)
-    return np.where(came < 0, 1.0, more + np.exp(log_likelihood(mean, dispersion, np.maximum(came, 0.0))) / 2.0)
+    return np.asarray((tail(mean, dispersion, observed) + tail(mean, dispersion, np.asarray(observed) + 1.0)) / 2.0)
 
 
 def log_likelihood(mean: np.ndarray, dispersion: np.ndarray, observed: np.ndarray) -> np.ndarray:

@@ -140,7 +140,7 @@ def of_city(name: str, j: Judged | None) -> list[Bar]:
         (f"{j.beyond:.2f}{kinds}", j.beyond <= MOST_BEYOND),
         (f"{j.slow:.2f} of {j.slow_places}", j.slow >= slow),
         ("no alert", False) if j.heating is None else (str(j.heating), j.heating >= HEATING_DAYS),
-        ("not measured", None) if j.faults is None else (str(j.faults), j.faults == 0),
+        ("not measured", None) if j.faults is None else (f"{j.faults} (of them by chance in recoded categories {j.by_chance:.1f})", j.faults == 0),
     )
     return [Bar(f"{name}: {what}", must, text, "", holds) for (what, must), (text, holds) in zip(asked, reached, strict=True)]
 

@@ -43,6 +43,7 @@ class Judged:
         by_kind: those, by kind of alert.
         heating: days from the first alert of the heating season to its peak; None if there was none.
         faults: demand alerts that faults of the data brought about, in the whole year.
+        by_chance: of those, how many there would be in recoded categories were they not recoded: as on as many other days.
     """
 
     places: int
@@ -53,6 +54,7 @@ class Judged:
     by_kind: dict[str, int]
     heating: int | None
     faults: int | None
+    by_chance: float
 
 
 def folder(name: str, work: Path, faults: bool) -> Path:
@@ -108,6 +110,7 @@ def judge(told: pd.DataFrame, no_faults: pd.DataFrame | None, incidents: pd.Data
         {str(k): int(n) for k, n in beyond["kind"].value_counts().items()},
         heating(alerts, expected.loc[start:end, HEAT]),
         None if no_faults is None else int(from_faults(alerts, no_faults, faults, known).sum()),
+        by_chance(alerts, faults, known),
     )
 
 
@@ -182,6 +185,19 @@ def from_faults(alerts: pd.DataFrame, no_faults: pd.DataFrame, faults: pd.DataFr
         else:
             near_fault |= felt
     return (recoded | (near_fault & ~_also_raised(alerts, no_faults))) & ~known
+
+
+def by_chance(alerts: pd.DataFrame, faults: pd.DataFrame, known: Bools) -> float:
+    """Alerts in recoded categories that nothing explains, on as many other days of the year as recodings are felt."""
+    year = (pd.Timestamp(panels.END) - pd.Timestamp(REPLAYED_FROM)).days + 1
+    found = 0.0
+    for one in faults[faults["kind"] == RECODING].to_dict("records"):
+        first = one["start"].normalize()
+        felt = alerts["date"].between(first, first + pd.Timedelta(days=LASTS[RECODING])).to_numpy()
+        same = alerts["category"].isin(one["category"].split(";")).to_numpy()
+        days = LASTS[RECODING] + 1
+        found += float((same & ~felt & ~known).sum()) * days / (year - days)
+    return found
 
 
 def _also_raised(alerts: pd.DataFrame, others: pd.DataFrame) -> Bools:

@@ -45,8 +45,10 @@ weekday. `ms` is per series-day: of a peer its own work, of weisu everything, re
 
 **The simulated city** is the default one of seed 0; its last 180 days are judged, for faults of the data the whole of 2025. An alert is explained by
 a planted incident, a storm, a cold wave or a policy in its category and district, and a SEASONAL one by a rise of the true rates. An alert comes from
-a fault if it falls on the days of the fault and the same city without faults does not raise it. **Bursts** are planted in its tickets (scale 0.3), 5,
-8 or 12 times the usual for twelve hours. **Quiet days** are simulated counts of {quiet} in which nothing happens.
+a fault if it falls on the days of the fault and the same city without faults does not raise it. A recoding stands in both: every alert in its
+categories within four weeks counts, and beside it stands how many come there by chance and of other causes in as many other days. **Bursts** are
+planted in its tickets (scale 0.3), 5, 8 or 12 times the usual for twelve hours. **Quiet days** are simulated counts of {quiet} in which nothing
+happens.
 """
 
 WORTH = """The simulated city at a tenth of its tickets, trained on once, its year lived through with one part at a time switched off. `pod` and

@@ -125,6 +125,21 @@ def test_an_alert_comes_from_a_fault_if_the_city_without_it_does_not_raise_it() 
     assert not city.from_faults(some, without, table, ~nothing).any()
 
 
+def test_in_recoded_categories_as_many_alerts_are_due_to_chance_as_on_other_days() -> None:
+    table = faults(("recoding", "", "PROP;ELEV", "2025-04-01"))
+    some = alerts(
+        ("2025-03-31", "SPIKE", "ELEV", ["d1"]),
+        ("2025-04-01", "SPIKE", "ELEV", ["d1"]),
+        ("2025-04-29", "SPIKE", "PROP", ["d1"]),
+        ("2025-04-30", "SPIKE", "PROP", ["d1"]),
+        ("2025-06-01", "SPIKE", "PROP", ["d1"]),
+        ("2025-06-02", "SPIKE", "WATER", ["d1"]),
+    )
+    known = np.array([False] * 4 + [True, False])
+    assert city.by_chance(some, table, known) == pytest.approx(2 * 29 / (365 - 29))
+    assert city.by_chance(some, faults(), known) == 0
+
+
 def test_a_city_is_judged_on_its_last_half_year_and_its_faults_on_the_whole_year() -> None:
     days = pd.date_range("2025-01-01", END)
     rates = pd.DataFrame({"district": "d1", "category": "HEAT", "date": days, "rate_without_incidents": np.where(days == "2025-11-16", 9.0, 5.0)})
