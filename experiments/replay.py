@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from experiments import files, recipes, rolling, workers
 from experiments.seen import OfCounts, OfTickets
-from forecasting import hierarchy, outlook, panel, training
+from forecasting import hierarchy, panel, training
 from forecasting.backtest import GREATEST_SEED
 from forecasting.detection import issued, replay
 from forecasting.detection.explain import Labels
@@ -164,7 +164,7 @@ def issue(known: Known, recipe: Recipe, horizon: int, seed: int) -> Issued:
     """Trains on what is known, and says to detection what is to be expected."""
     fitted = training.backtest_members(known, recipe.members, horizon, recipe.windows, seed)
     champion = training.assemble(fitted, None, recipe.shrink)
-    return issued.issue(champion, outlook.make(champion, seed))
+    return issued.issue(champion)
 
 
 def _ahead(pool: Executor, train: Callable[[Known], Issued], known: Iterator[Known], at_once: int) -> Iterator[Issued]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forecasting.distribution import log_likelihood
+from forecasting.distribution import log_likelihood, log_likelihoods
 
 GRID = np.geomspace(1e-4, 4.0, 32)  # from all but Poisson to a standard deviation of twice the mean; steps of 40 %
 NODE_DAYS = 10.0  # days of a week's residuals that the node's other weeks weigh: three windows give 21 of its own
@@ -56,8 +56,8 @@ def fit(means: np.ndarray, counts: np.ndarray, groups: np.ndarray) -> Dispersion
     number = np.zeros((n_weeks, len(groups)))
     starts = np.arange(0, max(means.shape[2], 1), WEEK)
     event = np.maximum(np.log(EVENT) + log_likelihood(mean, np.full_like(mean, EVENT_DISPERSION), count), LEAST_LIKELIHOOD)
-    for g, dispersion in enumerate(GRID):
-        days = np.logaddexp(np.log1p(-EVENT) + log_likelihood(mean, np.full_like(mean, dispersion), count), event)
+    for g, usual in enumerate(log_likelihoods(mean, count, GRID)):
+        days = np.logaddexp(np.log1p(-EVENT) + usual, event)
         by_day = np.where(use, days, 0.0).sum(axis=1)
         curve[:, :, g] = np.add.reduceat(by_day, starts, axis=1).T if by_day.shape[1] else 0.0
     if means.shape[2]:

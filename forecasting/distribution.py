@@ -4,7 +4,7 @@ Variance = mean + dispersion * mean² (NB2, Lawless 1987). Dispersion 0 is the P
 quantiles, tail probabilities, and the probability integral transform that says whether they were right.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from scipy import special, stats
@@ -13,6 +13,7 @@ LEVELS = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
 QUANTILE_NAMES = ("q05", "q10", "q25", "q50", "q75", "q90", "q95")
 
 LEAST_DISPERSION = 1e-6  # below it the distribution is the Poisson to within rounding, and the formulas stay finite
+MOST_TABLED = 1_000_000  # the largest count up to which what depends on the count alone is looked up
 LEAST_MEAN = 1e-9  # a mean of zero is a count of zero for sure; the formulas need a positive one
 
 
@@ -56,6 +57,26 @@ def mid_pit(mean: np.ndarray, dispersion: np.ndarray, observed: np.ndarray) -> n
 def mid_tail(mean: np.ndarray, dispersion: np.ndarray, observed: np.ndarray) -> np.ndarray:
     """P(count > observed) + P(count = observed) / 2, exact however small."""
     return np.asarray((tail(mean, dispersion, observed) + tail(mean, dispersion, np.asarray(observed) + 1.0)) / 2.0)
+
+
+def log_likelihoods(mean: np.ndarray, observed: np.ndarray, dispersions: Iterable[float]) -> Iterator[np.ndarray]:
+    """`log_likelihood` under one dispersion after the other, each the same for all: a third of the time where counts are whole numbers.
+
+    Args:
+        mean, observed: arrays of one shape, without NaN.
+    """
+    mean = np.maximum(np.asarray(mean, float), LEAST_MEAN)
+    y = np.asarray(observed, float)
+    whole = y.astype(np.int64)
+    largest = int(whole.max(initial=0))
+    if largest > MOST_TABLED or (whole != y).any() or whole.min(initial=0) < 0:
+        yield from (log_likelihood(mean, np.full(mean.shape, dispersion), y) for dispersion in dispersions)
+        return
+    counts, times_log_mean = np.arange(largest + 1.0), y * np.log(mean)
+    for dispersion in dispersions:
+        size = 1.0 / max(dispersion, LEAST_DISPERSION)
+        of_count = special.gammaln(counts + size) - special.gammaln(size) - special.gammaln(counts + 1.0) - counts * np.log(size)
+        yield of_count[whole] + times_log_mean - (y + size) * np.log1p(mean / size)
 
 
 def log_likelihood(mean: np.ndarray, dispersion: np.ndarray, observed: np.ndarray) -> np.ndarray:

@@ -77,6 +77,19 @@ def make(champion: Champion, seed: int = 0) -> pd.DataFrame:
     )
 
 
+def later(champion: Champion) -> np.ndarray:
+    """[M, DAYS - H] coherent means of the days after the daily forecast, for who wants no more of them: by the members that see so far, weighed as
+    they are for the days before, and without the looks that tell how far they are to be trusted.
+    """
+    known, horizon = champion.backtested.known, champion.backtested.horizon
+    far = far_members(champion)
+    ahead = _ahead(known, [champion.backtested.fitted[k] for k in far])
+    of = dict(zip(champion.chosen, champion.serving.T, strict=True))
+    weights = np.stack([of.get(k, np.zeros(len(champion.serving))) for k in far], axis=1)
+    weights = _of_those_there(weights, np.isfinite(ahead).all(axis=2).T)
+    return _blended(known, ahead[:, :, horizon:], weights, champion.variances)
+
+
 def weeks(days: np.ndarray) -> np.ndarray:
     """Sums of seven days each, of whole weeks: [..., D] -> [..., D // 7]; NaN where a day is missing."""
     whole = days.shape[-1] // WEEK

@@ -20,6 +20,7 @@ import pandas as pd
 NOT_STARTED = 127  # the code by which a shell says so
 OURS = ("forecasting.", "experiments.")  # what is imported from elsewhere has its version in the lock
 LOOK = 0.25  # seconds between two looks at the memory of a process and its workers
+SELDOM = 40.0  # times as long as a look takes until the next: gigabytes take a fifth of a second, in which the process may get no memory
 ROOT = Path(__file__).parents[2]
 
 
@@ -110,8 +111,11 @@ def measured(command: tuple[str, ...], log: int) -> tuple[int, float, float]:
     done = threading.Event()
 
     def look() -> None:
-        while not done.wait(LOOK):
+        pause = LOOK
+        while not done.wait(pause):
+            began = time.perf_counter()
             peak[0] = max(peak[0], _memory(process.pid))
+            pause = max(LOOK, SELDOM * (time.perf_counter() - began))
 
     watch = threading.Thread(target=look, daemon=True)
     watch.start()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from forecasting import training
+from forecasting import outlook, training
 from forecasting.detection import usual
 from forecasting.detection.usual import Standing, Trust, Usual
 from forecasting.models import blend
@@ -25,7 +25,7 @@ class Issued:
         cutoff: last day learnt from.
         nodes: M pairs of area and category.
         mean, dispersion: [M, H] forecast of the days after the cutoff.
-        later: [M, L] means of the days after those, from the outlook; L may be 0.
+        later: [M, L] means of the days after those; L may be 0.
         trust: see `usual.Trust`.
         usual: what was usual on the last days, by forecasts made before them.
     """
@@ -39,16 +39,12 @@ class Issued:
     usual: Usual
 
 
-def issue(champion: Champion, outlook: pd.DataFrame | None) -> Issued:
-    """What a trained blend says to detection, with its outlook (see `forecasting.outlook.make`) or without."""
-    nodes, horizon = champion.backtested.known.hierarchy.nodes, champion.backtested.horizon
-    later = np.empty((len(nodes), 0))
-    if outlook is not None:
-        weekly = outlook["mean"].to_numpy(float).reshape(len(nodes), -1)[:, horizon // WEEK :]
-        later = np.repeat(weekly / WEEK, WEEK, axis=1)
-    pairs = list(zip(nodes["area"], nodes["category"], strict=True))
+def issue(champion: Champion) -> Issued:
+    """What a trained blend says to detection."""
+    known, horizon = champion.backtested.known, champion.backtested.horizon
+    pairs = list(zip(known.hierarchy.nodes["area"], known.hierarchy.nodes["category"], strict=True))
     trust, days = _learnt(champion)
-    return Issued(champion.backtested.known.cutoff, pairs, champion.means, champion.scatter(horizon), later, trust, days)
+    return Issued(known.cutoff, pairs, champion.means, champion.scatter(horizon), outlook.later(champion), trust, days)
 
 
 def standing(champion: Champion) -> pd.DataFrame:

@@ -11,6 +11,7 @@ Own code: a library fits one series after the other (0.1 s each); here a step of
 """
 
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,7 @@ FIRST_SCORED = 28  # days of history before a forecast of a pair counts for its 
 FORGET = 0.986  # a week: what a pair was worth a year ago counts half
 MOST_WEEKS = 60.0  # weights do not sharpen for ever: all pairs are wrong somehow
 CHUNK = 4_000  # nodes at once: bounds memory
+AT_ONCE = 2  # chunks, on the two cores of the smallest machine
 
 PAIR_LEVELS = np.repeat(LEVELS, len(SHAPES))  # [G] the level's discount of each pair
 FAST_PAIRS = (PAIR_LEVELS >= FAST) / (PAIR_LEVELS >= FAST).sum()  # [G] weights of a node whose level has moved
@@ -56,7 +58,8 @@ def smooth(known: Known, horizon: int, start: int, factors: np.ndarray, which: n
     kinds = known.calendar(horizon)["shape_day"].to_numpy(int)[start : n_days + horizon]
     counts = known.since_first[:, start:]
     chunks = [slice(i, i + CHUNK) for i in range(0, len(counts), CHUNK)]
-    return np.concatenate([_recursion(counts[rows], kinds, factors[which[rows]], moved[rows], horizon) for rows in chunks])
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return np.concatenate(list(pool.map(lambda rows: _recursion(counts[rows], kinds, factors[which[rows]], moved[rows], horizon), chunks)))
 
 
 @dataclass

@@ -115,3 +115,16 @@ def test_arrays_of_any_shape_keep_it() -> None:
     assert distribution.quantiles(mean, a, (0.5, 0.9)).shape == (3, 4, 2)
     assert distribution.tail(mean, a, np.full((3, 4), 2.0)).shape == (3, 4)
     assert distribution.mid_pit(mean, a, np.full((3, 4), 2.0)).shape == (3, 4)
+
+
+@pytest.mark.parametrize("odd", [None, 0.5, 3_000_000.0])
+def test_log_likelihoods_of_one_dispersion_for_all_are_those_of_each(odd: float | None) -> None:
+    """Also of what is no whole number and of what is very large."""
+    rng = np.random.default_rng(1)
+    mean = np.concatenate([np.exp(rng.normal(0, 4, (40, 30))), np.zeros((1, 30))])
+    observed = rng.poisson(np.minimum(mean, 1e5)).astype(float)
+    if odd is not None:
+        observed[3, 4] = odd
+    dispersions = (0.0, 1e-4, 0.3, 4.0)
+    for dispersion, got in zip(dispersions, distribution.log_likelihoods(mean, observed, dispersions), strict=True):
+        np.testing.assert_allclose(got, distribution.log_likelihood(mean, np.full(mean.shape, dispersion), observed), rtol=1e-7, atol=1e-5)

@@ -91,6 +91,16 @@ def test_later_weeks_name_the_members_that_see_so_far(made: pd.DataFrame) -> Non
     assert any("loglinear" in text for text in far)
 
 
+def test_the_days_after_the_daily_ones_are_near_the_outlook_s_weeks_and_add_up(trained: Champion, made: pd.DataFrame, known: Known) -> None:
+    days = outlook.later(trained)
+    assert days.shape == (len(known.hierarchy.nodes), 91 - HORIZON)
+    np.testing.assert_allclose(days, known.hierarchy.total(days[: known.hierarchy.n_series]), atol=1e-6)
+    want = made[made["week_ahead"] > HORIZON // 7]["mean"].to_numpy().reshape(len(days), -1)
+    city = (known.hierarchy.nodes["level"] == "city").to_numpy()
+    np.testing.assert_allclose(outlook.weeks(days)[city], want[city], rtol=0.1)
+    assert (days >= 0).all()
+
+
 def test_a_week_is_explained_as_its_days_are(made: pd.DataFrame, trained: Champion) -> None:
     told = explanation.with_parts(made)
     np.testing.assert_allclose(told[list(explanation.NAMES)].sum(axis=1), made["mean"], rtol=1e-6, atol=1e-9)
