@@ -135,12 +135,13 @@ def of_city(name: str, j: Judged | None) -> list[Bar]:
     if j is None:
         return [Bar(f"{name}: {what}", must) for what, must in asked]
     kinds = "".join(f", {kind} {number}" for kind, number in j.by_kind.items())
+    chance = f" (in recoded categories {j.by_chance:.1f} come in as many other days)" if np.isfinite(j.by_chance) else ""
     reached: tuple[tuple[str, bool | None], ...] = (
         (f"{j.pod:.2f} of {j.places}", j.pod >= pod),
         (f"{j.beyond:.2f}{kinds}", j.beyond <= MOST_BEYOND),
         (f"{j.slow:.2f} of {j.slow_places}", j.slow >= slow),
         ("no alert", False) if j.heating is None else (str(j.heating), j.heating >= HEATING_DAYS),
-        ("not measured", None) if j.faults is None else (f"{j.faults} (of them by chance in recoded categories {j.by_chance:.1f})", j.faults == 0),
+        ("not measured", None) if j.faults is None else (f"{j.faults}{chance}", j.faults == 0),
     )
     return [Bar(f"{name}: {what}", must, text, "", holds) for (what, must), (text, holds) in zip(asked, reached, strict=True)]
 

@@ -43,7 +43,7 @@ class Judged:
         by_kind: those, by kind of alert.
         heating: days from the first alert of the heating season to its peak; None if there was none.
         faults: demand alerts that faults of the data brought about, in the whole year.
-        by_chance: of those, how many there would be in recoded categories were they not recoded: as on as many other days.
+        by_chance: of those, how many there would be in recoded categories were they not recoded: as on as many other days; NaN: not asked.
     """
 
     places: int
@@ -54,7 +54,7 @@ class Judged:
     by_kind: dict[str, int]
     heating: int | None
     faults: int | None
-    by_chance: float
+    by_chance: float = float("nan")
 
 
 def folder(name: str, work: Path, faults: bool) -> Path:
