@@ -50,6 +50,15 @@ class ForecastSet:
         return frame
 
     @staticmethod
+    def of_days(blob: bytes, days: Collection[date]) -> pd.DataFrame:
+        """`area`, `category` (categoricals), `date`, `mean`, `dispersion` of some days, of what `to_parquet` wrote."""
+        columns = ["area", "category", "date", "mean", "dispersion"]
+        table = pq.read_table(io.BytesIO(blob), columns=columns, read_dictionary=["area", "category"])
+        wanted = pc.is_in(table["date"], pa.array([pd.Timestamp(day) for day in days]).cast(table["date"].type))
+        frame: pd.DataFrame = table.filter(wanted).to_pandas()
+        return frame
+
+    @staticmethod
     def of_nodes(blob: bytes, areas: Collection[str], categories: Collection[str]) -> pd.DataFrame:
         """The rows of some nodes, all columns, of what `to_parquet` wrote."""
         wanted = pc.field("area").isin(list(areas)) & pc.field("category").isin(list(categories))

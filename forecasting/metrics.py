@@ -92,7 +92,7 @@ def sums(forecasts: pd.DataFrame, truth: pd.DataFrame, by: tuple[str, ...] = ("m
         rows=1,
         squared=error**2,
         absolute=error.abs(),
-        loss=_quantile_loss(f["count"].to_numpy(), quantile),
+        loss=quantile_loss(f["count"].to_numpy(), quantile),
         in80=f["count"].between(f["q10"], f["q90"]),
         in90=f["count"].between(f["q05"], f["q95"]),
     )
@@ -111,7 +111,7 @@ def sums(forecasts: pd.DataFrame, truth: pd.DataFrame, by: tuple[str, ...] = ("m
     return totals.join(weighted.groupby(level=keys).sum())[list(SUMS)]
 
 
-def _quantile_loss(counts: np.ndarray, quantile: np.ndarray) -> np.ndarray:
+def quantile_loss(counts: np.ndarray, quantile: np.ndarray) -> np.ndarray:
     """Mean over the levels of twice the pinball loss of quantiles [..., Q] against counts [...]."""
     miss = counts[..., None] - quantile
     return np.asarray(2 * np.maximum(miss * np.array(LEVELS), -miss * (1 - np.array(LEVELS))).mean(axis=-1))
@@ -164,7 +164,7 @@ def _node_sums(
     use = np.isfinite(means) & np.isfinite(counts)
     mean, count = np.where(use, means, 0.0), np.where(use, counts, 0.0)
     quantile = quantiles(mean, np.broadcast_to(dispersion[:, None], mean.shape))
-    loss = np.where(use, _quantile_loss(count, quantile), 0.0)
+    loss = np.where(use, quantile_loss(count, quantile), 0.0)
     q = dict(zip(QUANTILE_NAMES, np.moveaxis(quantile, -1, 0), strict=True))
     error = mean - count
     number = use.sum(axis=2)

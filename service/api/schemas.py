@@ -459,6 +459,71 @@ class ThresholdList(Model):
     next: str | None = _NEXT
 
 
+class AccuracyRow(Model):
+    """How published forecasts compare with what came, over some days, nodes and horizons. What is null was summed over."""
+
+    level: Literal["city", "category", "district", "series"] = Field(
+        description="What was forecast: the whole city, each leaf category or each district as a whole, each pair of the two."
+    )
+    first_day: Day = Field(description="First day that is compared.", examples=["2025-11-01"])
+    last_day: Day = Field(description="Last day that is compared.", examples=["2025-11-28"])
+    area: str | None = Field(None, description="District, with `by=district`.", examples=["110105"])
+    category: str | None = Field(None, description="Leaf category, with `by=category`.", examples=["HEAT"])
+    horizon: int | None = Field(None, description="Days after the cutoff, from 1, with `by=horizon`.", examples=[7], ge=1)
+    week_ahead: int | None = Field(None, description="Weeks after the cutoff, from 1, with `by=week_ahead`.", examples=[2], ge=1)
+    rows: int = Field(description="Forecasts that are compared: nodes times days times horizons.", examples=[12544])
+    actual: int = Field(description="Tickets that came, once for each forecast of them.", examples=[391204])
+    forecast: float = Field(description="Tickets that were forecast (means).", examples=[388310.2])
+    wape: float | None = Field(description="Sum of absolute errors by `actual`; null, as the next three: nothing came.", examples=[0.21], ge=0)
+    bias: float | None = Field(description="`forecast` by `actual`, less 1: above 0, too many were forecast.", examples=[-0.007])
+    wql: float | None = Field(description="Weighted quantile loss by `actual`, as in the runs.", examples=[0.15], ge=0)
+    chance: float | None = Field(description="The `wape` that chance alone makes (Poisson): no forecast can go far below it.", examples=[0.19], ge=0)
+    cover80: float = Field(description="Share inside the 80 % interval, q10 to q90; 0.8 or a little more is meant.", examples=[0.82], ge=0, le=1)
+    cover90: float = Field(description="Share inside the 90 % interval, q05 to q95.", examples=[0.91], ge=0, le=1)
+    skill: float | None = Field(
+        description="1 - error by the error of the same weekday of the last week known at the cutoff: above 0, better than that. "
+        "Null: that made no error.",
+        examples=[0.27],
+    )
+
+
+class AccuracyPage(Model):
+    """Accuracy by level, then day, area, category, horizon, as far as it is asked for."""
+
+    items: list[AccuracyRow]
+    next: str | None = _NEXT
+
+
+class MixPart(Model):
+    """One part of a mix."""
+
+    code: str = Field(description="Category, source, or days after which a ticket became known.", examples=["HEAT"])
+    before: float = Field(description="Share in the four weeks before.", examples=[0.11], ge=0, le=1)
+    last: float = Field(description="Share in the last week.", examples=[0.19], ge=0, le=1)
+
+
+class DriftRow(Model):
+    """How far the mix of one input in a week is from that of the four weeks before."""
+
+    date: Day = Field(description="Last day of the week.", examples=["2025-11-15"])
+    input: Literal["category", "source", "delay"] = Field(
+        description="category: what tickets are about. source: from which system they come. delay: how many days later they become known, "
+        "of the last week that could be followed."
+    )
+    psi: float = Field(description="Population stability index: 0 for the same mix.", examples=[0.04], ge=0)
+    chance: float = Field(description="What it is on average without any change, so many tickets being drawn.", examples=[0.01], ge=0)
+    state: Literal["stable", "some", "much"] = Field(description="`psi` less `chance`: below 0.1 stable, below 0.25 some, else much.")
+    tickets: int = Field(description="Tickets of the week.", examples=[18230])
+    parts: list[MixPart] = Field(description="At most ten, the one that moves the index most first.")
+
+
+class DriftPage(Model):
+    """Drift of inputs, the newest week first."""
+
+    items: list[DriftRow]
+    next: str | None = _NEXT
+
+
 class Run(Model):
     """A nightly run."""
 

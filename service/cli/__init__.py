@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError
 from typer.exceptions import TyperException
 
 from forecasting.errors import InputError
-from service.cli import data, models, processes
+from service.cli import data, models, processes, reports
 from service.logs import set_up
 from service.settings import load_settings
 
@@ -45,6 +45,10 @@ keys.command("create")(data.create_key)
 keys.command("list")(data.list_keys)
 keys.command("revoke")(data.revoke_key)
 app.add_typer(keys, name="keys")
+
+report = typer.Typer(help="Reports.", no_args_is_help=True)
+report.command("models")(reports.models)
+app.add_typer(report, name="report")
 
 
 @app.callback()

@@ -19,7 +19,7 @@ from experiments.night import Night
 from forecasting import calendars, intraday
 from forecasting.errors import InputError
 from forecasting.forecast_set import pack
-from service.jobs import knowledge, watch
+from service.jobs import knowledge, monitoring, watch
 from service.settings import Settings
 from service.store import delays, engine, forecast_sets, runs
 
@@ -42,6 +42,7 @@ class Trained:
         forecast_set_id: the published set.
         night: scores and seconds.
         watched: what detection did.
+        monitored: what became of earlier promises, see `monitoring.run`.
     """
 
     run_id: int
@@ -50,6 +51,7 @@ class Trained:
     forecast_set_id: int
     night: Night
     watched: watch.Watched
+    monitored: dict[str, float]
 
 
 def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[[str], None] | None = None) -> Trained:
@@ -110,8 +112,10 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
         raise
     say("detecting")
     watched = watch.run(db, settings)
+    say("comparing what was promised with what came")
+    monitored = monitoring.run(db, settings)
     log.info("night.done", extra={"run": run_id, "cutoff": f"{cutoff}", "seconds": round(result.seconds["total"], 1)})
-    return Trained(run_id, mlflow_run_id, cutoff, set_id, result, watched)
+    return Trained(run_id, mlflow_run_id, cutoff, set_id, result, watched, monitored)
 
 
 @contextmanager

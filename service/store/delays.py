@@ -79,6 +79,22 @@ def received_last(conn: Connection, now: datetime) -> datetime | None:
     return conn.execute(select(c.received_at).where(c.received_at <= now).order_by(c.received_at.desc()).limit(1)).scalar()
 
 
+def lateness(conn: Connection, clock: Clock, start: date, end: date, most: int) -> dict[int, int]:
+    """Tickets of the days from `start` to `end` by how many days later they became known; those later than `most` days are left out.
+
+    Days on which the moment of reception was not told, or that were loaded as history, say nothing; see `estimate` and `delay.BACKLOG`.
+    """
+    found = dict.fromkeys(range(most + 1), 0)
+    for n in range((end - start).days + 1):
+        frame = _arrived(conn, clock, start + timedelta(days=n))
+        if frame is None or frame[most].sum() < delay.BACKLOG * frame["total"].sum():
+            continue
+        known = [int(frame[lag].sum()) for lag in range(most + 1)]
+        for lag, (by_then, before) in enumerate(zip(known, [0, *known], strict=False)):
+            found[lag] += max(by_then - before, 0)
+    return {lag: tickets for lag, tickets in found.items() if tickets}
+
+
 def _arrived(conn: Connection, clock: Clock, day: date) -> pd.DataFrame | None:
     """One day's tickets by category, as `delay.estimate` takes them; None without any, or if their reception was not told."""
     c = count_changes.c

@@ -105,6 +105,23 @@ def as_of(conn: Connection, moment: datetime) -> ForecastSet | None:
     return _first(conn, select(forecast_sets).where(c.published_at <= moment).order_by(c.published_at.desc(), c.id.desc()))
 
 
+@dataclass(frozen=True)
+class Promise:
+    """A published set without its blobs: the days after `cutoff`, `horizon` of them, were told at the moment `published_at`."""
+
+    id: int
+    cutoff: date
+    horizon: int
+    published_at: datetime
+
+
+def promises(conn: Connection) -> list[Promise]:
+    """Every set that was ever published, the earliest cutoff first, of equal ones the one published last."""
+    c = forecast_sets.c
+    query = select(c.id, c.cutoff, c.horizon, c.published_at).where(c.published_at.is_not(None))
+    return [Promise(*row) for row in conn.execute(query.order_by(c.cutoff, c.published_at.desc(), c.id.desc()))]
+
+
 def _first(conn: Connection, query: Select[tuple[object, ...]]) -> ForecastSet | None:
     row = conn.execute(query.limit(1)).one_or_none()
     return None if row is None else ForecastSet(**row._mapping)

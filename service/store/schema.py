@@ -303,6 +303,47 @@ day_scores = Table(
     Column("pit", Float, nullable=False),  # mid probability integral transform
 )
 
+promised_days = Table(  # finished days that were compared with what was promised for them
+    "promised_days",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("newest_change", BigInteger, nullable=False),  # of the day in `count_changes`, 0 without any: a later one makes it due again
+    Column("sets", Integer, nullable=False),  # forecast sets that had promised something
+    Column("scored_at", Moment, nullable=False),
+)
+
+promised_sums = Table(  # see `forecasting.promised`
+    "promised_sums",
+    metadata,
+    Column("level", String, primary_key=True),  # city, category, district, series
+    Column("day", Date, primary_key=True),
+    Column("horizon", Integer, primary_key=True, autoincrement=False),
+    Column("area", String, primary_key=True),
+    Column("category", String, primary_key=True),
+    Column("rows", Integer, nullable=False),
+    Column("actual", BigInteger, nullable=False),
+    Column("forecast", Float, nullable=False),
+    Column("absolute", Float, nullable=False),
+    Column("squared", Float, nullable=False),
+    Column("loss", Float, nullable=False),
+    Column("in80", Integer, nullable=False),
+    Column("in90", Integer, nullable=False),
+    Column("naive", Float, nullable=False),
+    Column("chance", Float, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+input_drift = Table(
+    "input_drift",
+    metadata,
+    Column("day", Date, primary_key=True),  # last day of the week that is compared
+    Column("input", String, primary_key=True),  # category, source, delay
+    Column("psi", Float, nullable=False),
+    Column("chance", Float, nullable=False),
+    Column("tickets", BigInteger, nullable=False),
+    Column("parts", JSON, nullable=False),  # [{code, before, last}], the one that adds most first
+)
+
 alerts = Table(
     "alerts",
     metadata,

@@ -29,6 +29,8 @@ def test_it_names_every_promised_path(document: dict[str, Any]) -> None:
         "counts",
         "forecasts",
         "forecasts/explain",
+        "accuracy",
+        "accuracy/drift",
         "alerts",
         "alerts/{alert_id}",
         "tickets",

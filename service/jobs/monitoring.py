@@ -1,0 +1,85 @@
+"""After the night: what was promised, drift of what comes in, and what alerts turned out to be, in the store and as numbers for the run."""
+
+import logging
+from datetime import date, datetime, time, timedelta
+from math import isfinite
+
+from sqlalchemy import Connection, Engine
+
+from forecasting import drift
+from forecasting import promised as scores
+from forecasting.detection.finding import DATA
+from forecasting.drift import Drift
+from service.jobs import knowledge, promised
+from service.settings import Settings
+from service.store import alerts, delays, engine
+from service.store import drift as drifts
+from service.store import promised as store
+
+DAYS = 28  # over which accuracy and verdicts are told: four of each weekday
+LAGS = 3  # days for which a ticket is waited for when delays are compared: the last week that can be followed is then not an old one
+
+log = logging.getLogger(__name__)
+
+
+def run(db: Engine, settings: Settings) -> dict[str, float]:
+    """Compares what was promised with what came, and the last week with the four before.
+
+    A night does not fail because of it: what goes wrong is in the log.
+
+    Returns:
+        `promised.LEVEL.wape`, `.bias`, `.cover80`, `.cover90`, `.wql`, `.skill`, `.chance` (over the last `DAYS` days and all horizons),
+        `drift.INPUT.psi`, `alerts.raised`, `alerts.true`, `alerts.false`, `alerts.acted` (raised on these days); those that are known.
+    """
+    try:
+        done = promised.run(db, settings)
+        with engine.reading(db) as conn:
+            until = knowledge.complete_until(conn, settings.clock)
+            found = look(conn, settings, until)
+        with engine.writing(db) as conn:
+            drifts.put(conn, until, found)
+        with engine.reading(db) as conn:
+            told = _accuracy(conn) | {f"drift.{name}.psi": one.psi for name, one in found.items()} | _alerts(conn, settings, until)
+    except Exception:  # the forecasts are published: whatever is wrong here must not undo the night
+        log.exception("monitoring.failed")
+        return {}
+    log.info("monitoring.done", extra={"days": len(done.days), "sets": done.sets, "drift": {name: one.state for name, one in found.items()}})
+    return told
+
+
+def look(conn: Connection, settings: Settings, day: date) -> dict[str, Drift]:
+    """Drift of each input (`drifts.INPUTS`) in the week that ends on a day; those of which nothing is known are left out.
+
+    Delays are those of the last week that could be followed for `LAGS` days, and of the four before it: the mix of tickets that became known on
+    their own day, on the next one, and so on.
+    """
+    before, last = drift.windows(day)
+    # Days are followed up to the last finished one, and no farther than what has come in.
+    followed = min(day, settings.clock.business_date() - timedelta(days=LAGS))
+    late = [delays.lateness(conn, settings.clock, *span, LAGS) for span in drift.windows(followed)]
+    mixes = {
+        "category": (drifts.categories(conn, before), drifts.categories(conn, last)),
+        "source": tuple(drifts.sources(conn, before, last)),
+        "delay": tuple({str(lag): tickets for lag, tickets in one.items()} for one in late),
+    }
+    return {name: one for name, (then, now) in mixes.items() if (one := drift.drift(then, now)) is not None}
+
+
+def _accuracy(conn: Connection) -> dict[str, float]:
+    span = store.span(conn)
+    if span is None:
+        return {}
+    sums = store.read(conn, span[1] - timedelta(days=DAYS - 1), span[1], scores.LEVELS)
+    rows = zip(sums["level"], scores.ratios(sums).to_dict("records"), strict=True)
+    return {f"promised.{level}.{name}": float(value) for level, row in rows for name, value in row.items() if isfinite(value)}
+
+
+def _alerts(conn: Connection, settings: Settings, until: date) -> dict[str, float]:
+    start = datetime.combine(until - timedelta(days=DAYS - 1), time.min, settings.zone)
+    found = dict.fromkeys(("raised", *alerts.VERDICTS), 0.0)
+    for one in alerts.verdicts(conn, alerts.AlertFilters(raised_from=start)):
+        if one.kind != DATA:
+            found["raised"] += one.alerts
+            if one.verdict is not None:
+                found[one.verdict] += one.alerts
+    return {f"alerts.{name}": number for name, number in found.items()}

@@ -1,0 +1,1 @@
+"""Reports: what a period looked like, derived from what is stored."""
