@@ -75,7 +75,7 @@ def from_mapping(mapping: Mapping[str, Any], where: str = "recipe") -> Recipe:
 
 def _settings(member: Model) -> dict[str, Any]:
     """What a member was built from, as a recipe file says it."""
-    values = {f.name: getattr(member, f.name) for f in fields(member)} if is_dataclass(member) else {}
+    values: dict[str, Any] = {f.name: getattr(member, f.name) for f in fields(member)} if is_dataclass(member) else {}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 

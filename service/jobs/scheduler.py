@@ -135,8 +135,7 @@ class _Work:
             newest = ingests.newest_done(conn)
             trained = runs.newest_success(conn) is not None
             rollback = audit.newest(conn, audit.ROLLBACK)
-        seen = (newest, rollback.seq if rollback else 0)
-        if newest is None or seen == self.watched:
+        if newest is None or (seen := (newest, rollback.seq if rollback else 0)) == self.watched:
             return
         self.watched = seen
         if trained:
