@@ -37,9 +37,12 @@ class Night:
         champion: the trained blend.
         forecast_set: its forecasts.
         outlook: its weeks, see `forecasting.outlook.make`.
-        standing: by what its days are judged, see `forecasting.detection.issued.standing`.
+        standing: by what its days are judged, see `forecasting.detection.issued.judged`.
         scores: a row per model and level, over the windows of the backtest; the champion's weights for a window come from the others.
         series_scores: the champion's and baselines' scores of every series.
+        windows: what `scores` are ratios of, window by window: `model`, `level`, `origin` (position of the window's last known day) and
+            `metrics.SUMS`; the sums of any windows may be added up.
+        evidence: [N, D] how unusual the last days of the windows were at each series, as detection would have told, see `issued.judged`.
         worth: what each member of the blend adds: `member`, `level`, `WRMSSE`, the share by which the blend's score rises without it (blends
             of these members, weighed and scored on the same windows); no rows where one member is all there is.
         seconds: how long each step took.
@@ -54,6 +57,8 @@ class Night:
     standing: pd.DataFrame
     scores: pd.DataFrame
     series_scores: pd.DataFrame
+    windows: pd.DataFrame
+    evidence: np.ndarray
     worth: pd.DataFrame
     seconds: dict[str, float]
     peak_mb: float
@@ -83,11 +88,12 @@ def train(known: Known, recipe: Recipe, horizon: int, seed: int = 0, progress: C
     say("looking ahead and scoring")
     with ThreadPoolExecutor(1) as aside:
         weeks = aside.submit(outlook.make, champion, seed)
-        standing = aside.submit(issued.standing, champion)
-        scores, series_scores, worth = _scores(members, recipe)
+        judged = aside.submit(issued.judged, champion)
+        scores, series_scores, windows, worth = _scores(members, recipe)
     seconds["total"] = time.perf_counter() - started
-    made = forecast_set, weeks.result(), standing.result()
-    return Night(recipe, champion, *made, scores, series_scores, worth, seconds, _peak_mb(), fingerprint(known))
+    standing, evidence = judged.result()
+    made = forecast_set, weeks.result(), standing
+    return Night(recipe, champion, *made, scores, series_scores, windows, evidence, worth, seconds, _peak_mb(), fingerprint(known))
 
 
 def fingerprint(known: Known) -> str:
@@ -138,9 +144,9 @@ def load_models(folder: Path) -> dict[str, Fitted]:
     return found
 
 
-def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Scores by level and by series, in the windows of the members' backtest, the champion's weights for a window coming from the others;
-    and what each member is worth.
+    what they are ratios of, by level and window; and what each member is worth.
     """
     nodes = members.known.hierarchy.nodes
     leaves = nodes["category"].isin(set(members.known.panel.series["category"]) | {ALL})
@@ -148,6 +154,7 @@ def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataF
     places = nodes.iloc[rows].rename(columns={"area": "district"}).reset_index(drop=True)
     by_level: dict[str, pd.DataFrame] = {}
     by_series: dict[str, pd.DataFrame] = {}
+    by_window: dict[str, pd.DataFrame] = {}
     worth = []
     if members.origins:
         yardstick = metrics.yardstick(members.known.counts[rows, : members.origins[0] + 1])
@@ -155,9 +162,13 @@ def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataF
         def added(blend: Blend) -> pd.DataFrame:
             names, window = blend
             champion = training.assemble(members, names, recipe.shrink, window if len(members.origins) > 1 else None)
-            windows = slice(None) if window is None else slice(window, window + 1)
-            means, counts = training.in_windows(champion)[rows, windows], members.counts[rows, windows]
-            return metrics.node_sums(means, champion.dispersion.at(members.horizon)[rows], counts, yardstick)
+            means, dispersion = training.in_windows(champion)[rows], champion.dispersion.at(members.horizon)[rows]
+            parts = {
+                origin: metrics.node_sums(means[:, w : w + 1], dispersion, members.counts[rows, w : w + 1], yardstick)
+                for w, origin in enumerate(members.origins)
+                if window in (None, w)
+            }
+            return pd.concat(parts, names=["origin", "node"])
 
         able = [model for model, fitted in zip(members.models, members.fitted, strict=True) if fitted is not None]
         blended = tuple(model.name for model in able if not model.reference)
@@ -168,25 +179,29 @@ def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataF
         with ThreadPoolExecutor(AT_ONCE) as pool:
             made = dict(zip(wanted, pool.map(added, wanted), strict=True))
         sums = {model.name: made[one] for model, one in zip(able, single, strict=True)}
-        sums[CHAMPION] = sum((made[one] for one in own[1:]), made[own[0]])
+        sums[CHAMPION] = pd.concat([made[one] for one in own])
         whole = _wrmsse(made[blended, None], places["level"])
         for name, one in zip(blended, without, strict=False):  # none where one member is all there is
             worth.append((_wrmsse(made[one], places["level"]) / whole - 1).rename("WRMSSE").reset_index().assign(member=name))
         compared = {CHAMPION, *(model.name for model in members.models if model.reference)}
         bottom = (places["level"] == "series").to_numpy()
-        for name, nodes_sums in sums.items():
-            levels = nodes_sums.groupby(places["level"]).sum()
+        for name, each in sums.items():
+            level = places["level"].to_numpy()[each.index.get_level_values("node")]
+            by_window[name] = each.groupby([pd.Index(level, name="level"), each.index.get_level_values("origin")]).sum()
+            nodes_sums = each.groupby(level="node").sum()
+            levels = by_window[name].groupby(level="level").sum()
             by_level[name] = metrics.ratios(levels[levels["rows"] > 0])
             if name in compared:
                 series = nodes_sums[bottom].set_index(pd.MultiIndex.from_frame(places.loc[bottom, metrics.KEYS]))
                 by_series[name] = metrics.ratios(series[series["rows"] > 0])
     told = pd.concat(worth, ignore_index=True) if worth else pd.DataFrame(columns=["level", "WRMSSE", "member"])
-    return _stacked(by_level, ["level"]), _stacked(by_series, metrics.KEYS), told[["member", "level", "WRMSSE"]]
+    blocks = pd.concat(by_window, names=["model"]).reset_index() if by_window else pd.DataFrame(columns=["model", "level", "origin", *metrics.SUMS])
+    return _stacked(by_level, ["level"]), _stacked(by_series, metrics.KEYS), blocks, told[["member", "level", "WRMSSE"]]
 
 
 def _wrmsse(sums: pd.DataFrame, levels: pd.Series) -> pd.Series:
-    """WRMSSE by level of sums by node."""
-    by_level = sums.groupby(levels).sum()
+    """WRMSSE by level of sums by window and node."""
+    by_level = sums.groupby(level="node").sum().groupby(levels).sum()
     score: pd.Series = metrics.ratios(by_level[by_level["rows"] > 0])["WRMSSE"]
     return score
 

@@ -19,11 +19,10 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from experiments import night
+from experiments import night, registry
 from experiments.night import Night
 
 EXPERIMENT = "weisu-nightly"
-MODEL = "weisu-demand"
 ALIAS = "champion"
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page then shows a training and not a chat
 
@@ -31,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def record(result: Night, uri: str, artifacts: Path, tags: Mapping[str, str]) -> str | None:
-    """Records a training and registers its model as champion.
+    """Records a training and registers its model.
 
     Args:
         result: the training.
@@ -74,7 +73,7 @@ def _record(result: Night, uri: str, artifacts: Path, tags: Mapping[str, str]) -
         result.series_scores.to_parquet(root / "series_scores.parquet", index=False)
         client.log_artifacts(run_id, str(root))
     client.set_terminated(run_id, "FINISHED")
-    _register(client, run_id, str(run.info.artifact_uri))
+    registry.register(client, run_id, str(run.info.artifact_uri))
     return run_id
 
 
@@ -108,10 +107,3 @@ def flat_metrics(result: Night) -> dict[str, float]:
     for row in result.worth.dropna().to_dict("records"):
         out[f"{row['level']}.worth.{row['member']}"] = float(row["WRMSSE"])
     return out
-
-
-def _register(client: MlflowClient, run_id: str, artifact_uri: str) -> None:
-    if not client.search_registered_models(f"name = '{MODEL}'"):
-        client.create_registered_model(MODEL, description="Demand of a city's hotline: blend of members, its weights and dispersion.")
-    version = client.create_model_version(MODEL, source=f"{artifact_uri}/model", run_id=run_id)
-    client.set_registered_model_alias(MODEL, ALIAS, version.version)

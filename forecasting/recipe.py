@@ -1,7 +1,7 @@
 """A model recipe: which members, with which settings, weighed how. One YAML file describes one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from forecasting.errors import InputError
@@ -40,6 +40,10 @@ class Recipe:
             flat |= {f"{member.name}.{key}": value for key, value in member.settings().items()}
         return flat
 
+    def mapping(self) -> dict[str, Any]:
+        """The recipe as plain values, from which `from_mapping` builds the same: equal recipes have equal mappings."""
+        return {"windows": self.windows, "shrink": self.shrink, "members": {member.name: _settings(member) for member in self.members}}
+
 
 def from_mapping(mapping: Mapping[str, Any], where: str = "recipe") -> Recipe:
     """Builds a recipe from what a YAML file says.
@@ -67,6 +71,12 @@ def from_mapping(mapping: Mapping[str, Any], where: str = "recipe") -> Recipe:
     if shrink < 0:
         raise InputError(f"shrink is {shrink}", where, "choose 0 or more")
     return Recipe(built, windows, shrink)
+
+
+def _settings(member: Model) -> dict[str, Any]:
+    """What a member was built from, as a recipe file says it."""
+    values: dict[str, Any] = {f.name: getattr(member, f.name) for f in fields(member)} if is_dataclass(member) else {}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def _model(name: str, settings: Any, where: str) -> Model:

@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     mlflow_host: str = Field("127.0.0.1", description="Address that the MLflow page listens on; it has no login, so keep it to this machine.")
     api_port: int = Field(8000, ge=1, le=65535, description="Port of the API.")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of the MLflow page.")
+    recipe: str = Field("", description="Path of the YAML recipe of the nightly training, a candidate for the gate; empty: the default one.")
     horizon: int = Field(28, ge=1, le=90, description="Days ahead that every night forecasts.")
     false_alerts_per_day: float = Field(1.5, gt=0, le=50, description="The alert budget: expected false demand alerts a day, city-wide.")
     intake_body_mb: int = Field(32, ge=1, le=512, description="Largest body of a request that brings tickets, in MiB.")

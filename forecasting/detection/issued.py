@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting import outlook, training
-from forecasting.detection import usual
+from forecasting.detection import evidence, usual
 from forecasting.detection.usual import Standing, Trust, Usual
 from forecasting.models import blend
 from forecasting.outlook import WEEK
@@ -47,14 +47,22 @@ def issue(champion: Champion) -> Issued:
     return Issued(known.cutoff, pairs, champion.means, champion.scatter(horizon), outlook.later(champion), trust, days)
 
 
-def standing(champion: Champion) -> pd.DataFrame:
-    """By what the days after the cutoff are judged until the next training: a row per node, columns STANDING (see `usual.Standing`)."""
-    nodes = champion.backtested.known.hierarchy.nodes
+def judged(champion: Champion) -> tuple[pd.DataFrame, np.ndarray]:
+    """By what the days after the cutoff are judged until the next training, and how unusual the last days before it were at each series by
+    forecasts made before them.
+
+    Returns:
+        a row per node, columns STANDING (see `usual.Standing`); and evidence [N, D] at the end of each day, the shift of `usual.Trust`
+        included; D may be 0.
+    """
+    nodes, series = champion.backtested.known.hierarchy.nodes, slice(champion.backtested.known.hierarchy.n_series)
     trust, days = _learnt(champion)
+    told = evidence.score(days.observed[series], days.mean[series], days.dispersion[series]) + trust.shift[series, None]
     state = days.renew(champion.means[:, :WEEK], np.arange(len(nodes)), trust)
     state.begin(champion.means[:, 0])
     now = state.standing
-    return nodes[["area", "category"]].assign(level=now.level, dispersion=now.dispersion, shift=now.shift, least=now.least)
+    table = nodes[["area", "category"]].assign(level=now.level, dispersion=now.dispersion, shift=now.shift, least=now.least)
+    return table, told
 
 
 def usual_day(day: pd.DataFrame, standing: pd.DataFrame | None) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from forecasting.errors import InputError
 from service.api import errors
 from service.api.deps import Service
 from service.api.published import PublishedForecasts
-from service.api.routers import accuracy, alerts, categories, counts, districts, forecasts, health, ingests, runs, status, tickets
+from service.api.routers import accuracy, alerts, categories, counts, districts, forecasts, health, ingests, models, runs, status, tickets
 from service.settings import Settings, load_settings
 from service.store.engine import open_engine, require_current
 
@@ -91,7 +91,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.service = Service(settings, engine, PublishedForecasts())
     errors.install(app)
     v1 = APIRouter(prefix="/v1", responses=errors.problems(401, 403, 422, 500, 503))
-    for noun in (districts, categories, counts, forecasts, accuracy, alerts, tickets, ingests, runs, status):
+    for noun in (districts, categories, counts, forecasts, accuracy, alerts, tickets, ingests, models, runs, status):
         v1.include_router(noun.router)
     app.include_router(v1)
     app.include_router(health.router)

@@ -544,6 +544,59 @@ class RunPage(Model):
     next: str | None = _NEXT
 
 
+class GateCheck(Model):
+    """One thing that the gate looked at before a forecast set was published."""
+
+    name: str = Field(description="What was looked at.", examples=["WRMSSE champion"])
+    passed: bool
+    measured: float | None = Field(None, description="What was measured; null: it could not be, which does not pass.", examples=[0.004])
+    limit: float | None = Field(None, description="What is allowed.", examples=[0.02])
+    at_least: bool = Field(description="Whether `limit` is the least allowed; else the most.")
+    where: str = Field("", description="The level nearest to the limit: city, category, district or series; may be empty.", examples=["city"])
+
+
+class ModelSet(Model):
+    """A forecast set and the model that made it."""
+
+    id: int = Field(description="Number of the forecast set.")
+    published: bool = Field(description="Whether `/v1/forecasts` answers from it.")
+    cutoff: Day = Field(description="Last day known to it.")
+    horizon: int = Field(description="Days ahead.")
+    issued_at: datetime = Field(description="When it was made.")
+    published_at: datetime | None = Field(None, description="When it was first published; null: never.")
+    withdrawn_at: datetime | None = Field(None, description="When it was rolled back or refused: since then no day is judged by it.")
+    run_id: int = Field(description="Number of the run in the ledger, see `/v1/runs`.")
+    mlflow_run_id: str | None = None
+    version: int | None = Field(None, description="Version of the registered model `weisu-demand`, once it is known.")
+    gate: Literal["passed", "failed"] | None = Field(None, description="What the gate said; null: it was not asked.")
+    checks: list[GateCheck] = Field(description="What the gate looked at.")
+
+
+class ModelPage(Model):
+    """Forecast sets, newest first."""
+
+    items: list[ModelSet]
+    next: str | None = _NEXT
+
+
+class RollBack(BaseModel):
+    """Which forecast set is to be published again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    to: Annotated[int, Field(ge=1, lt=10**18)] | Annotated[str, Field(max_length=40)] | None = Field(
+        None, description="Number of a set, or `v7`, its version; left out: the one published before.", examples=[12, "v7"]
+    )
+
+
+class RolledBack(Model):
+    """What a rollback did."""
+
+    before: int = Field(description="Number of the set that was published before.")
+    now: ModelSet
+    withdrawn: list[int] = Field(description="Numbers of the sets that are withdrawn by it.")
+
+
 class Ingest(Model):
     """The last intake of data."""
 

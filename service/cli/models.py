@@ -27,15 +27,44 @@ def train(force: Annotated[bool, typer.Option("--force", help="Train although th
         done = nightly.run(db, settings, force, say)
     table = done.night.scores[["level", "model", "WRMSSE", "WAPE", "WQL", "cover80", "cover90", "bias"]]
     options.console.print(table.round(3).to_string(index=False))
+    if done.refused:
+        options.console.print(f"refused by the gate: {done.refused}")
+    served = f"published forecast set {done.forecast_set_id}" if done.published else f"forecast set {done.forecast_set_id} goes on being served"
     options.console.print(
-        f"published forecast set {done.forecast_set_id} (known until {done.cutoff}, MLflow run {done.mlflow_run_id}): "
+        f"{served} (trained on all days until {done.cutoff}, MLflow run {done.mlflow_run_id}): "
         f"{done.night.seconds['total']:.0f} s, peak {done.night.peak_mb:.0f} MB; "
         f"{done.watched.raised} alerts raised, {done.watched.resolved} resolved"
     )
 
 
+def rollback(
+    to: Annotated[str, typer.Option("--to", help="Number of a forecast set, or v7, its model's version; left out, the one published before.")] = "",
+) -> None:
+    """Publish the previous forecast set again, within seconds; what came after it is withdrawn."""
+    import os
+    import socket
+
+    from service.store import engine
+    from service.store import rollback as store
+
+    settings = load_settings()
+    db = engine.open_engine(settings.store_url)
+    engine.require_current(db)
+    clock = settings.clock
+    with engine.writing(db) as conn:
+        done = store.roll_back(conn, to or None, clock.local_now().date(), clock.now(), f"weisu rollback on {socket.gethostname()}")
+    taken_back = f"; withdrawn: {', '.join(map(str, done.withdrawn))}" if done.withdrawn else ""
+    options.console.print(f"published is forecast set {done.now.id} (known until {done.now.cutoff}), no longer {done.before.id}{taken_back}")
+    os.environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "3"}  # done is done: the next watch tries again
+    from service.jobs import aliases
+
+    if not aliases.follow(db, settings):
+        options.console.print("MLflow's aliases do not follow yet: the next `weisu watch` tries again")
+
+
 def watch() -> None:
     """Compare finished days with the published forecasts, and raise, follow and resolve alerts."""
+    from service.jobs import aliases
     from service.jobs import watch as job
     from service.store import engine
 
@@ -45,6 +74,7 @@ def watch() -> None:
     done = job.run(db, settings)
     days, alerts = options.number(len(done.days), "day"), options.number(done.raised, "alert")
     options.console.print(f"{days} watched: {alerts} raised, {done.followed} followed, {done.resolved} resolved")
+    aliases.follow(db, settings)  # after a rollback, or where MLflow could not be reached before
 
 
 def forecast(

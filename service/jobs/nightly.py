@@ -1,25 +1,26 @@
-"""The night's work: train on what is known at the end of the business date, record, publish, watch."""
+"""The night's work: train on what is known at the end of the business date, ask the gate, record, publish, watch."""
 
 import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from experiments import night, recipes, tracking
+from experiments import gate_note, night, recipes, tracking
 from experiments.night import Night
 from forecasting import calendars, intraday
 from forecasting.errors import InputError
 from forecasting.forecast_set import pack
-from service.jobs import knowledge, monitoring, watch
+from service.jobs import aliases, knowledge, monitoring, promotion, watch
 from service.settings import Settings
 from service.store import delays, engine, forecast_sets, runs
 
@@ -39,8 +40,10 @@ class Trained:
         run_id: in the ledger.
         mlflow_run_id: in MLflow; None if it could not be reached.
         cutoff: last day learnt from.
-        forecast_set_id: the published set.
-        night: scores and seconds.
+        forecast_set_id: the set that is served now.
+        published: whether this night made it; else the gate refused all that it made.
+        refused: the checks that the candidate did not pass, in words; empty: it is served.
+        night: scores and seconds of what is published, or else of the candidate.
         watched: what detection did.
         monitored: what became of earlier promises, see `monitoring.run`.
     """
@@ -49,14 +52,17 @@ class Trained:
     mlflow_run_id: str | None
     cutoff: date
     forecast_set_id: int
+    published: bool
+    refused: str
     night: Night
     watched: watch.Watched
     monitored: dict[str, float]
 
 
 def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[[str], None] | None = None) -> Trained:
-    """Trains, records in MLflow, publishes in one transaction, and detects.
+    """Trains, asks the gate, records in MLflow, publishes in one transaction, and detects.
 
+    What the gate refuses is kept unpublished; see `promotion.decide` for what is served then.
     The first night also trains as of a week earlier, without publishing: what came in the last week is then judged by a forecast that
     did not know it.
 
@@ -65,12 +71,14 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
         progress: told the name of each step.
 
     Raises:
-        InputError: the store is empty or its history too short, the night is done, or another training is at work.
+        InputError: the store is empty or its history too short, the recipe is none, the night is done, or another training is at work.
+        promotion.Refused: what was trained is broken, and nothing is served that could go on.
     """
     say = progress or (lambda _: None)
     calendars.validate_country(settings.country)
     clock = settings.clock
     business_date = clock.business_date()
+    recipe = recipes.load(Path(settings.recipe) if settings.recipe else None)
     with engine.reading(db) as conn:
         curves = delays.estimate(conn, clock)
     with engine.writing(db) as conn:
@@ -79,13 +87,13 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
         cutoff = knowledge.complete_until(conn, clock)
         known = knowledge.known(conn, settings, cutoff)
         needs_warm_up = forecast_sets.latest_before(conn, cutoff) is None
+        served = promotion.served(conn, clock)
     if len(known.panel.days) < LEAST_DAYS:
         raise InputError(f"only {len(known.panel.days)} days of counts", "training", f"load at least {LEAST_DAYS} days with `weisu ingest FILE`")
     with engine.writing(db) as conn:
         run_id = runs.start(conn, business_date, f"{socket.gethostname()}:{os.getpid()}", clock.now(), LEASE, force)
     try:
         with _lease(db, settings, run_id):
-            recipe = recipes.load()
             warm_up = cutoff - timedelta(days=WARM_UP)
             if needs_warm_up and len(known.panel.days) - WARM_UP >= LEAST_DAYS:
                 say(f"first night: training as of {warm_up} to judge the last {WARM_UP} days")
@@ -93,29 +101,48 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
                 with engine.writing(db) as conn:
                     forecast_sets.add(conn, **_row(earlier, run_id, None, warm_up), issued_at=clock.now())
             say(f"training on all days until {cutoff}")
-            result = night.train(known, recipe, settings.horizon, progress=progress)
+            candidate = night.train(known, recipe, settings.horizon, progress=progress)
+            other = promotion.recipe_served(served, recipe, recipes.load())
+
+            def refit() -> Night:
+                assert other is not None
+                say("training the recipe that is served, to compare with")
+                return night.train(known, other, settings.horizon, progress=progress)
+
+            decision = promotion.decide(candidate, refit if other else None, served, settings.false_alerts_per_day)
             say("hours")
             with engine.reading(db) as conn:
-                more = {"outlook": pack(result.outlook), "hours": pack(_hours(conn, settings, result))}
+                hours = pack(_hours(conn, settings, candidate))
             say("recording the run in MLflow")
-            artifacts = settings.data_dir / "mlflow" / "artifacts"
             tags = {"business_date": f"{business_date}", "ledger_run": f"{run_id}"}
-            mlflow_run_id = tracking.record(result, settings.tracking_uri, artifacts, tags)
+            records = [_recorded(settings, one, tags) for one in decision.made]
+            shown, mlflow_run_id = decision.made[-1].night, records[-1]
             say("publishing")
             with engine.writing(db) as conn:
-                set_id = forecast_sets.publish(conn, **_row(result, run_id, mlflow_run_id, cutoff), **more, issued_at=clock.now())
-                runs.succeed(conn, run_id, clock.now(), mlflow_run_id, _summary(result))
+                now = clock.now()
+                for one, record in zip(decision.made, records, strict=True):
+                    row = _row(one.night, run_id, record, cutoff) | {"outlook": pack(one.night.outlook), "hours": hours, "gate": _told(one)}
+                    if one.published:
+                        forecast_sets.publish(conn, **row, issued_at=now)
+                    else:
+                        forecast_sets.add(conn, **row, issued_at=now, withdrawn_at=now)
+                set_id = forecast_sets.pointer(conn)
+                assert set_id is not None
+                runs.succeed(conn, run_id, now, mlflow_run_id, _summary(shown) | {"gate": [_told(one) for one in decision.made]})
     except BaseException as error:
         with engine.writing(db) as conn:
             if (latest := runs.latest(conn, business_date)) and latest.id == run_id and latest.status == runs.RUNNING:
                 runs.fail(conn, run_id, clock.now(), f"{type(error).__name__}: {error}"[:500])
         raise
+    if mlflow_run_id is not None:
+        aliases.follow(db, settings)
     say("detecting")
     watched = watch.run(db, settings)
     say("comparing what was promised with what came")
     monitored = monitoring.run(db, settings)
-    log.info("night.done", extra={"run": run_id, "cutoff": f"{cutoff}", "seconds": round(result.seconds["total"], 1)})
-    return Trained(run_id, mlflow_run_id, cutoff, set_id, result, watched, monitored)
+    log.info("night.done", extra={"run": run_id, "cutoff": f"{cutoff}", "seconds": round(shown.seconds["total"], 1)})
+    refused = "" if decision.candidate.published else gate_note.failed(_told(decision.candidate))[1]
+    return Trained(run_id, mlflow_run_id, cutoff, set_id, decision.published is not None, refused, shown, watched, monitored)
 
 
 @contextmanager
@@ -142,6 +169,18 @@ def _lease(db: Engine, settings: Settings, run_id: int) -> Iterator[None]:
         thread.join()
 
 
+def _recorded(settings: Settings, one: promotion.Judged, tags: Mapping[str, str]) -> str | None:
+    """Records a night in MLflow, with what the gate said; returns its run there."""
+    failed = ", ".join(check.name for check in one.checks if not check.passed)
+    gate = {"gate": "failed" if failed else "passed", "gate_failed": failed, "published": str(one.published).lower()}
+    return tracking.record(one.night, settings.tracking_uri, settings.data_dir / "mlflow" / "artifacts", {**tags, **gate})
+
+
+def _told(one: promotion.Judged) -> list[dict[str, Any]]:
+    """The checks as plain values."""
+    return [check.told() for check in one.checks]
+
+
 def _row(result: Night, run_id: int, mlflow_run_id: str | None, cutoff: date) -> dict[str, Any]:
     forecasts = result.forecast_set
     return {
@@ -152,6 +191,7 @@ def _row(result: Night, run_id: int, mlflow_run_id: str | None, cutoff: date) ->
         "rows": len(forecasts.frame),
         "blob": forecasts.to_parquet(),
         "standing": pack(result.standing),
+        "recipe": result.recipe.mapping(),
     }
 
 

@@ -21,7 +21,7 @@ from sqlalchemy import Engine
 from forecasting.errors import InputError
 from service.intake import ingest
 from service.settings import Settings
-from service.store import counts, engine, ingests, runs
+from service.store import audit, counts, engine, ingests, runs
 
 RECONCILE_EVERY = timedelta(minutes=5)
 LOOK_EVERY = timedelta(seconds=5)  # how soon a new ingest is watched
@@ -102,7 +102,7 @@ class _Work:
     """What the scheduler's jobs do; each runs in a thread of its own.
 
     Attributes:
-        watched: the newest ingest that was watched. None at the start, for something may have come in while no scheduler ran.
+        watched: the newest ingest and rollback that were watched. None at the start, for something may have come in while no scheduler ran.
         rests_until: before this moment (monotonic) no watch begins.
         again: detection failed and is to be tried again.
     """
@@ -110,7 +110,7 @@ class _Work:
     db: Engine
     settings: Settings
     children: "_Children"
-    watched: int | None = None
+    watched: tuple[int, int] | None = None
     rests_until: float = -inf
     again: bool = False
     training: threading.Lock = field(default_factory=threading.Lock)
@@ -128,15 +128,16 @@ class _Work:
                 self.training.release()
 
     def look(self) -> None:
-        """Starts detection if there is a new ingest; before the first training there is no forecast to compare with."""
+        """Starts detection if there is a new ingest or a rollback; before the first training there is no forecast to compare with."""
         if monotonic() < self.rests_until:
             return
         with engine.reading(self.db) as conn:
             newest = ingests.newest_done(conn)
             trained = runs.newest_success(conn) is not None
-        if newest is None or newest == self.watched:
+            rollback = audit.newest(conn, audit.ROLLBACK)
+        if newest is None or (seen := (newest, rollback.seq if rollback else 0)) == self.watched:
             return
-        self.watched = newest
+        self.watched = seen
         if trained:
             self.again = not self.children.run("watch")
             self.rests_until = monotonic() + WATCH_PAUSE

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, Engine
 
+from experiments import gate_note
 from forecasting import distribution, intraday
 from forecasting.detection import data_faults, excess, first_seen, issued, running_day, seasonal, usual
 from forecasting.detection.excess import Days
 from forecasting.detection.explain import Labels
-from forecasting.detection.finding import DATA, GROWS, SEASONAL
+from forecasting.detection.finding import DATA, GROWS, SEASONAL, Finding
 from forecasting.forecast_set import ForecastSet, unpack
 from forecasting.hierarchy import ALL
 from forecasting.models.base import Known
@@ -80,7 +81,7 @@ def run(db: Engine, settings: Settings) -> Watched:
         with engine.writing(db) as conn:
             day_scores.put(conn, day, before.set_id, scores)
             now = settings.clock.now()
-            for kinds, mine in ((GROWS, found), ((DATA,), judged.notes)):
+            for kinds, mine in ((GROWS, found), ((DATA,), [*judged.notes, *_refusals(conn, day)])):
                 total = _add(total, lifecycle.apply(conn, kinds, mine, day, now, before.set_id, filed.areas, filed.categories))
         done.append(day)
     with engine.reading(db) as conn:
@@ -129,6 +130,15 @@ def _running_day(
     found = running_day.detect(day, days, came, share, hour, filed.areas, filed.categories, labels, safety, budget, stricter)
     with engine.writing(db) as conn:
         return lifecycle.apply(conn, GROWS, found, day, settings.clock.now(), before.set_id, filed.areas, filed.categories)
+
+
+def _refusals(conn: Connection, day: date) -> list[Finding]:
+    """A note, if the forecasts that were made after a day did not pass the gate."""
+    failed = forecast_sets.failed(conn, day)
+    instead = forecast_sets.served_after(conn, day)
+    if failed is None or failed.gate is None or instead is None:
+        return []
+    return [gate_note.note(day, failed.gate, None if failed.published_at else instead)]
 
 
 def _add(one: lifecycle.Applied, other: lifecycle.Applied) -> lifecycle.Applied:

@@ -1,11 +1,16 @@
-"""Forecast sets: one night's forecasts as one immutable blob, and the pointer to the published one."""
+"""Forecast sets: one night's forecasts as one immutable blob, and the pointer to the published one.
 
+A set may be withdrawn: it was rolled back, or the gate refused it. It stays, for what was said on its ground can be read again, but it judges
+no day and is never gone back to by itself.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy import Connection, Select, and_, func, insert, or_, select, update
 
 from forecasting.errors import InputError
 from service.store import bulk
@@ -15,14 +20,17 @@ _THE_ROW = 1
 
 
 @dataclass(frozen=True)
-class ForecastSet:
-    """A forecast set: its blobs (Parquet) and what is known about it.
+class About:
+    """What is known about a forecast set.
 
     Attributes:
+        issued_at: when it was made.
         published_at: the moment at which the pointer first named it; None: it never did.
-        rows, sha256: of `blob`, the daily forecasts.
-        outlook, hours: the weeks and the shares of hours; None: it was made without them.
-        standing: by what its days are judged, see `forecasting.detection.issued.standing`; None: by the forecast alone.
+        rows, sha256: of the daily forecasts.
+        recipe: as `forecasting.recipe.from_mapping` reads it; None: it was made before recipes were kept.
+        gate: what the gate said, check by check, see `experiments.gate.Check`; None: it was not asked.
+        withdrawn_at: when it was rolled back, or refused by the gate; None: it was neither.
+        model_version: of the registered model; None: not known.
     """
 
     id: int
@@ -34,10 +42,38 @@ class ForecastSet:
     published_at: datetime | None
     rows: int
     sha256: str
+    recipe: dict[str, Any] | None
+    gate: list[dict[str, Any]] | None
+    withdrawn_at: datetime | None
+    model_version: int | None
+
+    def covers(self, day: date) -> bool:
+        """Whether it forecasts a day."""
+        return 0 < (day - self.cutoff).days <= self.horizon
+
+    @property
+    def refused(self) -> bool:
+        """Whether the gate refused it, and nobody has overruled the gate."""
+        return self.published_at is None and self.gate is not None and not all(check["passed"] for check in self.gate)
+
+
+@dataclass(frozen=True)
+class ForecastSet(About):
+    """A forecast set with its blobs (Parquet).
+
+    Attributes:
+        blob: the daily forecasts.
+        outlook, hours: the weeks and the shares of hours; None: it was made without them.
+        standing: by what its days are judged, see `forecasting.detection.issued.judged`; None: by the forecast alone.
+    """
+
     blob: bytes
     outlook: bytes | None
     hours: bytes | None
     standing: bytes | None
+
+
+_ABOUT = [forecast_sets.c[name] for name in About.__dataclass_fields__]
 
 
 def add(
@@ -53,11 +89,15 @@ def add(
     outlook: bytes | None = None,
     hours: bytes | None = None,
     standing: bytes | None = None,
+    recipe: Mapping[str, Any] | None = None,
+    gate: Sequence[Mapping[str, Any]] | None = None,
+    withdrawn_at: datetime | None = None,
 ) -> int:
     """Keeps a forecast set without publishing it; returns its id."""
     row = {"run_id": run_id, "mlflow_run_id": mlflow_run_id, "cutoff": cutoff, "horizon": horizon, "issued_at": issued_at, "rows": rows}
-    tables = {"blob": blob, "outlook": outlook, "hours": hours, "standing": standing}
-    statement = insert(forecast_sets).values(**row, **tables, sha256=sha256(blob).hexdigest())
+    more = {name: value for name, value in (("recipe", recipe), ("gate", gate)) if value is not None}  # JSON would keep None as its own null
+    tables = {"blob": blob, "outlook": outlook, "hours": hours, "standing": standing, "withdrawn_at": withdrawn_at}
+    statement = insert(forecast_sets).values(**row, **more, **tables, sha256=sha256(blob).hexdigest())
     return int(conn.execute(statement.returning(forecast_sets.c.id)).scalar_one())
 
 
@@ -73,6 +113,19 @@ def point(conn: Connection, set_id: int, now: datetime) -> None:
     c = forecast_sets.c
     conn.execute(update(forecast_sets).where(c.id == set_id, c.published_at.is_(None)).values(published_at=now))
     bulk.replace(conn, published, [{"id": _THE_ROW, "forecast_set_id": set_id, "moved_at": now}])
+
+
+def go_back(conn: Connection, target: About, now: datetime) -> list[int]:
+    """Moves the pointer to a set, withdraws those that were published after it, and takes its own withdrawal back; returns those withdrawn."""
+    c = forecast_sets.c
+    point(conn, target.id, now)
+    conn.execute(update(forecast_sets).where(c.id == target.id).values(withdrawn_at=None))
+    since = target.published_at or now
+    later = or_(c.published_at > since, and_(c.published_at == since, c.id > target.id))
+    taken_back = conn.execute(
+        update(forecast_sets).where(later, c.id != target.id, c.withdrawn_at.is_(None)).values(withdrawn_at=now).returning(c.id)
+    )
+    return sorted(taken_back.scalars())
 
 
 def pointer(conn: Connection) -> int | None:
@@ -92,17 +145,77 @@ def get(conn: Connection, set_id: int) -> ForecastSet:
     return found
 
 
+def about(conn: Connection, set_id: int) -> About | None:
+    """What is known about one set, without reading its forecasts; None: there is none of that id."""
+    return _one(conn, select(*_ABOUT).where(forecast_sets.c.id == set_id))
+
+
+def of_version(conn: Connection, version: int) -> About | None:
+    """The newest set of a version of the registered model."""
+    c = forecast_sets.c
+    return _one(conn, select(*_ABOUT).where(c.model_version == version).order_by(c.id.desc()))
+
+
+def published_before(conn: Connection, one: About) -> About | None:
+    """The set that was published before another, of those that are not withdrawn; None: there is none."""
+    c = forecast_sets.c
+    earlier = or_(c.published_at < one.published_at, and_(c.published_at == one.published_at, c.id < one.id))
+    return _one(conn, select(*_ABOUT).where(earlier, c.withdrawn_at.is_(None)).order_by(c.published_at.desc(), c.id.desc()))
+
+
+def refused(conn: Connection) -> About | None:
+    """The set that the gate refused in the newest night; None: it refused none."""
+    return next((one for one in _judged(conn) if one.refused), None)
+
+
+def failed(conn: Connection, cutoff: date) -> About | None:
+    """The set whose checks failed in the newest training of a cutoff, the candidate's first, refused or published all the same; None: none did."""
+    return next((one for one in _judged(conn, cutoff) if not all(check["passed"] for check in one.gate or ())), None)
+
+
+def _judged(conn: Connection, cutoff: date | None = None) -> list[About]:
+    """What the gate was asked about in the newest night, or in the newest training of a cutoff, in that order."""
+    c = forecast_sets.c
+    query = select(*_ABOUT).where(c.gate.is_not(None), *([c.cutoff == cutoff] if cutoff else []))
+    newest_run = conn.execute(query.with_only_columns(c.run_id).order_by(c.id.desc()).limit(1)).scalar()
+    return [About(**row._mapping) for row in conn.execute(query.where(c.run_id == newest_run).order_by(c.id))]
+
+
+def served_after(conn: Connection, cutoff: date) -> date | None:
+    """The cutoff of the newest set that was published and is not withdrawn, of those that know no day after `cutoff`."""
+    c = forecast_sets.c
+    return conn.execute(select(func.max(c.cutoff)).where(c.published_at.is_not(None), c.withdrawn_at.is_(None), c.cutoff <= cutoff)).scalar()
+
+
+def list_sets(conn: Connection, limit: int = 20, before_id: int | None = None) -> list[About]:
+    """The newest sets first; `before_id` continues a list."""
+    query = select(*_ABOUT).order_by(forecast_sets.c.id.desc()).limit(limit)
+    if before_id is not None:
+        query = query.where(forecast_sets.c.id < before_id)
+    return [About(**row._mapping) for row in conn.execute(query)]
+
+
+def note_versions(conn: Connection, versions: Mapping[str, int]) -> None:
+    """Notes the versions of the registered model: MLflow run -> version."""
+    for run, version in versions.items():
+        conn.execute(update(forecast_sets).where(forecast_sets.c.mlflow_run_id == run).values(model_version=version))
+
+
 def latest_before(conn: Connection, day: date) -> ForecastSet | None:
-    """The newest set, published or not, that knew nothing of a day: its cutoff lies before it. Of equal cutoffs, a published one first."""
+    """The newest set, published or not, that knew nothing of a day: its cutoff lies before it. Of equal cutoffs, a published one first.
+
+    A withdrawn one is passed over: what was not to be served is not to be judged by.
+    """
     c = forecast_sets.c
     order = (c.cutoff.desc(), c.published_at.is_(None), c.issued_at.desc(), c.id.desc())
-    return _first(conn, select(forecast_sets).where(c.cutoff < day).order_by(*order))
+    return _first(conn, select(forecast_sets).where(c.cutoff < day, c.withdrawn_at.is_(None)).order_by(*order))
 
 
 def as_of(conn: Connection, moment: datetime) -> ForecastSet | None:
-    """The set published last by a moment."""
+    """The set published last by a moment, and not withdrawn by then."""
     c = forecast_sets.c
-    return _first(conn, select(forecast_sets).where(c.published_at <= moment).order_by(c.published_at.desc(), c.id.desc()))
+    there = or_(c.withdrawn_at.is_(None), c.withdrawn_at > moment)
+    return _first(conn, select(forecast_sets).where(c.published_at <= moment, there).order_by(c.published_at.desc(), c.id.desc()))
 
 
 @dataclass(frozen=True)
@@ -122,6 +235,11 @@ def promises(conn: Connection) -> list[Promise]:
     return [Promise(*row) for row in conn.execute(query.order_by(c.cutoff, c.published_at.desc(), c.id.desc()))]
 
 
-def _first(conn: Connection, query: Select[tuple[object, ...]]) -> ForecastSet | None:
+def _first(conn: Connection, query: Select[Any]) -> ForecastSet | None:
     row = conn.execute(query.limit(1)).one_or_none()
     return None if row is None else ForecastSet(**row._mapping)
+
+
+def _one(conn: Connection, query: Select[Any]) -> About | None:
+    row = conn.execute(query.limit(1)).one_or_none()
+    return None if row is None else About(**row._mapping)

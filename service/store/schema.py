@@ -279,6 +279,10 @@ forecast_sets = Table(
     Column("outlook", LargeBinary),  # this and the next: Parquet; None in sets that were made before there was one
     Column("hours", LargeBinary),  # shares of the hours of each day; an empty table: no ticket tells its hour
     Column("standing", LargeBinary),  # by what its days are judged; Parquet; None in sets that were made before there was one
+    Column("recipe", JSON),  # as `forecasting.recipe.from_mapping` reads it; None: made before it was kept
+    Column("gate", JSON),  # [{name, passed, measured, limit, where, vital}]; None: nobody asked for its publication, or before there was a gate
+    Column("withdrawn_at", Moment),  # rolled back, or refused by the gate: since then it judges no day
+    Column("model_version", Integer),  # of the registered model; None: not yet known
     Index(None, "cutoff"),
 )
 
@@ -398,4 +402,16 @@ api_keys = Table(
     Column("districts", JSON),  # None: the whole city
     Column("created_at", Moment, nullable=False),
     Column("revoked_at", Moment),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("seq", BigId, primary_key=True, autoincrement=True),
+    Column("at", Moment, nullable=False),
+    Column("actor", String, nullable=False),  # the name of an API key, or who ran a command
+    Column("action", String, nullable=False),  # see `audit.ACTIONS`
+    Column("subject", String, nullable=False),  # what it was done to, as "forecast set 12"
+    Column("detail", JSON, nullable=False),
+    Index(None, "action"),
 )

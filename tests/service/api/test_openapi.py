@@ -37,6 +37,8 @@ def test_it_names_every_promised_path(document: dict[str, Any]) -> None:
         "ingests/{ingest_id}",
         "status",
         "runs",
+        "models",
+        "models/rollback",
     )
     assert {f"/v1/{noun}" for noun in nouns} | {"/livez", "/readyz", "/"} <= document["paths"].keys()
 

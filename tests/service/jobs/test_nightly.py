@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 from processes import Bench, free_port, until
 from sqlalchemy import Connection
 
-from experiments import tracking
+from experiments import registry
 from forecasting import intraday, outlook
 from forecasting.errors import InputError
 from forecasting.forecast_set import ForecastSet, unpack
@@ -216,7 +216,7 @@ def test_a_run_in_mlflow_has_everything_that_a_person_compares(trained: City) ->
     for level in ("city", "district", "category", "series"):
         assert {f"{level}.WAPE", f"{level}.cover80", f"{level}.WAPE.four_week_mean", f"{level}.skill"} <= set(run.data.metrics)
     assert 0 < run.data.metrics["city.WAPE"] < 1
-    version = client.get_model_version_by_alias(tracking.MODEL, tracking.ALIAS)
+    version = client.get_model_version_by_alias(registry.MODEL, registry.CHAMPION)
     assert version.run_id == run_id
     assert {a.path for a in client.list_artifacts(run_id)} == {"model", "scores.csv", "series_scores.parquet"}
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0011"
-down_revision = "0009"
+down_revision = "0010"
 
 word = sa.String().with_variant(sa.String(collation="C"), "postgresql")  # as every text
 moment = sa.DateTime().with_variant(sa.BigInteger(), "sqlite")

@@ -1,0 +1,71 @@
+"""The registered model: a version a training, and the aliases that say what each is to the service.
+
+The store says what is served; the aliases follow it. `champion` is the version whose forecasts are published, `previous` the one to which a
+rollback goes, `challenger` the newest one that the gate refused, while it is refused.
+"""
+
+import os
+from collections.abc import Mapping
+
+# As in `tracking`: whichever of the two is imported first says so to MLflow.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+MODEL = "weisu-demand"
+CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
+ALIASES = (CHAMPION, PREVIOUS, CHALLENGER)
+
+
+class Unreachable(ConnectionError):
+    """MLflow cannot be reached, or what is there is no registry."""
+
+
+def register(client: MlflowClient, run_id: str, artifact_uri: str) -> int:
+    """Registers the model of a run as a new version, without an alias; returns its number."""
+    if not client.search_registered_models(f"name = '{MODEL}'"):
+        client.create_registered_model(MODEL, description="Demand of a city's hotline: blend of members, its weights and dispersion.")
+    return int(client.create_model_version(MODEL, source=f"{artifact_uri}/model", run_id=run_id).version)
+
+
+def follow(uri: str, wanted: Mapping[str, str | None]) -> dict[str, int]:
+    """Sets the aliases, and takes away those that stand for nothing.
+
+    Args:
+        uri: the MLflow store: a server's address or a database.
+        wanted: alias -> MLflow run, or None.
+
+    Returns:
+        MLflow run -> version, of those that are registered. An alias whose run is not (yet) registered is taken away: better none than a
+        wrong one.
+
+    Raises:
+        Unreachable: MLflow does not answer.
+    """
+    try:
+        return _follow(MlflowClient(tracking_uri=uri, registry_uri=uri), wanted)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise Unreachable(next(iter(str(error).splitlines()), "")) from None
+
+
+def _follow(client: MlflowClient, wanted: Mapping[str, str | None]) -> dict[str, int]:
+    if not client.search_registered_models(f"name = '{MODEL}'"):
+        return {}
+    versions: dict[str, int] = {}
+    for run in {run for run in wanted.values() if run}:
+        found = client.search_model_versions(f"name = '{MODEL}' and run_id = '{run}'")
+        if found:
+            versions[run] = max(int(one.version) for one in found)
+    now = {alias: int(version) for alias, version in client.get_registered_model(MODEL).aliases.items()}
+    for alias in ALIASES:
+        version = versions.get(wanted.get(alias) or "")
+        if version is None and alias in now:
+            client.delete_registered_model_alias(MODEL, alias)
+        elif version is not None and now.get(alias) != version:
+            client.set_registered_model_alias(MODEL, alias, str(version))
+    return versions

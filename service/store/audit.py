@@ -1,0 +1,49 @@
+"""The audit log: what people and the service did to what is served, and when; only ever added to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from service.store.schema import audit_log
+
+ROLLBACK, ALIASES = "rollback", "aliases"
+ACTIONS = (ROLLBACK, ALIASES)
+"""rollback: the published pointer was moved by hand. aliases: the registry's aliases followed the pointer."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the log.
+
+    Attributes:
+        actor: the name of an API key, or who ran a command.
+        action: one of ACTIONS.
+        subject: what it was done to.
+        detail: what else is worth knowing; plain values.
+    """
+
+    seq: int
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    detail: dict[str, Any]
+
+
+def record(conn: Connection, now: datetime, actor: str, action: str, subject: str, detail: Mapping[str, Any]) -> None:
+    """Adds an entry, in the transaction of what it tells of."""
+    conn.execute(insert(audit_log).values(at=now, actor=actor, action=action, subject=subject, detail=dict(detail)))
+
+
+def newest(conn: Connection, action: str) -> Entry | None:
+    """The last entry of an action; None: it never happened."""
+    row = conn.execute(select(audit_log).where(audit_log.c.action == action).order_by(audit_log.c.seq.desc()).limit(1)).one_or_none()
+    return None if row is None else Entry(**row._mapping)
+
+
+def entries(conn: Connection, limit: int = 100) -> list[Entry]:
+    """The last entries, the newest first."""
+    return [Entry(**row._mapping) for row in conn.execute(select(audit_log).order_by(audit_log.c.seq.desc()).limit(limit))]

@@ -1,0 +1,272 @@
+"""What a night publishes when the gate refuses its candidate, and what people hear of it."""
+
+from pathlib import Path
+from time import monotonic, sleep
+
+import httpx
+import numpy as np
+import pytest
+from databases import Databases
+from job_city import DAYS, OLD_WAYS_OF_MLFLOW, City, counts, day
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from processes import Bench, free_port, until
+
+from experiments import night, recipes, registry
+from service.jobs import aliases, knowledge, nightly, promotion, watch
+from service.settings import Settings
+from service.store import alerts, audit, forecast_sets, keys, rollback, runs
+from service.store.engine import open_engine, reading, writing
+
+pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)
+
+POOR = "members:\n  seasonal_naive:\n"  # repeats the last week, bursts and all
+
+
+@pytest.fixture
+def poor(tmp_path: Path) -> str:
+    path = tmp_path / "poor.yaml"
+    path.write_text(POOR)
+    return str(path)
+
+
+def sets(city: City) -> list[forecast_sets.About]:
+    with reading(city.engine) as conn:
+        return forecast_sets.list_sets(conn)
+
+
+def pointed(city: City) -> forecast_sets.ForecastSet:
+    with reading(city.engine) as conn:
+        pointer = forecast_sets.pointer(conn)
+        assert pointer is not None
+        return forecast_sets.get(conn, pointer)
+
+
+def notes(city: City) -> list[alerts.Alert]:
+    with reading(city.engine) as conn:
+        return [one for one in alerts.running(conn) if one.kind == "DATA"]
+
+
+def aliased(city: City) -> dict[str, str]:
+    """Alias -> MLflow run."""
+    client = MlflowClient(tracking_uri=city.settings(day(DAYS)).tracking_uri)
+    found = {}
+    for alias in registry.ALIASES:
+        try:
+            found[alias] = client.get_model_version_by_alias(registry.MODEL, alias).run_id
+        except MlflowException:
+            continue
+    return found
+
+
+def broken_mlflow(folder: Path) -> str:
+    """The address of an MLflow store that is none; it says so at once, where a dead server takes seconds."""
+    (folder / "broken.db").write_bytes(b"this is no database" * 100)
+    return f"sqlite:///{folder / 'broken.db'}"
+
+
+def next_night(city: City, n: int = 1, **settings: object) -> nightly.Trained:
+    city.bring(counts(DAYS + n, first=DAYS + n), f"more{n}")
+    return nightly.run(city.engine, city.settings(day(DAYS + n), **settings))
+
+
+def test_a_night_of_the_recipe_that_serves_passes_and_says_so_everywhere(trained: City) -> None:
+    before = pointed(trained)
+    done = next_night(trained)
+    assert (done.published, done.refused) == (True, "")
+    newest = sets(trained)[0]
+    assert newest.id == done.forecast_set_id == pointed(trained).id
+    assert newest.gate is not None
+    assert all(check["passed"] for check in newest.gate)
+    assert newest.recipe == recipes.load().mapping()
+    assert aliased(trained) == {"champion": newest.mlflow_run_id, "previous": before.mlflow_run_id}
+    assert newest.mlflow_run_id is not None
+    run = MlflowClient(tracking_uri=trained.settings(day(DAYS)).tracking_uri).get_run(newest.mlflow_run_id)
+    assert (run.data.tags["gate"], run.data.tags["published"]) == ("passed", "true")
+    with reading(trained.engine) as conn:
+        ledger = runs.latest(conn)
+    assert ledger is not None
+    assert ledger.scores is not None
+    assert ledger.scores["gate"] == [newest.gate]
+    assert notes(trained) == []
+
+
+def test_a_poor_candidate_is_refused_and_the_recipe_that_serves_is_published_with_fresh_data(trained: City, poor: str) -> None:
+    before = pointed(trained)
+    done = next_night(trained, recipe=poor)
+    assert done.published
+    assert "WRMSSE above that of the recipe served" in done.refused
+    champion, candidate = sets(trained)[:2]
+    assert (champion.id, champion.cutoff, champion.recipe) == (done.forecast_set_id, day(DAYS + 1), recipes.load().mapping())
+    assert (candidate.published_at, candidate.refused, candidate.recipe and list(candidate.recipe["members"])) == (None, True, ["seasonal_naive"])
+    with reading(trained.engine) as conn:
+        judge = forecast_sets.latest_before(conn, day(DAYS + 2))
+    assert judge is not None
+    assert judge.id == champion.id, "what was refused judges no day"
+    assert aliased(trained) == {"champion": champion.mlflow_run_id, "previous": before.mlflow_run_id, "challenger": candidate.mlflow_run_id}
+    assert candidate.mlflow_run_id is not None
+    run = MlflowClient(tracking_uri=trained.settings(day(DAYS)).tracking_uri).get_run(candidate.mlflow_run_id)
+    assert run.data.tags["gate"] == "failed"
+    assert "WRMSSE champion" in run.data.tags["gate_failed"]
+    (note,) = notes(trained)
+    assert candidate.gate is not None
+    measured = next(check["measured"] for check in candidate.gate if check["name"] == "WRMSSE champion")
+    assert measured > 0.05
+    assert f"WRMSSE above that of the recipe served: {measured:.1%}" in note.reason_en
+    assert "the recipe that served before, fitted to the newest data, goes on serving" in note.reason_en
+    assert "未通过上线检查" in note.reason_zh
+    again = watch.run(trained.engine, trained.settings(day(DAYS + 1)))
+    assert (again.raised, again.resolved, notes(trained)) == (0, 0, [note]), "a second watch changes nothing"
+
+
+def test_the_note_ends_three_days_after_the_last_refusal_and_the_challenger_with_it(trained: City, poor: str) -> None:
+    next_night(trained, 1, recipe=poor)
+    next_night(trained, 2, recipe=poor)
+    (note,) = notes(trained)
+    assert note.last_day == day(DAYS + 2), "one note, however many nights"
+    trained.bring(counts(DAYS + 4, first=DAYS + 3), "two_days")
+    watch.run(trained.engine, trained.settings(day(DAYS + 4)))
+    assert len(notes(trained)) == 1
+    next_night(trained, 5)
+    assert notes(trained) == []
+    assert set(aliased(trained)) == {"champion", "previous"}
+
+
+def test_if_the_recipe_that_serves_does_not_pass_itself_it_goes_on_with_fresh_data_and_a_note(bare: City, poor: str) -> None:
+    """A day is delivered fifty times over; a recipe that repeats the last week repeats it in each of the coming ones."""
+    table = counts(DAYS + 1)
+    bare.bring(table[table["date"] <= str(day(DAYS))])
+    nightly.run(bare.engine, bare.settings(day(DAYS), recipe=poor))
+    before = pointed(bare)
+    bare.bring(table[table["date"] > str(day(DAYS))].assign(count=lambda f: 50 * f["count"] + 50), "more")
+    done = nightly.run(bare.engine, bare.settings(day(DAYS + 1), recipe=poor))
+    assert done.published
+    assert pointed(bare).id == done.forecast_set_id != before.id
+    gate = pointed(bare).gate
+    assert gate is not None
+    assert "totals" in [check["name"] for check in gate if not check["passed"]]
+    note = next(one for one in notes(bare) if "did not pass" in one.reason_en)
+    assert "times as many (or as few) tickets as in the last four weeks" in note.reason_en
+    assert "served all the same" in note.reason_en
+    assert note.level == "blue"
+
+
+def test_what_is_broken_is_not_published_and_what_is_served_goes_on(trained: City) -> None:
+    with reading(trained.engine) as conn:
+        served = promotion.served(conn, trained.settings(day(DAYS)).clock)
+        known = knowledge.known(conn, trained.settings(day(DAYS)), day(DAYS))
+    made = night.train(known, recipes.load(), 28)
+    made.forecast_set.frame.loc[3, "mean"] = np.nan
+    decision = promotion.decide(made, None, served, 1.5)
+    assert (decision.published, decision.served) == (None, served)
+    with pytest.raises(promotion.Refused, match="complete"):
+        promotion.decide(made, None, None, 1.5)
+
+
+def test_where_nothing_is_served_poor_forecasts_are_better_than_none(bare: City, poor: str) -> None:
+    table = counts(DAYS)
+    last = table["date"] == str(day(DAYS))
+    table["count"] = np.where(last, 50 * table["count"] + 50, table["count"])
+    bare.bring(table)
+    done = nightly.run(bare.engine, bare.settings(day(DAYS), recipe=poor))
+    assert done.published
+    gate = pointed(bare).gate
+    assert gate is not None
+    assert [check["name"] for check in gate if not check["passed"]] != []
+    assert not [one for one in notes(bare) if "not let in" in one.reason_en]
+
+
+def test_a_set_that_no_longer_reaches_today_does_not_stand_in_the_way(trained: City) -> None:
+    with reading(trained.engine) as conn:
+        assert promotion.served(conn, trained.settings(day(DAYS + 27)).clock) is not None
+        assert promotion.served(conn, trained.settings(day(DAYS + 28)).clock) is None
+
+
+def test_a_recipe_that_this_version_does_not_know_is_compared_with_nothing(trained: City) -> None:
+    default = recipes.load()
+    with reading(trained.engine) as conn:
+        served = promotion.served(conn, trained.settings(day(DAYS + 1)).clock)
+    assert served is not None
+    assert promotion.recipe_served(served, default, default) is None, "the same"
+    strange = forecast_sets.About(
+        **{name: getattr(served, name) for name in forecast_sets.About.__dataclass_fields__} | {"recipe": {"members": {"x": {}}}}
+    )
+    assert promotion.recipe_served(strange, default, default) is None
+    assert promotion.recipe_served(None, default, default) is None
+
+
+def test_a_recipe_that_is_none_is_said_before_anything_begins(trained: City, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"nowhere\.yaml"):
+        nightly.run(trained.engine, trained.settings(day(DAYS + 1), recipe=str(tmp_path / "nowhere.yaml")))
+    with reading(trained.engine) as conn:
+        assert runs.latest(conn, day(DAYS + 1)) is None
+
+
+def test_the_aliases_follow_a_rollback_and_wait_for_mlflow(trained: City) -> None:
+    first = pointed(trained)
+    next_night(trained)
+    settings = trained.settings(day(DAYS + 1))
+    with writing(trained.engine) as conn:
+        rollback.roll_back(conn, None, day(DAYS + 2), settings.clock.now(), "me")
+    assert not aliases.follow(trained.engine, trained.settings(day(DAYS + 1), mlflow_tracking_uri=broken_mlflow(trained.folder)))
+    assert aliased(trained)["champion"] != first.mlflow_run_id
+    assert aliases.follow(trained.engine, settings)
+    assert aliased(trained) == {"champion": first.mlflow_run_id}
+    with reading(trained.engine) as conn:
+        entry = audit.newest(conn, audit.ALIASES)
+        assert entry is not None
+        assert entry.detail["champion"] == first.id
+        versions = [one.model_version for one in forecast_sets.list_sets(conn) if one.published_at]
+    assert versions == [2, 1]
+    assert aliases.follow(trained.engine, trained.settings(day(DAYS + 1), mlflow_tracking_uri="http://127.0.0.1:1")), "nothing to do, nobody asked"
+
+
+def test_a_rollback_is_seen_by_clients_within_five_seconds_at_a_real_store(databases: Databases, tmp_path: Path, bench: Bench) -> None:
+    """A real store of either kind, a real API process, `weisu rollback` as a person types it; MLflow is out of reach."""
+    url = databases.fresh()
+    city = City(tmp_path / "data", open_engine(url))
+    city.folder.mkdir()
+    where = {"database_url": url, "data_dir": city.folder, "timezone": "UTC", "country": "none"}
+    broken, dead = {"mlflow_tracking_uri": broken_mlflow(city.folder)}, {"mlflow_tracking_uri": "http://127.0.0.1:1"}
+    port = free_port()
+    city.bring(counts(DAYS))
+    nightly.run(city.engine, Settings(**where, **broken, as_of=str(day(DAYS))))
+    city.bring(counts(DAYS + 1, first=DAYS + 1), "more")
+    nightly.run(city.engine, Settings(**where, **broken, as_of=str(day(DAYS + 1))))
+    with writing(city.engine) as conn:
+        key = keys.create(conn, "test", ["admin"], None, Settings(**where).clock.now())
+    api = bench.start("api", **where, as_of=day(DAYS + 1), api_port=port)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {key}"}, trust_env=False) as http:
+
+            def cutoff() -> str:
+                return str(http.get("/v1/status").json()["forecast_set"]["cutoff"])
+
+            def answers() -> bool:
+                try:
+                    return http.get("/readyz").status_code == 200
+                except httpx.TransportError:
+                    return False
+
+            until("the API is up", answers)
+            assert cutoff() == str(day(DAYS + 1))
+            started = monotonic()
+            assert bench.run("keys", "list", **where).returncode == 0
+            start = monotonic() - started  # of a process that opens the store: a busy machine may take seconds for that alone
+            started = monotonic()
+            command = bench.start("rollback", **where, **dead, as_of=day(DAYS + 1))
+            while cutoff() != str(day(DAYS)):
+                assert monotonic() - started < 60
+                sleep(0.02)
+            took = monotonic() - started
+            first = http.get("/v1/forecasts", params={"area": "ALL", "category": "ALL"}).json()["items"][0]
+        assert first["date"] == str(day(DAYS + 1))
+        assert took - start < 5, f"{took:.1f} s, of which {start:.1f} s are the start of a process"
+        print(f"rollback: {took:.2f} s, of which {start:.2f} s are the start of a process")
+        assert command.wait(60) == 0
+        assert "no longer" in bench.said
+        assert "aliases do not follow yet" in bench.said
+    finally:
+        api.terminate()
+        api.wait(30)
+        city.engine.dispose()
