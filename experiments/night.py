@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import operator
 import resource
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,8 @@ from forecasting.training import Backtested, Champion
 SUMS = "sha256.json"  # of every file of a saved model
 AT_ONCE = 2  # blends that are scored at once, each in arrays as large as the backtest: the two cores of the smallest machine
 
+WEEK = 7  # days: scores are told by week ahead
+
 Blend = tuple[tuple[str, ...] | None, int | None]
 """Names of its members, None: those of the champion; and the window that is scored, by weights from the others, None: all of them."""
 
@@ -39,9 +43,11 @@ class Night:
         outlook: its weeks, see `forecasting.outlook.make`.
         standing: by what its days are judged, see `forecasting.detection.issued.standing`.
         scores: a row per model and level, over the windows of the backtest; the champion's weights for a window come from the others.
-        series_scores: the champion's and baselines' scores of every series.
+        week_scores: the same by `week` ahead, from 1.
+        series_scores, category_scores: the champion's and baselines' scores of every series, and of every category in the whole city.
         worth: what each member of the blend adds: `member`, `level`, `WRMSSE`, the share by which the blend's score rises without it (blends
             of these members, weighed and scored on the same windows); no rows where one member is all there is.
+        backtest: the champion's forecasts that were scored, see `_backtest`.
         seconds: how long each step took.
         peak_mb: peak resident memory of this process, MB.
         fingerprint: SHA-256 of what was learnt from.
@@ -53,8 +59,11 @@ class Night:
     outlook: pd.DataFrame
     standing: pd.DataFrame
     scores: pd.DataFrame
+    week_scores: pd.DataFrame
     series_scores: pd.DataFrame
+    category_scores: pd.DataFrame
     worth: pd.DataFrame
+    backtest: pd.DataFrame
     seconds: dict[str, float]
     peak_mb: float
     fingerprint: str
@@ -84,10 +93,10 @@ def train(known: Known, recipe: Recipe, horizon: int, seed: int = 0, progress: C
     with ThreadPoolExecutor(1) as aside:
         weeks = aside.submit(outlook.make, champion, seed)
         standing = aside.submit(issued.standing, champion)
-        scores, series_scores, worth = _scores(members, recipe)
+        scored = _scores(members, recipe)
     seconds["total"] = time.perf_counter() - started
     made = forecast_set, weeks.result(), standing.result()
-    return Night(recipe, champion, *made, scores, series_scores, worth, seconds, _peak_mb(), fingerprint(known))
+    return Night(recipe, champion, *made, *scored, seconds, _peak_mb(), fingerprint(known))
 
 
 def fingerprint(known: Known) -> str:
@@ -138,26 +147,32 @@ def load_models(folder: Path) -> dict[str, Fitted]:
     return found
 
 
-def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Scores by level and by series, in the windows of the members' backtest, the champion's weights for a window coming from the others;
-    and what each member is worth.
+def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Scores by level, by level and week, by series and by category, in the windows of the members' backtest, the champion's weights for a
+    window coming from the others; what each member is worth; and the champion's forecasts that were scored.
     """
     nodes = members.known.hierarchy.nodes
     leaves = nodes["category"].isin(set(members.known.panel.series["category"]) | {ALL})
     rows = np.flatnonzero((leaves & (nodes["level"] != "branch")).to_numpy())
     places = nodes.iloc[rows].rename(columns={"area": "district"}).reset_index(drop=True)
     by_level: dict[str, pd.DataFrame] = {}
-    by_series: dict[str, pd.DataFrame] = {}
+    by_week: dict[str, pd.DataFrame] = {}
+    by_node: dict[str, dict[str, pd.DataFrame]] = {"series": {}, "category": {}}
     worth = []
+    scored = np.full((len(rows), len(members.origins), members.horizon), np.nan, np.float32)
+    scatter = np.full(scored.shape, np.nan, np.float32)
     if members.origins:
         yardstick = metrics.yardstick(members.known.counts[rows, : members.origins[0] + 1])
+        spans = [slice(None), *(slice(first, first + WEEK) for first in range(0, members.horizon, WEEK))]
 
-        def added(blend: Blend) -> pd.DataFrame:
+        def added(blend: Blend) -> list[pd.DataFrame]:
             names, window = blend
             champion = training.assemble(members, names, recipe.shrink, window if len(members.origins) > 1 else None)
             windows = slice(None) if window is None else slice(window, window + 1)
-            means, counts = training.in_windows(champion)[rows, windows], members.counts[rows, windows]
-            return metrics.node_sums(means, champion.dispersion.at(members.horizon)[rows], counts, yardstick)
+            means, dispersion = training.in_windows(champion)[rows, windows], champion.dispersion.at(members.horizon)[rows]
+            if window is not None:
+                scored[:, windows], scatter[:, windows] = means, dispersion[:, None]
+            return metrics.span_sums(means, dispersion, members.counts[rows, windows], yardstick, spans)
 
         able = [model for model, fitted in zip(members.models, members.fitted, strict=True) if fitted is not None]
         blended = tuple(model.name for model in able if not model.reference)
@@ -168,26 +183,53 @@ def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataF
         with ThreadPoolExecutor(AT_ONCE) as pool:
             made = dict(zip(wanted, pool.map(added, wanted), strict=True))
         sums = {model.name: made[one] for model, one in zip(able, single, strict=True)}
-        sums[CHAMPION] = sum((made[one] for one in own[1:]), made[own[0]])
-        whole = _wrmsse(made[blended, None], places["level"])
+        sums[CHAMPION] = [reduce(operator.add, parts) for parts in zip(*(made[one] for one in own), strict=True)]
+        whole = _wrmsse(made[blended, None][0], places["level"])
         for name, one in zip(blended, without, strict=False):  # none where one member is all there is
-            worth.append((_wrmsse(made[one], places["level"]) / whole - 1).rename("WRMSSE").reset_index().assign(member=name))
+            worth.append((_wrmsse(made[one][0], places["level"]) / whole - 1).rename("WRMSSE").reset_index().assign(member=name))
         compared = {CHAMPION, *(model.name for model in members.models if model.reference)}
-        bottom = (places["level"] == "series").to_numpy()
-        for name, nodes_sums in sums.items():
-            levels = nodes_sums.groupby(places["level"]).sum()
-            by_level[name] = metrics.ratios(levels[levels["rows"] > 0])
-            if name in compared:
-                series = nodes_sums[bottom].set_index(pd.MultiIndex.from_frame(places.loc[bottom, metrics.KEYS]))
-                by_series[name] = metrics.ratios(series[series["rows"] > 0])
+        for name, (nodes_sums, *weeks) in sums.items():
+            by_level[name] = _ratios(nodes_sums.groupby(places["level"]).sum())
+            each = {week: _ratios(of_week.groupby(places["level"]).sum()) for week, of_week in enumerate(weeks, 1)}
+            by_week[name] = pd.concat(each, names=["week"])
+            for level, kept in by_node.items() if name in compared else ():
+                at = (places["level"] == level).to_numpy()
+                kept[name] = _ratios(nodes_sums[at].set_index(pd.MultiIndex.from_frame(places.loc[at, metrics.KEYS])))
     told = pd.concat(worth, ignore_index=True) if worth else pd.DataFrame(columns=["level", "WRMSSE", "member"])
-    return _stacked(by_level, ["level"]), _stacked(by_series, metrics.KEYS), told[["member", "level", "WRMSSE"]]
+    tables = _stacked(by_level, ["level"]), _stacked(by_week, ["level", "week"]), *(_stacked(kept, metrics.KEYS) for kept in by_node.values())
+    return *tables, told[["member", "level", "WRMSSE"]], _backtest(members, places, rows, scored, scatter)
+
+
+def _ratios(sums: pd.DataFrame) -> pd.DataFrame:
+    """Scores of what was scored at all."""
+    return metrics.ratios(sums[sums["rows"] > 0])
+
+
+def _backtest(members: Backtested, places: pd.DataFrame, rows: np.ndarray, means: np.ndarray, dispersion: np.ndarray) -> pd.DataFrame:
+    """Long frame of forecasts made in the windows: `level`, `district`, `category`, `cutoff`, `date`, `horizon`, `count` (what came, NaN where
+    it is missing), `mean`, `dispersion`; the texts as categoricals, for there may be millions of rows.
+
+    Args:
+        places: the L nodes' level, district, category. rows: [L] their positions among all nodes.
+        means, dispersion: [L, W, H], NaN where there was no forecast.
+    """
+    n, w, h = means.shape
+    cutoffs = members.known.panel.days[list(members.origins)]
+    ahead = np.arange(1, h + 1, dtype=np.int16)
+    dates = cutoffs.to_numpy()[:, None] + ahead * np.timedelta64(1, "D")
+    codes = np.repeat(np.arange(n), w * h)
+    frame = pd.DataFrame({name: places[name].astype("category").array.take(codes) for name in ("level", *metrics.KEYS)})
+    frame["cutoff"] = np.tile(np.repeat(cutoffs.to_numpy(), h), n)
+    frame["date"] = np.tile(dates.ravel(), n)
+    frame["horizon"] = np.tile(ahead, n * w)
+    frame["count"] = members.counts[rows].astype(np.float32).ravel()
+    frame["mean"], frame["dispersion"] = means.ravel(), dispersion.ravel()
+    return frame[frame["mean"].notna()].reset_index(drop=True)
 
 
 def _wrmsse(sums: pd.DataFrame, levels: pd.Series) -> pd.Series:
     """WRMSSE by level of sums by node."""
-    by_level = sums.groupby(levels).sum()
-    score: pd.Series = metrics.ratios(by_level[by_level["rows"] > 0])["WRMSSE"]
+    score: pd.Series = _ratios(sums.groupby(levels).sum())["WRMSSE"]
     return score
 
 

@@ -14,12 +14,12 @@ import pandas as pd
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from experiments import night, recipes, tracking
+from experiments import night, recipes
 from experiments.night import Night
 from forecasting import calendars, intraday
 from forecasting.errors import InputError
 from forecasting.forecast_set import pack
-from service.jobs import knowledge, watch
+from service.jobs import knowledge, tracked, watch
 from service.settings import Settings
 from service.store import delays, engine, forecast_sets, runs
 
@@ -96,9 +96,8 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
             with engine.reading(db) as conn:
                 more = {"outlook": pack(result.outlook), "hours": pack(_hours(conn, settings, result))}
             say("recording the run in MLflow")
-            artifacts = settings.data_dir / "mlflow" / "artifacts"
             tags = {"business_date": f"{business_date}", "ledger_run": f"{run_id}"}
-            mlflow_run_id = tracking.record(result, settings.tracking_uri, artifacts, tags)
+            (mlflow_run_id,) = tracked.record(db, settings, [(result, tags)])
             say("publishing")
             with engine.writing(db) as conn:
                 set_id = forecast_sets.publish(conn, **_row(result, run_id, mlflow_run_id, cutoff), **more, issued_at=clock.now())
