@@ -31,6 +31,9 @@ WEEK = 7  # days: scores are told by week ahead
 Blend = tuple[tuple[str, ...] | None, int | None]
 """Names of its members, None: those of the champion; and the window that is scored, by weights from the others, None: all of them."""
 
+Scored = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]
+"""What `Night` has as scores, week_scores, series_scores, category_scores, worth, backtest."""
+
 
 @dataclass(frozen=True)
 class Night:
@@ -147,7 +150,7 @@ def load_models(folder: Path) -> dict[str, Fitted]:
     return found
 
 
-def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def _scores(members: Backtested, recipe: Recipe) -> Scored:
     """Scores by level, by level and week, by series and by category, in the windows of the members' backtest, the champion's weights for a
     window coming from the others; what each member is worth; and the champion's forecasts that were scored.
     """
@@ -196,8 +199,9 @@ def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataF
                 at = (places["level"] == level).to_numpy()
                 kept[name] = _ratios(nodes_sums[at].set_index(pd.MultiIndex.from_frame(places.loc[at, metrics.KEYS])))
     told = pd.concat(worth, ignore_index=True) if worth else pd.DataFrame(columns=["level", "WRMSSE", "member"])
-    tables = _stacked(by_level, ["level"]), _stacked(by_week, ["level", "week"]), *(_stacked(kept, metrics.KEYS) for kept in by_node.values())
-    return *tables, told[["member", "level", "WRMSSE"]], _backtest(members, places, rows, scored, scatter)
+    levels, weekly = _stacked(by_level, ["level"]), _stacked(by_week, ["level", "week"])
+    single_series, categories = (_stacked(by_node[level], metrics.KEYS) for level in ("series", "category"))
+    return levels, weekly, single_series, categories, told[["member", "level", "WRMSSE"]], _backtest(members, places, rows, scored, scatter)
 
 
 def _ratios(sums: pd.DataFrame) -> pd.DataFrame:

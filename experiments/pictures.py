@@ -86,8 +86,8 @@ def worst_series(result: Night) -> str:
     days = dict(iter(rows.astype(dict.fromkeys(KEYS, str)).groupby(KEYS)))
     with _figure(3.2 * COLUMNS, 1.9 * lines) as figure:
         grid = figure.subplots(lines, COLUMNS, squeeze=False).ravel()
-        for axes, (place, score) in zip(grid, worst.items(), strict=False):
-            _chart(axes, days[place], f"{' × '.join(map(str, place))}   {score:.2f}")
+        for axes, district, category, score in zip(grid, *(worst.index.get_level_values(key) for key in KEYS), worst, strict=False):
+            _chart(axes, days[district, category], f"{district} × {category}   {score:.2f}")
         for axes in grid[len(worst) :]:
             axes.set_axis_off()
         return _svg(figure)
@@ -102,9 +102,9 @@ def _chart(axes: Axes, days: pd.DataFrame, title: str) -> None:
     axes.plot(dates, days["count"], color=ORANGE, linewidth=0.8)
     axes.set_title(title, fontsize=8)
     axes.tick_params(labelsize=6)
-    locator = AutoDateLocator(maxticks=4)
+    locator = AutoDateLocator(maxticks=4)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
 def parts_ahead(result: Night) -> str:
