@@ -1,6 +1,7 @@
 """What MLflow is told of the nights: it lies in the spool first, and our store learns the run's id whenever MLflow has taken it."""
 
 import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from functools import partial
@@ -19,7 +20,8 @@ from forecasting.forecast_set import ForecastSet
 from service.settings import Settings
 from service.store import engine, forecast_sets, runs
 
-PATIENCE = 10.0  # seconds that a night waits for MLflow; with the files that it writes before it stays below 15
+PATIENCE = 12.0  # seconds that MLflow costs a night at most, the writing of the files included; below 15 whatever the last step does
+LEAST = 3.0  # seconds that MLflow has in any case, however long the writing took
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,7 @@ def record(db: Engine, settings: Settings, made: Sequence[tuple[Night, Mapping[s
         made: trainings, with what is known of each besides: business date, the ledger's run (`ledger_run`), the gate's result, whether it is
             `published` (true if left out). The first one's members have runs of their own.
     """
+    began = time.monotonic()
     folders: list[Path | None] = []
     before = _before(db)
     for number, (result, tags) in enumerate(made):
@@ -40,7 +43,8 @@ def record(db: Engine, settings: Settings, made: Sequence[tuple[Night, Mapping[s
         except Exception as error:  # noqa: BLE001  a full disk, a picture that cannot be drawn: a forecast is worth more than its record
             log.error("spool.not_written", extra={"reason": f"{type(error).__name__}: {error}"[:300]})
             folders.append(None)
-    sent = spool.replay_within(PATIENCE, settings.spool_dir, settings.tracking_uri, settings.mlflow_dir / "artifacts")
+    left = max(PATIENCE - (time.monotonic() - began), LEAST)
+    sent = spool.replay_within(left, settings.spool_dir, settings.tracking_uri, settings.mlflow_dir / "artifacts")
     _note(db, sent)
     ids = {one.folder: one.run_id for one in sent}
     return [None if folder is None else ids.get(folder) for folder in folders]
