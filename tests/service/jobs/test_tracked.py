@@ -107,6 +107,16 @@ def night(city: City, n: int, **changes: object) -> tuple[Settings, float]:
     return settings, began["publishing"] - began["recording the run in MLflow"] - written
 
 
+def send_all(city: City, settings: Settings) -> None:
+    """Sends what a busy machine could not send within the patience of a night."""
+
+    def nothing_waits() -> bool:
+        tracked.replay(city.engine, settings)
+        return not spool.waiting(settings.spool_dir)
+
+    until("nothing waits", nothing_waits)
+
+
 @pytest.fixture
 def unseen(trained: City, made_once: Path) -> City:
     """A trained city whose MLflow knows of nothing."""
@@ -195,6 +205,7 @@ def test_nights_that_nobody_could_be_told_of_come_in_their_order_with_the_next(u
         assert seconds < 15
         assert len(spool.waiting(settings.spool_dir)) == n
     settings, _ = night(unseen, 3)
+    send_all(unseen, settings)
     found = nights(settings.tracking_uri)
     assert [run.data.tags["business_date"] for run in found] == [str(day(DAYS + n)) for n in (1, 2, 3)]
     client = tracking.connect(settings.tracking_uri)
@@ -278,7 +289,9 @@ def test_a_night_whose_writer_died_is_not_sent_and_goes(unseen: City) -> None:
 
 def test_an_experiment_that_somebody_deleted_comes_back(unseen: City) -> None:
     settings, _ = night(unseen, 1)
+    send_all(unseen, settings)
     client = tracking.connect(settings.tracking_uri)
     client.delete_experiment(client.get_experiment_by_name(tracking.EXPERIMENT).experiment_id)
     night(unseen, 2)
+    send_all(unseen, settings)
     assert len(nights(settings.tracking_uri)) == 2
