@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import operator
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +26,13 @@ from forecasting.training import Backtested, Champion
 SUMS = "sha256.json"  # of every file of a saved model
 AT_ONCE = 2  # blends that are scored at once, each in arrays as large as the backtest: the two cores of the smallest machine
 
+WEEK = 7  # days: scores are told by week ahead
+
 Blend = tuple[tuple[str, ...] | None, int | None]
 """Names of its members, None: those of the champion; and the window that is scored, by weights from the others, None: all of them."""
+
+Scored = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]
+"""What `Night` has as scores, week_scores, series_scores, category_scores, worth, backtest."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +45,15 @@ class Night:
         forecast_set: its forecasts.
         outlook: its weeks, see `forecasting.outlook.make`.
         standing: by what its days are judged, see `forecasting.detection.issued.judged`.
+        evidence: [N, D] how unusual the last days of the windows were at each series, as detection would have told, see `issued.judged`.
         scores: a row per model and level, over the windows of the backtest; the champion's weights for a window come from the others.
-        series_scores: the champion's and baselines' scores of every series.
+        week_scores: the same by `week` ahead, from 1.
         windows: what `scores` are ratios of, window by window: `model`, `level`, `origin` (position of the window's last known day) and
             `metrics.SUMS`; the sums of any windows may be added up.
-        evidence: [N, D] how unusual the last days of the windows were at each series, as detection would have told, see `issued.judged`.
+        series_scores, category_scores: the champion's and baselines' scores of every series, and of every category in the whole city.
         worth: what each member of the blend adds: `member`, `level`, `WRMSSE`, the share by which the blend's score rises without it (blends
             of these members, weighed and scored on the same windows); no rows where one member is all there is.
+        backtest: the champion's forecasts that were scored, see `_backtest`.
         seconds: how long each step took.
         peak_mb: peak resident memory of this process, MB.
         fingerprint: SHA-256 of what was learnt from.
@@ -55,11 +64,14 @@ class Night:
     forecast_set: ForecastSet
     outlook: pd.DataFrame
     standing: pd.DataFrame
-    scores: pd.DataFrame
-    series_scores: pd.DataFrame
-    windows: pd.DataFrame
     evidence: np.ndarray
+    scores: pd.DataFrame
+    week_scores: pd.DataFrame
+    windows: pd.DataFrame
+    series_scores: pd.DataFrame
+    category_scores: pd.DataFrame
     worth: pd.DataFrame
+    backtest: pd.DataFrame
     seconds: dict[str, float]
     peak_mb: float
     fingerprint: str
@@ -89,11 +101,9 @@ def train(known: Known, recipe: Recipe, horizon: int, seed: int = 0, progress: C
     with ThreadPoolExecutor(1) as aside:
         weeks = aside.submit(outlook.make, champion, seed)
         judged = aside.submit(issued.judged, champion)
-        scores, series_scores, windows, worth = _scores(members, recipe)
+        scored = _scores(members, recipe)
     seconds["total"] = time.perf_counter() - started
-    standing, evidence = judged.result()
-    made = forecast_set, weeks.result(), standing
-    return Night(recipe, champion, *made, scores, series_scores, windows, evidence, worth, seconds, _peak_mb(), fingerprint(known))
+    return Night(recipe, champion, forecast_set, weeks.result(), *judged.result(), *scored, seconds, _peak_mb(), fingerprint(known))
 
 
 def fingerprint(known: Known) -> str:
@@ -144,31 +154,33 @@ def load_models(folder: Path) -> dict[str, Fitted]:
     return found
 
 
-def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Scores by level and by series, in the windows of the members' backtest, the champion's weights for a window coming from the others;
-    what they are ratios of, by level and window; and what each member is worth.
+def _scores(members: Backtested, recipe: Recipe) -> Scored:
+    """Scores by level, by level and week, what they are ratios of, by series and by category, in the windows of the members' backtest, the
+    champion's weights for a window coming from the others; what each member is worth; and the champion's forecasts that were scored.
     """
     nodes = members.known.hierarchy.nodes
     leaves = nodes["category"].isin(set(members.known.panel.series["category"]) | {ALL})
     rows = np.flatnonzero((leaves & (nodes["level"] != "branch")).to_numpy())
     places = nodes.iloc[rows].rename(columns={"area": "district"}).reset_index(drop=True)
     by_level: dict[str, pd.DataFrame] = {}
-    by_series: dict[str, pd.DataFrame] = {}
+    by_week: dict[str, pd.DataFrame] = {}
     by_window: dict[str, pd.DataFrame] = {}
+    by_node: dict[str, dict[str, pd.DataFrame]] = {"series": {}, "category": {}}
     worth = []
+    scored = np.full((len(rows), len(members.origins), members.horizon), np.nan, np.float32)
+    scatter = np.full(scored.shape, np.nan, np.float32)
     if members.origins:
         yardstick = metrics.yardstick(members.known.counts[rows, : members.origins[0] + 1])
+        spans = [slice(None), *(slice(first, first + WEEK) for first in range(0, members.horizon, WEEK))]
 
-        def added(blend: Blend) -> pd.DataFrame:
+        def added(blend: Blend) -> dict[int, list[pd.DataFrame]]:
             names, window = blend
             champion = training.assemble(members, names, recipe.shrink, window if len(members.origins) > 1 else None)
             means, dispersion = training.in_windows(champion)[rows], champion.dispersion.at(members.horizon)[rows]
-            parts = {
-                origin: metrics.node_sums(means[:, w : w + 1], dispersion, members.counts[rows, w : w + 1], yardstick)
-                for w, origin in enumerate(members.origins)
-                if window in (None, w)
-            }
-            return pd.concat(parts, names=["origin", "node"])
+            if window is not None:
+                scored[:, window], scatter[:, window] = means[:, window], dispersion
+            mine = range(len(members.origins)) if window is None else (window,)
+            return {w: metrics.span_sums(means[:, [w]], dispersion, members.counts[rows][:, [w]], yardstick, spans) for w in mine}
 
         able = [model for model, fitted in zip(members.models, members.fitted, strict=True) if fitted is not None]
         blended = tuple(model.name for model in able if not model.reference)
@@ -179,30 +191,63 @@ def _scores(members: Backtested, recipe: Recipe) -> tuple[pd.DataFrame, pd.DataF
         with ThreadPoolExecutor(AT_ONCE) as pool:
             made = dict(zip(wanted, pool.map(added, wanted), strict=True))
         sums = {model.name: made[one] for model, one in zip(able, single, strict=True)}
-        sums[CHAMPION] = pd.concat([made[one] for one in own])
-        whole = _wrmsse(made[blended, None], places["level"])
+        sums[CHAMPION] = {w: parts for one in own for w, parts in made[one].items()}
+        whole = _wrmsse(_over_windows(made[blended, None])[0], places["level"])
         for name, one in zip(blended, without, strict=False):  # none where one member is all there is
-            worth.append((_wrmsse(made[one], places["level"]) / whole - 1).rename("WRMSSE").reset_index().assign(member=name))
+            worth.append((_wrmsse(_over_windows(made[one])[0], places["level"]) / whole - 1).rename("WRMSSE").reset_index().assign(member=name))
         compared = {CHAMPION, *(model.name for model in members.models if model.reference)}
-        bottom = (places["level"] == "series").to_numpy()
-        for name, each in sums.items():
-            level = places["level"].to_numpy()[each.index.get_level_values("node")]
-            by_window[name] = each.groupby([pd.Index(level, name="level"), each.index.get_level_values("origin")]).sum()
-            nodes_sums = each.groupby(level="node").sum()
-            levels = by_window[name].groupby(level="level").sum()
-            by_level[name] = metrics.ratios(levels[levels["rows"] > 0])
-            if name in compared:
-                series = nodes_sums[bottom].set_index(pd.MultiIndex.from_frame(places.loc[bottom, metrics.KEYS]))
-                by_series[name] = metrics.ratios(series[series["rows"] > 0])
+        for name, each_window in sums.items():
+            nodes_sums, *weeks = _over_windows(each_window)
+            of_levels = {members.origins[w]: parts[0].groupby(places["level"]).sum() for w, parts in each_window.items()}
+            by_window[name] = pd.concat(of_levels, names=["origin"])
+            by_level[name] = _ratios(nodes_sums.groupby(places["level"]).sum())
+            each = {week: _ratios(of_week.groupby(places["level"]).sum()) for week, of_week in enumerate(weeks, 1)}
+            by_week[name] = pd.concat(each, names=["week"])
+            for level, kept in by_node.items() if name in compared else ():
+                at = (places["level"] == level).to_numpy()
+                kept[name] = _ratios(nodes_sums[at].set_index(pd.MultiIndex.from_frame(places.loc[at, metrics.KEYS])))
     told = pd.concat(worth, ignore_index=True) if worth else pd.DataFrame(columns=["level", "WRMSSE", "member"])
-    blocks = pd.concat(by_window, names=["model"]).reset_index() if by_window else pd.DataFrame(columns=["model", "level", "origin", *metrics.SUMS])
-    return _stacked(by_level, ["level"]), _stacked(by_series, metrics.KEYS), blocks, told[["member", "level", "WRMSSE"]]
+    levels, weekly = _stacked(by_level, ["level"]), _stacked(by_week, ["level", "week"])
+    windows = pd.concat(by_window, names=["model"]).reset_index() if by_window else pd.DataFrame(columns=["model", "level", "origin", *metrics.SUMS])
+    single_series, categories = (_stacked(by_node[level], metrics.KEYS) for level in ("series", "category"))
+    return levels, weekly, windows, single_series, categories, told[["member", "level", "WRMSSE"]], _backtest(members, places, rows, scored, scatter)
+
+
+def _over_windows(parts: Mapping[int, list[pd.DataFrame]]) -> list[pd.DataFrame]:
+    """The sums of all windows, of each span."""
+    return [reduce(operator.add, of_span) for of_span in zip(*parts.values(), strict=True)]
+
+
+def _ratios(sums: pd.DataFrame) -> pd.DataFrame:
+    """Scores of what was scored at all."""
+    return metrics.ratios(sums[sums["rows"] > 0])
+
+
+def _backtest(members: Backtested, places: pd.DataFrame, rows: np.ndarray, means: np.ndarray, dispersion: np.ndarray) -> pd.DataFrame:
+    """Long frame of forecasts made in the windows: `level`, `district`, `category`, `cutoff`, `date`, `horizon`, `count` (what came, NaN where
+    it is missing), `mean`, `dispersion`; the texts as categoricals, for there may be millions of rows.
+
+    Args:
+        places: the L nodes' level, district, category. rows: [L] their positions among all nodes.
+        means, dispersion: [L, W, H], NaN where there was no forecast.
+    """
+    n, w, h = means.shape
+    cutoffs = members.known.panel.days[list(members.origins)]
+    ahead = np.arange(1, h + 1, dtype=np.int16)
+    dates = cutoffs.to_numpy()[:, None] + ahead * np.timedelta64(1, "D")
+    codes = np.repeat(np.arange(n), w * h)
+    frame = pd.DataFrame({name: places[name].astype("category").array.take(codes) for name in ("level", *metrics.KEYS)})
+    frame["cutoff"] = np.tile(np.repeat(cutoffs.to_numpy(), h), n)
+    frame["date"] = np.tile(dates.ravel(), n)
+    frame["horizon"] = np.tile(ahead, n * w)
+    frame["count"] = members.counts[rows].astype(np.float32).ravel()
+    frame["mean"], frame["dispersion"] = means.ravel(), dispersion.ravel()
+    return frame[frame["mean"].notna()].reset_index(drop=True)
 
 
 def _wrmsse(sums: pd.DataFrame, levels: pd.Series) -> pd.Series:
-    """WRMSSE by level of sums by window and node."""
-    by_level = sums.groupby(level="node").sum().groupby(levels).sum()
-    score: pd.Series = metrics.ratios(by_level[by_level["rows"] > 0])["WRMSSE"]
+    """WRMSSE by level of sums by node."""
+    score: pd.Series = _ratios(sums.groupby(levels).sum())["WRMSSE"]
     return score
 
 

@@ -17,6 +17,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
+from experiments import mlflow_database
+
 MODEL = "weisu-demand"
 CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
 ALIASES = (CHAMPION, PREVIOUS, CHALLENGER)
@@ -48,7 +50,8 @@ def follow(uri: str, wanted: Mapping[str, str | None]) -> dict[str, int]:
         Unreachable: MLflow does not answer.
     """
     try:
-        return _follow(MlflowClient(tracking_uri=uri, registry_uri=uri), wanted)
+        at = mlflow_database.address(uri)
+        return _follow(MlflowClient(tracking_uri=at, registry_uri=at), wanted)
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise Unreachable(next(iter(str(error).splitlines()), "")) from None
 

@@ -1,10 +1,11 @@
-"""How a training looks in MLflow: one run with parameters, fingerprint, scores by level, artifacts and a registered model."""
+"""How a run looks in MLflow, and how it gets there: experiments, runs with their children, the registered model."""
 
-import logging
+import json
 import os
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 # Read by MLflow when it is imported or first used: no telemetry, and a dead server costs seconds and not minutes.
@@ -13,97 +14,132 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
-import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Dataset as MlflowDataset
+from mlflow.entities import DatasetInput, InputTag, Metric, Param
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from experiments import night, registry
-from experiments.night import Night
+from experiments import mlflow_database, registry
 
 EXPERIMENT = "weisu-nightly"
-ALIAS = "champion"
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page then shows a training and not a chat
 
-log = logging.getLogger(__name__)
+FAILURES = (MlflowException, SQLAlchemyError, OSError)
+"""What is raised where the store cannot be reached or does not take something."""
+
+PARENT = "mlflow.parentRunId"
+DESCRIPTION = "mlflow.note.content"  # the tag that MLflow's page shows as a run's description
+AT_ONCE = 900  # metrics of one request; MLflow takes 1,000 of all kinds
+WORDS_AT_ONCE = 100  # parameters of one request
+LONGEST_PARAMETER = 6000  # characters; MLflow refuses more
+DIGEST = 36  # characters of a data set's digest that MLflow takes
 
 
-def record(result: Night, uri: str, artifacts: Path, tags: Mapping[str, str]) -> str | None:
-    """Records a training and registers its model.
+@dataclass(frozen=True)
+class Dataset:
+    """What was learnt from.
+
+    Attributes:
+        name: such as the city's store.
+        digest: the fingerprint; MLflow's page shows the first characters.
+        profile: what is worth knowing of it: days, series, tickets.
+    """
+
+    name: str
+    digest: str
+    profile: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as MLflow shows it.
+
+    Attributes:
+        name: what its page calls it.
+        params: settings, flat.
+        metrics: key, value, step; a key with several steps is a curve.
+        tags: what runs are searched and grouped by.
+        dataset: None: none is named.
+        seconds: how long it took.
+    """
+
+    name: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: Sequence[tuple[str, float, int]] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    dataset: Dataset | None = None
+    seconds: float = 0.0
+
+
+def log_run(uri: str, artifacts: Path, experiment: str, run: Run, moment: int, folder: Path | None = None, parent: str = "") -> str:
+    """Logs one run from its beginning to its end, and returns its id.
 
     Args:
-        result: the training.
         uri: the MLflow store: a server's address or a database.
-        artifacts: folder of the artifacts where the store is a local database.
-        tags: what else is known of the run, such as the business date.
+        artifacts: where the files lie if the store is a database.
+        moment: when it ended, ms since 1970.
+        folder: files that it keeps.
+        parent: id of the run that it is part of.
 
-    Returns:
-        the run's id; None if MLflow could not be reached: a forecast is worth more than its record.
+    Raises:
+        MlflowException, SQLAlchemyError, OSError: the store cannot be reached or does not take it.
     """
-    try:
-        return _record(result, uri, artifacts, tags)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        log.warning("mlflow.unreachable", extra={"uri": urlparse(uri).scheme, "reason": str(error).splitlines()[0] if str(error) else ""})
-        return None
-
-
-def _record(result: Night, uri: str, artifacts: Path, tags: Mapping[str, str]) -> str:
-    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    if experiment is None:
-        location = None if urlparse(uri).scheme in ("http", "https") else artifacts.resolve().as_uri()
-        experiment_id = client.create_experiment(EXPERIMENT, artifact_location=location, tags=KIND)
-    else:
-        experiment_id = experiment.experiment_id
-    all_tags = {**tags, "fingerprint": result.fingerprint, "known_until": f"{result.champion.backtested.known.cutoff:%Y-%m-%d}"}
-    run = client.create_run(experiment_id, run_name=f"night {tags.get('business_date', '')}".strip(), tags=all_tags)
-    run_id = str(run.info.run_id)
-    now = run.info.start_time
-    client.log_batch(
-        run_id,
-        metrics=[Metric(key, value, now, 0) for key, value in flat_metrics(result).items()],
-        params=[Param(key, str(value)) for key, value in parameters(result).items()],
-        tags=[RunTag("model", ALIAS)],
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        night.save_models(result, root / "model")
-        result.scores.to_csv(root / "scores.csv", index=False)
-        result.series_scores.to_parquet(root / "series_scores.parquet", index=False)
-        client.log_artifacts(run_id, str(root))
-    client.set_terminated(run_id, "FINISHED")
-    registry.register(client, run_id, str(run.info.artifact_uri))
+    client = connect(uri)
+    run_id = begin(client, experiment_id(client, uri, artifacts, experiment), run, moment, parent)
+    fill(client, run_id, run, moment)
+    if folder is not None:
+        client.log_artifacts(run_id, str(folder))
+    end(client, run_id, moment)
     return run_id
 
 
-def parameters(result: Night) -> dict[str, object]:
-    """The recipe's settings and the size of what was learnt from."""
-    panel = result.champion.backtested.known.panel
-    size = {
-        "series": len(panel.series),
-        "days": len(panel.days),
-        "first_day": f"{panel.days[0]:%Y-%m-%d}",
-        "country": result.champion.backtested.known.country,
-    }
-    return {**result.recipe.settings(), **size, "horizon": result.champion.backtested.horizon}
+def connect(uri: str) -> MlflowClient:
+    """A client of an MLflow store: a server's address or a database. A SQLite file that is not there yet is made."""
+    mlflow_database.make(uri)
+    at = mlflow_database.address(uri)
+    return MlflowClient(tracking_uri=at, registry_uri=at)
 
 
-def flat_metrics(result: Night) -> dict[str, float]:
-    """Scores as 'level.WAPE' for the champion and 'level.WAPE.model' for the others, skill against the better baseline, each
-    member's worth ('level.worth.model'), seconds, memory.
-    """
-    out = {f"seconds.{step}": value for step, value in result.seconds.items()} | {"peak_mb": result.peak_mb}
-    for row in result.scores.to_dict("records"):
-        suffix = "" if row["model"] == ALIAS else f".{row['model']}"
-        for name in ("WRMSSE", "WAPE", "WQL", "cover80", "cover90", "bias"):
-            if pd.notna(row[name]):
-                out[f"{row['level']}.{name}{suffix}"] = float(row[name])
-    for level, group in result.scores.groupby("level"):
-        by_model = group.set_index("model")["WAPE"]
-        baselines = by_model[by_model.index.isin([m.name for m in result.recipe.members if m.reference])]
-        if ALIAS in by_model and len(baselines):
-            out[f"{level}.skill"] = float(1 - by_model[ALIAS] / baselines.min())
-    for row in result.worth.dropna().to_dict("records"):
-        out[f"{row['level']}.worth.{row['member']}"] = float(row["WRMSSE"])
-    return out
+def experiment_id(client: MlflowClient, uri: str, artifacts: Path, name: str) -> str:
+    """Id of an experiment, which is made if there is none, and brought back if somebody has deleted it."""
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        location = None if urlparse(uri).scheme in ("http", "https") else artifacts.resolve().as_uri()
+        return str(client.create_experiment(name, artifact_location=location, tags=KIND))
+    if found.lifecycle_stage != "active":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def begin(client: MlflowClient, experiment: str, run: Run, moment: int, parent: str = "") -> str:
+    """Creates a run with its tags, in one request, and returns its id."""
+    tags = {**run.tags, "mlflow.user": "weisu", "mlflow.source.name": "weisu", **({PARENT: parent} if parent else {})}
+    started = moment - round(run.seconds * 1000)
+    return str(client.create_run(experiment, start_time=started, tags=tags, run_name=run.name).info.run_id)
+
+
+def fill(client: MlflowClient, run_id: str, run: Run, moment: int) -> None:
+    """Logs parameters, metrics and data set. Done again, it changes nothing: a request that got lost half-way may be repeated."""
+    metrics = [Metric(key, value, moment, step) for key, value, step in run.metrics]
+    params = [Param(key, value[:LONGEST_PARAMETER]) for key, value in run.params.items()]
+    for first in range(0, len(params), WORDS_AT_ONCE):
+        client.log_batch(run_id, params=params[first : first + WORDS_AT_ONCE])
+    for first in range(0, len(metrics), AT_ONCE):
+        client.log_batch(run_id, metrics=metrics[first : first + AT_ONCE])
+    if run.dataset is not None:
+        profile, source = json.dumps(dict(run.dataset.profile)), json.dumps({"uri": run.dataset.name})
+        dataset = MlflowDataset(run.dataset.name, run.dataset.digest[:DIGEST], "local", source, profile=profile)
+        client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+
+
+def end(client: MlflowClient, run_id: str, moment: int) -> None:
+    """Says that a run is complete."""
+    client.set_terminated(run_id, "FINISHED", end_time=moment)
+
+
+def register(client: MlflowClient, run_id: str) -> None:
+    """Makes a run's model the newest version of the registered one; a version that an earlier attempt left half-made goes."""
+    for version in client.search_model_versions(f"run_id = '{run_id}'"):
+        client.delete_model_version(registry.MODEL, version.version)
+    registry.register(client, run_id, str(client.get_run(run_id).info.artifact_uri))

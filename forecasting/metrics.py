@@ -4,6 +4,7 @@ WRMSSE after Makridakis, Spiliotis & Assimakopoulos (M5, 2022), quantile loss af
 taken before the first cutoff only. WAPE = sum |error| / sum actual; bias = sum forecast / sum actual - 1.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -151,39 +152,59 @@ def node_sums(means: np.ndarray, dispersion: np.ndarray, counts: np.ndarray, by:
     Returns:
         frame of `SUMS`, a row per node; sums of any groups of nodes may be added up before `ratios` is taken.
     """
+    return span_sums(means, dispersion, counts, by, [slice(None)])[0]
+
+
+def span_sums(means: np.ndarray, dispersion: np.ndarray, counts: np.ndarray, by: Yardstick, spans: Sequence[slice]) -> list[pd.DataFrame]:
+    """`node_sums` of spans of the horizon, such as its weeks, a frame per span: quantiles, which take the time, are derived once for all.
+
+    Args:
+        means, dispersion, counts, by: see `node_sums`.
+        spans: of the last axis.
+    """
     parts = []
     for start in range(0, len(means), NODES_AT_ONCE):
         rows = slice(start, start + NODES_AT_ONCE)
-        parts.append(_node_sums(means[rows], dispersion[rows], counts[rows], by.scale[rows], by.step[rows], by.weight[rows]))
-    return pd.concat(parts, ignore_index=True)
+        parts.append(_span_sums(means[rows], dispersion[rows], counts[rows], by.scale[rows], by.step[rows], by.weight[rows], spans))
+    return [pd.concat(of_span, ignore_index=True) for of_span in zip(*parts, strict=True)]
 
 
-def _node_sums(
-    means: np.ndarray, dispersion: np.ndarray, counts: np.ndarray, scale: np.ndarray, step: np.ndarray, weight: np.ndarray
-) -> pd.DataFrame:
+def _span_sums(
+    means: np.ndarray,
+    dispersion: np.ndarray,
+    counts: np.ndarray,
+    scale: np.ndarray,
+    step: np.ndarray,
+    weight: np.ndarray,
+    spans: Sequence[slice],
+) -> list[pd.DataFrame]:
     use = np.isfinite(means) & np.isfinite(counts)
     mean, count = np.where(use, means, 0.0), np.where(use, counts, 0.0)
     quantile = quantiles(mean, np.broadcast_to(dispersion[:, None], mean.shape))
-    loss = np.where(use, quantile_loss(count, quantile), 0.0)
     q = dict(zip(QUANTILE_NAMES, np.moveaxis(quantile, -1, 0), strict=True))
     error = mean - count
-    number = use.sum(axis=2)
-    counted = (number > 0) & ~np.isnan(scale * step)[:, None] & (weight > 0)[:, None]
-    squared, absolute = (x.sum(axis=2) / np.maximum(number, 1) for x in (error**2, np.abs(error)))
-    return pd.DataFrame(
-        {
-            "rows": number.sum(axis=1),
-            "count": count.sum(axis=(1, 2)),
-            "mean": mean.sum(axis=(1, 2)),
-            "absolute": np.abs(error).sum(axis=(1, 2)),
-            "loss": loss.sum(axis=(1, 2)),
-            "in80": (use & (q["q10"] <= count) & (count <= q["q90"])).sum(axis=(1, 2)),
-            "in90": (use & (q["q05"] <= count) & (count <= q["q95"])).sum(axis=(1, 2)),
-            "rmsse": np.where(counted, np.sqrt(squared / scale[:, None]) * weight[:, None], 0.0).sum(axis=1),
-            "mase": np.where(counted, absolute / step[:, None] * weight[:, None], 0.0).sum(axis=1),
-            "weight": (counted * weight[:, None]).sum(axis=1),
-        }
-    )[list(SUMS)]
+    days = {
+        "rows": use,
+        "count": count,
+        "mean": mean,
+        "absolute": np.abs(error),
+        "squared": error**2,
+        "loss": np.where(use, quantile_loss(count, quantile), 0.0),
+        "in80": use & (q["q10"] <= count) & (count <= q["q90"]),
+        "in90": use & (q["q05"] <= count) & (count <= q["q95"]),
+    }
+    out = []
+    for span in spans:
+        windows = {name: values[..., span].sum(axis=2) for name, values in days.items()}
+        number = windows["rows"]
+        counted = (number > 0) & ~np.isnan(scale * step)[:, None] & (weight > 0)[:, None]
+        squared, absolute = (windows[name] / np.maximum(number, 1) for name in ("squared", "absolute"))
+        added = {name: values.sum(axis=1) for name, values in windows.items()}
+        added["rmsse"] = np.where(counted, np.sqrt(squared / scale[:, None]) * weight[:, None], 0.0).sum(axis=1)
+        added["mase"] = np.where(counted, absolute / step[:, None] * weight[:, None], 0.0).sum(axis=1)
+        added["weight"] = (counted * weight[:, None]).sum(axis=1)
+        out.append(pd.DataFrame(added)[list(SUMS)])
+    return out
 
 
 def ratios(added: pd.DataFrame) -> pd.DataFrame:

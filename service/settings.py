@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     country: str = Field("CN", description="Country of the holiday calendar (ISO 3166), or none.")
     as_of: str = Field("", description="Freezes the clock: a date (its end) or a moment. For demos, tests and replays.")
     nightly_at: str = Field("02:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="Local time of the nightly training.")
-    mlflow_tracking_uri: str = Field("", description="MLflow store; empty: SQLite in the data folder.")
+    mlflow_tracking_uri: str = Field("", description="MLflow store: a database or a server; empty: SQLite in the data folder.")
     host: str = Field("127.0.0.1", description="Address that the API listens on.")
     mlflow_host: str = Field("127.0.0.1", description="Address that the MLflow page listens on; it has no login, so keep it to this machine.")
     api_port: int = Field(8000, ge=1, le=65535, description="Port of the API.")
@@ -85,7 +85,22 @@ class Settings(BaseSettings):
     @property
     def tracking_uri(self) -> str:
         """Address of the MLflow store."""
-        return self.mlflow_tracking_uri or f"sqlite:///{(self.data_dir / 'mlflow' / 'mlflow.db').resolve()}"
+        return self.mlflow_tracking_uri or f"sqlite:///{(self.mlflow_dir / 'mlflow.db').resolve()}"
+
+    @property
+    def mlflow_elsewhere(self) -> bool:
+        """Whether a server of somebody's keeps the runs, so that none of ours is started."""
+        return self.tracking_uri.startswith(("http://", "https://"))
+
+    @property
+    def mlflow_dir(self) -> Path:
+        """Folder of MLflow's own SQLite file and artifacts."""
+        return self.data_dir / "mlflow"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Folder of the nights that MLflow has not taken yet."""
+        return self.mlflow_dir / "spool"
 
 
 def load_settings() -> Settings:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from forecasting.errors import InputError
 from service.settings import load_settings
 
 
@@ -36,9 +37,8 @@ def up() -> None:
     calendars.validate_country(settings.country)
     engine.upgrade(settings.store_url)
     with supervisor.stop_signals() as stopped, supervisor.running(settings, stopped) as processes:
-        console.print(
-            f"API     http://{settings.host}:{settings.api_port}/docs\nMLflow  http://{settings.mlflow_host}:{settings.mlflow_port}\nCtrl-C stops."
-        )
+        mlflow_page = settings.tracking_uri if settings.mlflow_elsewhere else f"http://{settings.mlflow_host}:{settings.mlflow_port}"
+        console.print(f"API     http://{settings.host}:{settings.api_port}/docs\nMLflow  {mlflow_page}\nCtrl-C stops.")
         processes.watch(stopped)
 
 
@@ -73,14 +73,20 @@ def scheduler() -> None:
     job.run(db, settings)
 
 
-def mlflow() -> None:
+def mlflow(send: Annotated[bool, typer.Option("--send", help="Send the nights that wait for MLflow, and end.")] = False) -> None:
     """Run the MLflow page alone, on this machine only and without telemetry."""
+    if send:
+        _send_nights()
+        return
+    from experiments import mlflow_database
     from service.jobs.supervisor import end_with_supervisor, require_free
 
     end_with_supervisor()
     settings = load_settings()
+    if settings.mlflow_elsewhere:
+        raise InputError(f"the runs are kept by {settings.tracking_uri}", "WEISU_MLFLOW_TRACKING_URI", "look there, or name a database")
     require_free(settings.mlflow_host, settings.mlflow_port, "mlflow_port")
-    folder = settings.data_dir / "mlflow"
+    folder = settings.mlflow_dir
     folder.mkdir(parents=True, exist_ok=True)
     hosts = ",".join(f"{name}:{settings.mlflow_port}" for name in dict.fromkeys(("localhost", "127.0.0.1", settings.mlflow_host)))
     os.environ |= {
@@ -89,10 +95,12 @@ def mlflow() -> None:
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "PYTHONWARNINGS": "ignore",
     }
+    mlflow_database.make(settings.tracking_uri)  # before the server's processes are upon it
+    store = mlflow_database.address(settings.tracking_uri)
     options = {
-        "--backend-store-uri": settings.tracking_uri,
-        "--registry-store-uri": settings.tracking_uri,
-        "--default-artifact-root": (folder / "artifacts").resolve().as_uri(),
+        "--backend-store-uri": store,
+        "--registry-store-uri": store,
+        "--artifacts-destination": (folder / "artifacts").resolve().as_uri(),  # whoever logs sends files to the server
         "--host": settings.mlflow_host,
         "--port": str(settings.mlflow_port),
         "--workers": "1",
@@ -101,3 +109,16 @@ def mlflow() -> None:
     }
     arguments = [word for pair in options.items() for word in pair]
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *arguments])
+
+
+def _send_nights() -> None:
+    from experiments import spool
+    from service.cli import options
+    from service.jobs import tracked
+    from service.store import engine
+
+    settings = load_settings()
+    db = engine.open_engine(settings.store_url)
+    engine.require_current(db)
+    sent = tracked.replay(db, settings)
+    options.console.print(f"sent {options.number(sent, 'night')}; {len(spool.waiting(settings.spool_dir))} still wait")

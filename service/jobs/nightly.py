@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -15,12 +15,12 @@ import pandas as pd
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from experiments import gate_note, night, recipes, tracking
+from experiments import gate_note, night, recipes
 from experiments.night import Night
 from forecasting import calendars, intraday
 from forecasting.errors import InputError
 from forecasting.forecast_set import pack
-from service.jobs import aliases, knowledge, monitoring, promotion, watch
+from service.jobs import aliases, knowledge, monitoring, promotion, tracked, watch
 from service.settings import Settings
 from service.store import delays, engine, forecast_sets, runs
 
@@ -115,7 +115,7 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
                 hours = pack(_hours(conn, settings, candidate))
             say("recording the run in MLflow")
             tags = {"business_date": f"{business_date}", "ledger_run": f"{run_id}"}
-            records = [_recorded(settings, one, tags) for one in decision.made]
+            records = tracked.record(db, settings, [(one.night, tags | _gate(one)) for one in decision.made])
             shown, mlflow_run_id = decision.made[-1].night, records[-1]
             say("publishing")
             with engine.writing(db) as conn:
@@ -169,11 +169,10 @@ def _lease(db: Engine, settings: Settings, run_id: int) -> Iterator[None]:
         thread.join()
 
 
-def _recorded(settings: Settings, one: promotion.Judged, tags: Mapping[str, str]) -> str | None:
-    """Records a night in MLflow, with what the gate said; returns its run there."""
+def _gate(one: promotion.Judged) -> dict[str, str]:
+    """What the gate said, as tags of the run in MLflow."""
     failed = ", ".join(check.name for check in one.checks if not check.passed)
-    gate = {"gate": "failed" if failed else "passed", "gate_failed": failed, "published": str(one.published).lower()}
-    return tracking.record(one.night, settings.tracking_uri, settings.data_dir / "mlflow" / "artifacts", {**tags, **gate})
+    return {"gate": "failed" if failed else "passed", "gate_failed": failed, "published": str(one.published).lower()}
 
 
 def _told(one: promotion.Judged) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from typing import IO
 from apscheduler.schedulers.blocking import BlockingScheduler
 from sqlalchemy import Engine
 
+from experiments import spool
 from forecasting.errors import InputError
 from service.intake import ingest
 from service.settings import Settings
@@ -89,6 +90,7 @@ def run(db: Engine, settings: Settings) -> None:
     scheduler.add_job(work.look, "interval", seconds=LOOK_EVERY.total_seconds(), id="look", **options)
     scheduler.add_job(work.apply, "interval", seconds=APPLY_EVERY.total_seconds(), id="apply", **options)
     scheduler.add_job(work.recover, "interval", seconds=RECONCILE_EVERY.total_seconds(), next_run_time=start, id="recover", **options)
+    scheduler.add_job(work.send, "interval", seconds=RECONCILE_EVERY.total_seconds(), id="send", **options)
     log.info("scheduler.start", extra={"nightly_at": settings.nightly_at, "zone": settings.timezone})
     try:
         scheduler.start()
@@ -157,6 +159,11 @@ class _Work:
         if recovered:
             log.warning("ingests.recovered", extra={"ingests": recovered})
 
+    def send(self) -> None:
+        """Sends the nights that wait for MLflow, in a process of its own: it takes memory, and MLflow may hang."""
+        if spool.waiting(self.settings.spool_dir):
+            self.children.run("mlflow", "--send")
+
 
 class _Children:
     """Commands run in processes of their own; their failure is in the ledger and the log, and never ends the scheduler."""
@@ -166,9 +173,9 @@ class _Children:
         self._running: list[subprocess.Popen[bytes]] = []
         self._stopping = False
 
-    def run(self, command: str) -> bool:
+    def run(self, *command: str) -> bool:
         """Runs a command to its end; True if it succeeded."""
-        arguments = ["nice", "-n", str(NICE), sys.executable, "-m", "service.cli", command]
+        arguments = ["nice", "-n", str(NICE), sys.executable, "-m", "service.cli", *command]
         with self._lock:
             if self._stopping:
                 return False
@@ -177,14 +184,14 @@ class _Children:
         try:
             process.wait(TRAINING_LIMIT.total_seconds())
         except subprocess.TimeoutExpired:
-            log.error("child.too_long", extra={"command": command, "limit": str(TRAINING_LIMIT)})
+            log.error("child.too_long", extra={"command": " ".join(command), "limit": str(TRAINING_LIMIT)})
             process.kill()
             process.wait()
         finally:
             with self._lock:
                 self._running.remove(process)
         if process.returncode and not self._stopping:
-            log.error("child.failed", extra={"command": command, "code": process.returncode})
+            log.error("child.failed", extra={"command": " ".join(command), "code": process.returncode})
         return process.returncode == 0
 
     def stop(self) -> None:

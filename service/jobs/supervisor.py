@@ -107,7 +107,7 @@ def _kill_group(child: _Child) -> None:
 
 @contextmanager
 def running(settings: Settings, stopped: Callable[[], bool]) -> Iterator[Processes]:
-    """MLflow page, API and scheduler, up and answering; stopped when the block ends.
+    """MLflow page (unless a server elsewhere keeps the runs), API and scheduler, up and answering; stopped when the block ends.
 
     Args:
         stopped: says that a signal to stop has come while they start.
@@ -120,9 +120,11 @@ def running(settings: Settings, stopped: Callable[[], bool]) -> Iterator[Process
         require_free(host, getattr(settings, name), name)
     processes = Processes(os.environ | environment(settings) | {SUPERVISOR: str(os.getpid())})
     try:
-        processes.start("mlflow", ["mlflow"])
+        if not settings.mlflow_elsewhere:
+            processes.start("mlflow", ["mlflow"])
         processes.start("api", ["api"])
-        _wait(processes, f"http://{settings.mlflow_host}:{settings.mlflow_port}/health", stopped)
+        if not settings.mlflow_elsewhere:
+            _wait(processes, f"http://{settings.mlflow_host}:{settings.mlflow_port}/health", stopped)
         _wait(processes, f"http://{settings.host}:{settings.api_port}/livez", stopped)
         processes.start("scheduler", ["scheduler"])
         yield processes
@@ -176,7 +178,8 @@ def _as_text(value: object) -> str:
 
 def addresses(settings: Settings) -> dict[str, str]:
     """The setting of each port that is listened on, and the address to listen on."""
-    return {"api_port": settings.host, "mlflow_port": settings.mlflow_host}
+    ours = {} if settings.mlflow_elsewhere else {"mlflow_port": settings.mlflow_host}
+    return {"api_port": settings.host, **ours}
 
 
 def family(host: str) -> socket.AddressFamily:

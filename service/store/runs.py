@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 
 from forecasting.errors import InputError
-from service.store.schema import runs
+from service.store.schema import forecast_sets, runs
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
 
@@ -78,6 +78,18 @@ def succeed(conn: Connection, run_id: int, now: datetime, mlflow_run_id: str | N
 def fail(conn: Connection, run_id: int, now: datetime, error: str) -> None:
     """Closes a running attempt as failed. Raises LeaseLost if it is no longer running."""
     _close(conn, run_id, status=FAILED, finished_at=now, error=error)
+
+
+def tracked(conn: Connection, run_id: int, mlflow_run_id: str, cutoff: date, published: bool = True) -> None:
+    """Notes under which id MLflow has an attempt, and the forecast set that it made at a cutoff; the id may be known only later.
+
+    Args:
+        published: whether that set was published; an attempt may have made others that were not.
+    """
+    conn.execute(update(runs).where(runs.c.id == run_id).values(mlflow_run_id=mlflow_run_id))
+    c = forecast_sets.c
+    made = (c.run_id == run_id, c.cutoff == cutoff, c.published_at.is_not(None) if published else c.published_at.is_(None))
+    conn.execute(update(forecast_sets).where(*made).values(mlflow_run_id=mlflow_run_id))
 
 
 def latest(conn: Connection, business_date: date | None = None) -> Run | None:

@@ -103,6 +103,23 @@ def test_the_champion_is_scored_in_each_window_with_weights_learnt_from_the_othe
     assert got == pytest.approx(errors / members.counts[city].sum())
 
 
+def test_weeks_ahead_are_scored_on_the_forecasts_that_are_kept(result: Night) -> None:
+    """Recomputed from the table of forecasts, which the scores do not come from."""
+    rows = result.backtest
+    members = result.champion.backtested
+    assert rows["cutoff"].nunique() == len(members.origins)
+    assert ((rows["date"] - rows["cutoff"]).dt.days == rows["horizon"]).all()
+    scores = result.week_scores[result.week_scores["model"] == "champion"].set_index(["level", "week"])
+    week = (rows["horizon"] - 1) // 7 + 1
+    assert sorted(scores.index) == sorted(pd.MultiIndex.from_arrays([rows["level"].astype(str), week]).unique())
+    for place, part in rows.groupby([rows["level"].astype(str), week]):
+        wape = (part["mean"] - part["count"]).abs().sum() / part["count"].sum()
+        assert scores.loc[place, "WAPE"] == pytest.approx(wape, rel=1e-5)
+    panel = members.known.panel
+    one = rows[(rows["level"] == "city") & (rows["horizon"] == 3)].iloc[0]
+    assert one["count"] == panel.counts[:, panel.days.get_loc(one["date"])].sum()
+
+
 def test_a_member_that_knows_what_the_others_miss_is_worth_more_than_one_that_adds_nothing() -> None:
     """A wave of thirty days that no weekday mean follows, and a regression that is told it."""
     days = pd.date_range(tables.START, periods=200)

@@ -248,3 +248,18 @@ def test_sums_from_arrays_are_those_of_the_long_table() -> None:
     got = metrics.node_sums(means, dispersion, came, metrics.yardstick(counts[:, : origins[0] + 1]))
     got.index = pd.MultiIndex.from_frame(nodes[["area", "category"]])
     pd.testing.assert_frame_equal(got.sort_index(), want.sort_index(), check_dtype=False, check_names=False)
+
+
+def test_weeks_of_the_horizon_are_scored_as_if_each_were_the_whole() -> None:
+    rng = np.random.default_rng(5)
+    means, counts = rng.gamma(3, 2, (7, 3, 10)), rng.poisson(6, (7, 3, 10)).astype(float)
+    counts[2, 1, 4:] = np.nan
+    means[3] = np.nan
+    dispersion = rng.uniform(0, 0.5, (7, 10))
+    by = metrics.yardstick(rng.poisson(6, (7, 60)).astype(float))
+    spans = [slice(None), slice(0, 7), slice(7, 10)]
+    got = metrics.span_sums(means, dispersion, counts, by, spans)
+    for span, of_span in zip(spans, got, strict=True):
+        pd.testing.assert_frame_equal(of_span, metrics.node_sums(means[..., span], dispersion[:, span], counts[..., span], by))
+    added = ["rows", "count", "mean", "absolute", "loss", "in80", "in90"]
+    pd.testing.assert_frame_equal(got[0][added], got[1][added] + got[2][added])

@@ -213,12 +213,27 @@ def test_a_run_in_mlflow_has_everything_that_a_person_compares(trained: City) ->
     assert (run.data.params["days"], run.data.params["series"], run.data.params["horizon"]) == (str(DAYS), "9", "28")
     assert run.data.tags["business_date"] == run.data.tags["known_until"] == str(day(DAYS))
     assert len(run.data.tags["fingerprint"]) == 64
+    assert {"kind", "model", "code_version", "ledger_run"} <= set(run.data.tags)
+    names = ("WAPE", "MASE", "WRMSSE", "WQL", "cover80", "cover90", "bias", "skill")
     for level in ("city", "district", "category", "series"):
-        assert {f"{level}.WAPE", f"{level}.cover80", f"{level}.WAPE.four_week_mean", f"{level}.skill"} <= set(run.data.metrics)
+        assert {f"{level}.{name}{curve}" for name in names for curve in ("", ".by_week")} <= set(run.data.metrics)
+    assert {"seconds.total", "peak_mb"} <= set(run.data.metrics)
     assert 0 < run.data.metrics["city.WAPE"] < 1
+    assert [point.step for point in client.get_metric_history(run_id, "city.WAPE.by_week")] == [1, 2, 3, 4]
+    (learnt,) = run.inputs.dataset_inputs
+    assert learnt.dataset.digest == run.data.tags["fingerprint"][:36]
+    assert json.loads(learnt.dataset.profile)["days"] == DAYS
+    children = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'")
+    by_model = {child.data.tags["model"]: child for child in children}
+    assert set(by_model) == {"champion", "seasonal_naive", "four_week_mean", "usual_weeks", "loglinear"}
+    assert by_model["loglinear"].data.params == {"model": "loglinear", "loglinear.years": "10"}
+    assert by_model["champion"].data.metrics["city.WAPE"] == run.data.metrics["city.WAPE"]
+    better = min(by_model[name].data.metrics["city.WAPE"] for name in ("seasonal_naive", "four_week_mean"))
+    assert run.data.metrics["city.skill"] == pytest.approx(1 - run.data.metrics["city.WAPE"] / better)
     version = client.get_model_version_by_alias(registry.MODEL, registry.CHAMPION)
     assert version.run_id == run_id
-    assert {a.path for a in client.list_artifacts(run_id)} == {"model", "scores.csv", "series_scores.parquet"}
+    tables = {"scores.csv", "week_scores.parquet", "series_scores.parquet", "backtest.parquet"}
+    assert {a.path for a in client.list_artifacts(run_id)} == {"model", "report.html", *tables}
 
 
 def model_files(folder: Path) -> dict[str, bytes]:

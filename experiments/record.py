@@ -1,0 +1,114 @@
+"""What MLflow is told of a night: one run for the night, one for each member and the blend, and the files that a person looks at."""
+
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+
+import pandas as pd
+
+from experiments import night, report
+from experiments.night import Night
+from experiments.report import Before
+from experiments.tracking import DESCRIPTION, Dataset, Run
+from forecasting.recipe import CHAMPION
+
+NAMES = ("WAPE", "MASE", "WRMSSE", "WQL", "cover80", "cover90", "bias")
+
+
+def runs(result: Night, tags: Mapping[str, str], members: bool = True) -> list[Run]:
+    """The night's run, then (with `members`) one for each member that could learn, and one for the blend of them.
+
+    Keys are the same in all of them: `city.WAPE` over all days ahead, `city.WAPE.by_week` with the week ahead as step. So nights can be
+    compared with nights, and members with one another, in any view of MLflow's.
+
+    Args:
+        result: the training.
+        tags: what else is known of it: the business date, the gate's result.
+    """
+    known = result.champion.backtested.known
+    date = tags.get("business_date", f"{known.cutoff:%Y-%m-%d}")
+    common = {"known_until": f"{known.cutoff:%Y-%m-%d}", "fingerprint": result.fingerprint, "code_version": code_version(), **tags}
+    profile = {
+        "first_day": f"{known.panel.days[0]:%Y-%m-%d}",
+        "last_day": f"{known.cutoff:%Y-%m-%d}",
+        "days": len(known.panel.days),
+        "series": len(known.panel.series),
+        "tickets": int(known.panel.counts[~pd.isna(known.panel.counts)].sum()),
+        "drivers": len(known.drivers.names) if known.drivers else 0,
+    }
+    dataset = Dataset("counts", result.fingerprint, profile)
+    told = {"kind": "night", "model": CHAMPION, DESCRIPTION: _description(result), **common}
+    parent = Run(f"night {date}", parameters(result), [*_scores(result, CHAMPION), *_of_night(result)], told, dataset, result.seconds["total"])
+    return [parent, *(_children(result, date, common, dataset) if members else ())]
+
+
+def _children(result: Night, date: str, common: Mapping[str, str], dataset: Dataset) -> Iterator[Run]:
+    able = set(result.scores["model"])
+    members = {member.name: member.settings() for member in result.recipe.members}
+    for name in [CHAMPION, *members]:
+        if name in able:
+            settings = {f"{name}.{key}": str(value) for key, value in members.get(name, {}).items()}
+            tags = {"kind": "blend" if name == CHAMPION else "member", "model": name, **common}
+            yield Run(f"{date} {name}", {"model": name, **settings}, list(_scores(result, name)), tags, dataset)
+
+
+def parameters(result: Night) -> dict[str, str]:
+    """The recipe's settings, flat, and the size of what was learnt from."""
+    known = result.champion.backtested.known
+    size = {"series": len(known.panel.series), "days": len(known.panel.days), "country": known.country, "horizon": result.champion.backtested.horizon}
+    return {key: str(value) for key, value in {**result.recipe.settings(), **size}.items()}
+
+
+def code_version() -> str:
+    """The version of the product that trained."""
+    try:
+        return metadata.version("weisu")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _scores(result: Night, model: str) -> Iterator[tuple[str, float, int]]:
+    """A model's scores by level, as 'level.NAME', and by week ahead, as 'level.NAME.by_week'; skill is 1 - WAPE / WAPE of the better baseline."""
+    baselines = [member.name for member in result.recipe.members if member.reference]
+    for table, weekly in ((result.scores, False), (result.week_scores, True)):
+        keys = ["level", "week"] if weekly else ["level"]
+        best = table[table["model"].isin(baselines)].groupby(keys)["WAPE"].min()
+        for row in table[table["model"] == model].to_dict("records"):
+            step, suffix = (int(row["week"]), ".by_week") if weekly else (0, "")
+            base = best.get((row["level"], row["week"]) if weekly else row["level"])
+            values = {name: row[name] for name in NAMES} | {"skill": 1 - row["WAPE"] / base if base else None}
+            yield from ((f"{row['level']}.{name}{suffix}", float(value), step) for name, value in values.items() if pd.notna(value))
+
+
+def _of_night(result: Night) -> Iterator[tuple[str, float, int]]:
+    """Seconds by step, memory, and what each member is worth."""
+    yield from ((f"seconds.{step}", value, 0) for step, value in result.seconds.items())
+    yield "peak_mb", result.peak_mb, 0
+    for row in result.worth.dropna().to_dict("records"):
+        yield f"{row['level']}.worth.{row['member']}", float(row["WRMSSE"]), 0
+
+
+def _description(result: Night) -> str:
+    """What MLflow's page says above the run, as Markdown."""
+    table = result.scores[result.scores["model"] == CHAMPION]
+    head = "What the champion's forecasts of past windows were worth; `report.html` among the artifacts has the pictures.\n\n"
+    if table.empty:
+        return "The history is too short for a backtest."
+    lines = ["| level | " + " | ".join(NAMES) + " |", "|---" * (len(NAMES) + 1) + "|"]
+    lines += [f"| {row['level']} | " + " | ".join(f"{row[name]:.3f}" for name in NAMES) + " |" for row in table.to_dict("records")]
+    return head + "\n".join(lines)
+
+
+def save(result: Night, before: Before | None, folder: Path) -> None:
+    """Writes the files of a night: model, scores, the backtest's forecasts, the report.
+
+    Args:
+        before: the night before, if there is one.
+        folder: is there, and empty.
+    """
+    night.save_models(result, folder / "model")
+    result.scores.to_csv(folder / "scores.csv", index=False)
+    result.week_scores.to_parquet(folder / "week_scores.parquet", index=False)
+    result.series_scores.to_parquet(folder / "series_scores.parquet", index=False)
+    result.backtest.assign(mean=result.backtest["mean"].round(2)).to_parquet(folder / "backtest.parquet", index=False, compression="zstd")
+    (folder / "report.html").write_text(report.page(result, before), "utf-8")

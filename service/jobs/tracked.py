@@ -1,0 +1,84 @@
+"""What MLflow is told of the nights: it lies in the spool first, and our store learns the run's id whenever MLflow has taken it."""
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+from sqlalchemy import Engine
+
+from experiments import record as content
+from experiments import spool
+from experiments.night import Night
+from experiments.report import Before
+from experiments.spool import Sent
+from forecasting.errors import InputError
+from forecasting.forecast_set import ForecastSet
+from service.jobs import aliases
+from service.settings import Settings
+from service.store import engine, forecast_sets, runs
+
+PATIENCE = 12.0  # seconds that MLflow costs a night at most, the writing of the files included; below 15 whatever the last step does
+LEAST = 3.0  # seconds that MLflow has in any case, however long the writing took
+
+log = logging.getLogger(__name__)
+
+
+def record(db: Engine, settings: Settings, made: Sequence[tuple[Night, Mapping[str, str]]]) -> list[str | None]:
+    """Puts what a night made into the spool and sends what waits there; returns the run ids, None where MLflow has not taken one in time.
+
+    Args:
+        made: trainings, with what is known of each besides: business date, the ledger's run (`ledger_run`), the gate's result, whether it is
+            `published` (true if left out). The first one's members have runs of their own.
+    """
+    began = time.monotonic()
+    folders: list[Path | None] = []
+    before = _before(db)
+    for number, (result, tags) in enumerate(made):
+        try:
+            told = content.runs(result, tags, members=number == 0)
+            folders.append(spool.write(settings.spool_dir, told, partial(content.save, result, before)))
+        except Exception as error:  # noqa: BLE001  a full disk, a picture that cannot be drawn: a forecast is worth more than its record
+            log.error("spool.not_written", extra={"reason": f"{type(error).__name__}: {error}"[:300]})
+            folders.append(None)
+    left = max(PATIENCE - (time.monotonic() - began), LEAST)
+    sent = spool.replay_within(left, settings.spool_dir, settings.tracking_uri, settings.mlflow_dir / "artifacts")
+    _note(db, sent)
+    ids = {one.folder: one.run_id for one in sent}
+    return [None if folder is None else ids.get(folder) for folder in folders]
+
+
+def replay(db: Engine, settings: Settings) -> int:
+    """Sends the nights that wait, in order; how many MLflow has taken."""
+    number = 0
+    for one in spool.replay(settings.spool_dir, settings.tracking_uri, settings.mlflow_dir / "artifacts"):
+        _note(db, [one])
+        number += 1
+    if number:
+        aliases.follow(db, settings)
+    return number
+
+
+def _note(db: Engine, sent: Iterable[Sent]) -> None:
+    for one in sent:
+        with engine.writing(db) as conn:
+            published = one.tags.get("published", "true") == "true"
+            runs.tracked(conn, int(one.tags["ledger_run"]), one.run_id, date.fromisoformat(one.tags["known_until"]), published)
+        spool.forget(one.folder)
+
+
+def _before(db: Engine) -> Before | None:
+    """The night whose forecasts are published."""
+    with engine.reading(db) as conn:
+        run, pointer = runs.newest_success(conn), forecast_sets.pointer(conn)
+        if run is None or pointer is None:
+            return None
+        blob = forecast_sets.get(conn, pointer).blob
+    try:
+        forecasts = ForecastSet.from_parquet(blob).frame
+    except InputError:
+        return None
+    return Before(f"{run.business_date}", pd.DataFrame((run.scores or {}).get("scores", [])), forecasts)
