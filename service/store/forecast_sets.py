@@ -5,11 +5,11 @@ from datetime import date, datetime
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy import Connection, Select, delete, insert, or_, select, update
 
 from forecasting.errors import InputError
 from service.store import bulk
-from service.store.schema import forecast_sets, published
+from service.store.schema import alerts, day_scores, forecast_sets, published
 
 _THE_ROW = 1
 
@@ -103,6 +103,13 @@ def as_of(conn: Connection, moment: datetime) -> ForecastSet | None:
     """The set published last by a moment."""
     c = forecast_sets.c
     return _first(conn, select(forecast_sets).where(c.published_at <= moment).order_by(c.published_at.desc(), c.id.desc()))
+
+
+def drop_unpublished(conn: Connection, before: datetime) -> int:
+    """Deletes the sets made before a moment that were never published and by which no day was judged and no alert raised; says how many."""
+    c = forecast_sets.c
+    named = [select(table.c.forecast_set_id).where(table.c.forecast_set_id == c.id).exists() for table in (published, day_scores, alerts)]
+    return conn.execute(delete(forecast_sets).where(c.published_at.is_(None), c.issued_at < before, ~or_(*named))).rowcount
 
 
 def _first(conn: Connection, query: Select[tuple[object, ...]]) -> ForecastSet | None:
