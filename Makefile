@@ -13,7 +13,7 @@ CITY := $(if $(DATA),--data '$(DATA)') $(if $(AS_OF),--as-of '$(AS_OF)') $(if $(
 # A zone for the city is no zone for this machine's own programs.
 unexport TZ
 
-.PHONY: setup demo up postgresql test check fmt lock bench-accuracy bench-detection bench-intake clean
+.PHONY: setup demo up postgresql test test-survival check fmt lock bench-accuracy bench-detection bench-intake clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -40,6 +40,10 @@ postgresql: setup
 
 test: postgresql
 	@$(BIN)/python -m pytest $(ARGS)
+
+# Real processes killed, stopped and starved: minutes.
+test-survival: postgresql
+	@$(BIN)/python -m pytest tests/survival $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ from forecasting.errors import InputError
 from service.api import errors
 from service.api.deps import Service
 from service.api.published import PublishedForecasts
-from service.api.routers import accuracy, alerts, categories, counts, districts, forecasts, health, ingests, models, runs, status, tickets
+from service.api.routers import accuracy, alerts, categories, counts, districts, forecasts, health, ingests, metrics, models, runs, status, tickets
 from service.settings import Settings, load_settings
 from service.store.engine import open_engine, require_current
 
@@ -95,4 +95,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         v1.include_router(noun.router)
     app.include_router(v1)
     app.include_router(health.router)
+    app.include_router(metrics.router)
     return app

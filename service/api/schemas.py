@@ -694,6 +694,21 @@ class Ages(Model):
     forecast_set: float | None = Field(None, description="Since the current forecast set was published.")
 
 
+class Job(Model):
+    """How one of the scheduler's jobs stands."""
+
+    name: str = Field(
+        description="`scheduler`: that it is at work at all; `nightly`: the training; `watch`: detection; `housekeeping`.", examples=["nightly"]
+    )
+    late: bool = Field(description="It should have succeeded by `late_at` and has not: somebody must look.")
+    last_start: datetime | None = None
+    last_success: datetime | None = None
+    last_failure: datetime | None = None
+    error: str | None = Field(None, description="Why it failed last; null: it has succeeded since.", examples=["MemoryError"])
+    next: datetime = Field(description="When it begins next; in the past: it is at work, or waits for a look of the scheduler.")
+    late_at: datetime = Field(description="From then on it is late, unless it has succeeded.")
+
+
 class Unlabelled(Model):
     """Codes that tickets brought and no table of the city has labelled yet."""
 
@@ -727,6 +742,7 @@ class Status(Model):
     unlabelled: Unlabelled
     reporting_delay: ReportingDelay | None = Field(None, description="How late tickets come in; null: no ticket tells when it was received.")
     ages: Ages
+    jobs: list[Job] = Field(description="The scheduler's jobs, by name; none: no scheduler has run yet.")
 
 
 class Live(Model):

@@ -27,6 +27,36 @@ def upgrade() -> None:
     options.console.print("the database is up to date")
 
 
+def backup(file: Annotated[Path, typer.Argument(help="The file to write; what stands in it is replaced when the new one is whole.")]) -> None:
+    """Write the whole database into one file, while everybody works."""
+    from service.store import backup as job
+    from service.store import engine
+
+    db = engine.open_engine(load_settings().store_url)
+    engine.require_current(db)
+    job.backup(db, file)
+    options.console.print(f"{file}: {file.stat().st_size / 1e6:,.1f} MB")
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `weisu backup` wrote, from the same kind of database.")],
+    force: Annotated[bool, typer.Option("--force", help="In the place of what the database holds.")] = False,
+) -> None:
+    """Bring a backup back, and bring its tables up to date. The scheduler must be stopped."""
+    from service.store import backup as job
+    from service.store import engine, leader
+
+    settings = load_settings()
+    options.existing(file, "FILE")
+    engine.upgrade(settings.store_url)
+    db = engine.open_engine(settings.store_url)
+    with leader.leading(db, settings.data_dir):
+        job.restore(db, file, force)
+        db.dispose()
+        engine.upgrade(settings.store_url)
+    options.console.print("the database is as it was")
+
+
 def ingest(
     files: Annotated[
         list[Path], typer.Argument(help="Tickets, counts, drivers, areas, categories: CSV, XLSX, Parquet, NDJSON or JSON, each also as .gz.")
@@ -124,7 +154,7 @@ def simulate(
 def status() -> None:
     """Say what the store holds and what ran last, as JSON."""
     from service.jobs import knowledge
-    from service.store import alerts, areas, categories, delays, engine, forecast_sets, ingests, runs
+    from service.store import alerts, areas, categories, delays, engine, forecast_sets, ingests, jobs, runs
 
     settings = load_settings()
     db = engine.open_engine(settings.store_url)
@@ -146,6 +176,10 @@ def status() -> None:
             "reporting_delay": {
                 code: {"complete_after_days": curve.complete_after, "known": [round(share, 3) for share in curve.known], "tickets": curve.tickets}
                 for code, curve in delays.read(conn).items()
+            },
+            "jobs": {
+                job.name: {"late": job.is_late(settings.clock.now()), "last_success": job.succeeded_at, "error": job.error, "next": job.next_at}
+                for job in jobs.list_jobs(conn)
             },
         }
     print(json.dumps(answer, default=str, ensure_ascii=False, indent=1))

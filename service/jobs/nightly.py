@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -130,9 +130,7 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
                 assert set_id is not None
                 runs.succeed(conn, run_id, now, mlflow_run_id, _summary(shown) | {"gate": [_told(one) for one in decision.made]})
     except BaseException as error:
-        with engine.writing(db) as conn:
-            if (latest := runs.latest(conn, business_date)) and latest.id == run_id and latest.status == runs.RUNNING:
-                runs.fail(conn, run_id, clock.now(), f"{type(error).__name__}: {error}"[:500])
+        _fail(db, settings, run_id, error)
         raise
     if mlflow_run_id is not None:
         aliases.follow(db, settings)
@@ -143,6 +141,15 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
     log.info("night.done", extra={"run": run_id, "cutoff": f"{cutoff}", "seconds": round(shown.seconds["total"], 1)})
     refused = "" if decision.candidate.published else gate_note.failed(_told(decision.candidate))[1]
     return Trained(run_id, mlflow_run_id, cutoff, set_id, decision.published is not None, refused, shown, watched, monitored)
+
+
+def _fail(db: Engine, settings: Settings, run_id: int, error: BaseException) -> None:
+    """Notes in the ledger why an attempt failed, unless it is over already. On a full disk it cannot be noted: then its lease runs out."""
+    try:
+        with engine.writing(db) as conn, suppress(runs.LeaseLost):
+            runs.fail(conn, run_id, settings.clock.now(), f"{type(error).__name__}: {error}"[:500])
+    except SQLAlchemyError as other:
+        log.warning("failure.not_noted", extra={"run": run_id, "reason": str(other).splitlines()[0]})
 
 
 @contextmanager

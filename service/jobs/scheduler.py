@@ -1,38 +1,44 @@
 """The scheduler: one process that starts the trainer every night, makes up for a missed night, applies requests that wait, and watches new data.
 
-What is due is read from the ledger and never from the scheduler's own memory: a killed, missed or doubled run heals itself.
+What is due is read from the ledger and never from the scheduler's own memory: a killed, missed or doubled run heals itself. How each job stands is
+noted in the store, where the API tells it.
 """
 
-import fcntl
 import logging
-import subprocess
-import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from math import inf
-from pathlib import Path
 from time import monotonic
-from typing import IO
 
 from apscheduler.schedulers.blocking import BlockingScheduler
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from experiments import spool
 from forecasting.errors import InputError
 from service.intake import ingest
+from service.jobs import housekeeping
+from service.jobs.children import Children
 from service.settings import Settings
-from service.store import audit, counts, engine, ingests, runs
+from service.store import audit, counts, engine, ingests, jobs, leader, runs
+
+SCHEDULER, NIGHTLY, WATCH, HOUSEKEEPING = "scheduler", "nightly", "watch", "housekeeping"  # whose state is noted; the first: that it is at work
 
 RECONCILE_EVERY = timedelta(minutes=5)
 LOOK_EVERY = timedelta(seconds=5)  # how soon a new ingest is watched
 WATCH_PAUSE = 30.0  # seconds from one watch to the next: many small requests are watched together, and a core is busy a tenth of the time
+WATCH_EVERY = timedelta(minutes=10)  # without a new ingest, too: an hour that is over says more than it did
 APPLY_EVERY = timedelta(seconds=1)  # how soon a large request is counted
+BEAT_EVERY = timedelta(seconds=30)
+BEAT_LATE = timedelta(minutes=2)  # several beats, or one restart by the supervisor
+WATCH_LATE = timedelta(minutes=20)  # after its turn
+NIGHT_LATE = timedelta(hours=2)  # after the nightly hour: three attempts of a usual night with their pauses, or one that runs into its limit
+HOUSEKEEPING_AFTER = timedelta(hours=2)  # the nightly hour, when a usual night is over
+HOUSEKEEPING_LATE = timedelta(hours=6)  # after its turn
 ATTEMPTS = 3  # a night that failed three times needs a person
 BACK_OFF = timedelta(minutes=10)  # after the first failure, doubled after the next
-TRAINING_LIMIT = timedelta(hours=2)  # after which a training is killed
-STOP_SECONDS = 5.0  # from the polite signal to a child to the kill
-NICE = 10  # the trainer gives way to the API
 
 log = logging.getLogger(__name__)
 
@@ -47,47 +53,75 @@ def due(nightly_at: time, now: datetime) -> date:
     return now.date() - timedelta(days=1 if now.time() >= nightly_at else 2)
 
 
-def should_train(db: Engine, settings: Settings) -> bool:
-    """Whether a training is due and may start.
+def next_hour(settings: Settings, now: datetime) -> datetime:
+    """The next nightly hour after a moment."""
+    local, hour = now.astimezone(settings.zone), time.fromisoformat(settings.nightly_at)
+    return datetime.combine(local.date() + timedelta(days=local.time() >= hour), hour, settings.zone).astimezone(UTC)
 
-    Its night is not done, no attempt is at work, fewer than `ATTEMPTS` were begun, and the last failure lies back far enough. Of several
-    missed nights only the newest is made up for.
+
+def next_training(conn: Connection, settings: Settings) -> datetime | None:
+    """The moment from which the next training may begin, in the past if it is due; None: there is nothing to train on.
+
+    A night that is not done is due unless an attempt is at work, `ATTEMPTS` were begun, or the last failure is too fresh. Of several missed
+    nights only the newest is made up for.
     """
-    clock = settings.clock
-    now = clock.now()
-    with engine.reading(db) as conn:
-        if counts.span(conn) is None:
-            return False
-        done = runs.newest_success(conn)
-        if done and done.business_date >= due(time.fromisoformat(settings.nightly_at), clock.local_now()):
-            return False
-        last = runs.latest(conn, clock.business_date())
+    clock, hour = settings.clock, time.fromisoformat(settings.nightly_at)
+    now, local = clock.now(), clock.local_now()
+    if counts.span(conn) is None:
+        return None
+    tonight = next_hour(settings, now)
+    done = runs.newest_success(conn)
+    if done and done.business_date >= due(hour, local):
+        return tonight
+    last = runs.latest(conn, clock.business_date())
     if last is None:
-        return True
+        return now
     if last.attempt >= ATTEMPTS or last.status == runs.DONE:
-        return False
+        return tonight
     if last.status == runs.RUNNING:
-        return last.lease_until <= now
-    return bool(now >= (last.finished_at or now) + BACK_OFF * 2 ** (last.attempt - 1))
+        return last.lease_until
+    pause: timedelta = BACK_OFF * 2 ** (last.attempt - 1)
+    return (last.finished_at or now) + pause
+
+
+def should_train(db: Engine, settings: Settings) -> bool:
+    """Whether a training is due and may start."""
+    with engine.reading(db) as conn:
+        begins = next_training(conn, settings)
+    return begins is not None and begins <= settings.clock.now()
 
 
 def run(db: Engine, settings: Settings) -> None:
     """Runs until it is told to stop (SIGINT, SIGTERM).
 
     Raises:
-        InputError: another scheduler of this data folder is at work.
+        InputError: another scheduler is at work on this database, or the database has forgotten that this one leads.
     """
-    lock = _leader(settings.data_dir)
+    with leader.leading(db, settings.data_dir) as leads:
+        _run(db, settings, leads)
+
+
+def _run(db: Engine, settings: Settings, leads: Callable[[], bool]) -> None:
     logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a job that is at work still when it is its turn again is no trouble
     hour, minute = settings.nightly_at.split(":")
     scheduler = BlockingScheduler(timezone=settings.zone)
     options = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
-    children = _Children()
+    children = Children()
     work = _Work(db, settings, children)
+
+    def beat() -> None:
+        if leads():
+            work.beat()
+        else:  # another may lead by now
+            scheduler.shutdown(wait=False)
+
     start = datetime.now(settings.zone)
     scheduler.add_job(work.reconcile, "cron", hour=int(hour), minute=int(minute), id="nightly", **options)
     scheduler.add_job(work.reconcile, "interval", seconds=RECONCILE_EVERY.total_seconds(), next_run_time=start, id="reconcile", **options)
     scheduler.add_job(work.look, "interval", seconds=LOOK_EVERY.total_seconds(), id="look", **options)
+    scheduler.add_job(work.watch_again, "interval", seconds=WATCH_EVERY.total_seconds(), id="watch", **options)
+    scheduler.add_job(beat, "interval", seconds=BEAT_EVERY.total_seconds(), next_run_time=start, id="beat", **options)
+    scheduler.add_job(work.keep_house, "interval", seconds=RECONCILE_EVERY.total_seconds(), next_run_time=start, id="housekeeping", **options)
     scheduler.add_job(work.apply, "interval", seconds=APPLY_EVERY.total_seconds(), id="apply", **options)
     scheduler.add_job(work.recover, "interval", seconds=RECONCILE_EVERY.total_seconds(), next_run_time=start, id="recover", **options)
     scheduler.add_job(work.send, "interval", seconds=RECONCILE_EVERY.total_seconds(), id="send", **options)
@@ -96,7 +130,7 @@ def run(db: Engine, settings: Settings) -> None:
         scheduler.start()
     finally:
         children.stop()
-        lock.close()
+    raise InputError("the connection is lost on which this scheduler leads", "the database", "start it anew; `weisu up` does so by itself")
 
 
 @dataclass
@@ -111,7 +145,7 @@ class _Work:
 
     db: Engine
     settings: Settings
-    children: "_Children"
+    children: Children
     watched: tuple[int, int] | None = None
     rests_until: float = -inf
     again: bool = False
@@ -123,9 +157,13 @@ class _Work:
             self.watched, self.again = None, False
         if self.training.acquire(blocking=False):
             try:
+                error = None
                 if should_train(self.db, self.settings):
                     log.info("training.start")
-                    self.again = not self.children.run("train")  # it may have failed after publishing
+                    self._begin(NIGHTLY, NIGHT_LATE)
+                    error = self.children.run("train")
+                    self.again = error is not None  # it may have failed after publishing
+                self._write(lambda conn: self._note_night(conn, error))
             finally:
                 self.training.release()
 
@@ -141,10 +179,22 @@ class _Work:
             return
         self.watched = seen
         if trained:
-            self.again = not self.children.run("watch")
+            self._begin(WATCH, WATCH_LATE)
+            error = self.children.run("watch")
+            self.again = error is not None
+            self._write(lambda conn: self._note_watch(conn, error))
             self.rests_until = monotonic() + WATCH_PAUSE
         else:
             self.reconcile()
+
+    def watch_again(self) -> None:
+        """Lets the next look start detection without a new ingest."""
+        self.watched = None
+
+    def beat(self) -> None:
+        """Notes that the scheduler is at work."""
+        now = self.settings.clock.now()
+        self._write(lambda conn: jobs.succeed(conn, SCHEDULER, now, now + BEAT_EVERY, now + BEAT_LATE))
 
     def apply(self) -> None:
         """Counts the requests that are accepted and wait."""
@@ -164,58 +214,56 @@ class _Work:
         if spool.waiting(self.settings.spool_dir):
             self.children.run("mlflow", "--send")
 
-
-class _Children:
-    """Commands run in processes of their own; their failure is in the ledger and the log, and never ends the scheduler."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running: list[subprocess.Popen[bytes]] = []
-        self._stopping = False
-
-    def run(self, *command: str) -> bool:
-        """Runs a command to its end; True if it succeeded."""
-        arguments = ["nice", "-n", str(NICE), sys.executable, "-m", "service.cli", *command]
-        with self._lock:
-            if self._stopping:
-                return False
-            process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL)
-            self._running.append(process)
+    def keep_house(self) -> None:
+        """Does the day's housekeeping if it is due; what is missed is made up for."""
+        clock = self.settings.clock
+        now = clock.now()
+        with engine.reading(self.db) as conn:
+            known = {job.name: job for job in jobs.list_jobs(conn)}
+        if HOUSEKEEPING in known and known[HOUSEKEEPING].next_at > now:
+            return
+        tomorrow = next_hour(self.settings, now - HOUSEKEEPING_AFTER) + HOUSEKEEPING_AFTER
+        self._begin(HOUSEKEEPING, HOUSEKEEPING_LATE)
         try:
-            process.wait(TRAINING_LIMIT.total_seconds())
-        except subprocess.TimeoutExpired:
-            log.error("child.too_long", extra={"command": " ".join(command), "limit": str(TRAINING_LIMIT)})
-            process.kill()
-            process.wait()
-        finally:
-            with self._lock:
-                self._running.remove(process)
-        if process.returncode and not self._stopping:
-            log.error("child.failed", extra={"command": " ".join(command), "code": process.returncode})
-        return process.returncode == 0
+            housekeeping.run(self.db, self.settings)
+        except (InputError, OSError, SQLAlchemyError) as error:
+            why = str(error).splitlines()[0]
+            log.warning("housekeeping.failed", extra={"reason": why})
+            self._write(lambda conn: jobs.fail(conn, HOUSEKEEPING, clock.now(), why, clock.now() + BACK_OFF))
+        else:
+            self._write(lambda conn: jobs.succeed(conn, HOUSEKEEPING, clock.now(), tomorrow, tomorrow + HOUSEKEEPING_LATE))
 
-    def stop(self) -> None:
-        """Ends all that run, and lets no other begin."""
-        with self._lock:
-            self._stopping = True
-            running = list(self._running)
-        for process in running:
-            process.terminate()
-        end = monotonic() + STOP_SECONDS
-        for process in running:
-            try:
-                process.wait(max(end - monotonic(), 0.1))
-            except subprocess.TimeoutExpired:
-                process.kill()
+    def _begin(self, job: str, late_after: timedelta) -> None:
+        now = self.settings.clock.now()
+        self._write(lambda conn: jobs.begin(conn, job, now, now + late_after))
 
+    def _note_night(self, conn: Connection, error: str | None) -> None:
+        """Notes how the nightly training stands, by the ledger: it may have been started by hand as well."""
+        clock, hour = self.settings.clock, time.fromisoformat(self.settings.nightly_at)
+        begins = next_training(conn, self.settings)
+        if begins is None:
+            return
+        done = runs.newest_success(conn)
+        if done and done.business_date >= due(hour, clock.local_now()):
+            jobs.succeed(conn, NIGHTLY, done.finished_at or clock.now(), begins, begins + NIGHT_LATE)
+        else:
+            jobs.expect(conn, NIGHTLY, begins, begins + NIGHT_LATE)
+        if error is not None:
+            last = runs.latest(conn)
+            why = last.error if last and last.status == runs.FAILED else None
+            jobs.fail(conn, NIGHTLY, clock.now(), why or error, begins)
 
-def _leader(folder: Path) -> IO[str]:
-    """Takes the lock of the data folder's one scheduler; the kernel gives it back when the process ends, however it ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / "scheduler.lock").open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise InputError("another scheduler is at work", str(folder), "stop it first: one is enough") from None
-    return file
+    def _note_watch(self, conn: Connection, error: str | None) -> None:
+        now = self.settings.clock.now()
+        if error is None:
+            jobs.succeed(conn, WATCH, now, now + WATCH_EVERY, now + WATCH_EVERY + WATCH_LATE)
+        else:
+            jobs.fail(conn, WATCH, now, error, now + RECONCILE_EVERY)
+
+    def _write(self, change: Callable[[Connection], None]) -> None:
+        """Notes how a job stands. If it cannot be noted the job goes on: its row grows old, and that is seen."""
+        try:
+            with engine.writing(self.db) as conn:
+                change(conn)
+        except SQLAlchemyError as error:
+            log.warning("job.not_noted", extra={"reason": str(error).splitlines()[0]})

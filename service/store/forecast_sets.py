@@ -10,11 +10,11 @@ from datetime import date, datetime
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, update
 
 from forecasting.errors import InputError
 from service.store import bulk
-from service.store.schema import forecast_sets, published
+from service.store.schema import alerts, day_scores, forecast_sets, published
 
 _THE_ROW = 1
 
@@ -233,6 +233,13 @@ def promises(conn: Connection) -> list[Promise]:
     c = forecast_sets.c
     query = select(c.id, c.cutoff, c.horizon, c.published_at).where(c.published_at.is_not(None))
     return [Promise(*row) for row in conn.execute(query.order_by(c.cutoff, c.published_at.desc(), c.id.desc()))]
+
+
+def drop_unpublished(conn: Connection, before: datetime) -> int:
+    """Deletes the sets made before a moment that were never published and by which no day was judged and no alert raised; says how many."""
+    c = forecast_sets.c
+    named = [select(table.c.forecast_set_id).where(table.c.forecast_set_id == c.id).exists() for table in (published, day_scores, alerts)]
+    return conn.execute(delete(forecast_sets).where(c.published_at.is_(None), c.issued_at < before, ~or_(*named))).rowcount
 
 
 def _first(conn: Connection, query: Select[Any]) -> ForecastSet | None:

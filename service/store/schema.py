@@ -263,6 +263,18 @@ runs = Table(
     UniqueConstraint("business_date", "attempt"),
 )
 
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("started_at", Moment),
+    Column("succeeded_at", Moment),
+    Column("failed_at", Moment),
+    Column("error", Text),  # None: it has succeeded since
+    Column("next_at", Moment, nullable=False),
+    Column("late_at", Moment, nullable=False),  # it is late from then on unless it has succeeded
+)
+
 forecast_sets = Table(
     "forecast_sets",
     metadata,

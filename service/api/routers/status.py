@@ -12,8 +12,8 @@ from service.api.deps import Requires, Running, Service
 from service.api.nodes import area_tree, visible
 from service.api.parameters import NoParameters
 from service.api.routers.runs import run_of
-from service.api.schemas import Ages, CurrentForecastSet, Ingest, LevelCounts, ReportingDelay, Status, Unlabelled
-from service.store import alerts, areas, categories, delays, ingests, runs
+from service.api.schemas import Ages, CurrentForecastSet, Ingest, Job, LevelCounts, ReportingDelay, Status, Unlabelled
+from service.store import alerts, areas, categories, delays, ingests, jobs, runs
 from service.store.engine import reading
 from service.store.keys import Caller
 
@@ -34,6 +34,7 @@ def status(service: Running, caller: Annotated[Caller, Requires()], _: NoParamet
         unlabelled = Unlabelled(areas=areas.unlabelled(conn), categories=categories.unlabelled(conn))
         last_ingest = next(iter(ingests.list_recent(conn, 1)), None)
         last_run = runs.latest(conn)
+        scheduled = jobs.list_jobs(conn)
         current = service.forecasts.current(conn)
         own = visible(area_tree(conn), caller)
         tally = alerts.tally(conn, alerts.AlertFilters(statuses=("open", "acknowledged"), visible=own, own=caller.districts or ()))
@@ -66,6 +67,7 @@ def status(service: Running, caller: Annotated[Caller, Requires()], _: NoParamet
             run=None if last_run is None else _seconds(now, last_run.started_at),
             forecast_set=None if current is None else _seconds(now, current.issued_at),
         ),
+        jobs=[_job(service, job, now) for job in scheduled],
     )
 
 
@@ -93,6 +95,22 @@ def _ingest(service: Service, ingest: ingests.Ingest) -> Ingest:
         status=ingest.status,
         started_at=service.local(ingest.started_at),
         finished_at=None if ingest.finished_at is None else service.local(ingest.finished_at),
+    )
+
+
+def _job(service: Service, job: jobs.Job, now: datetime) -> Job:
+    def local(moment: datetime | None) -> datetime | None:
+        return None if moment is None else service.local(moment)
+
+    return Job(
+        name=job.name,
+        late=job.is_late(now),
+        last_start=local(job.started_at),
+        last_success=local(job.succeeded_at),
+        last_failure=local(job.failed_at),
+        error=None if job.error is None else job.error.splitlines()[0],
+        next=service.local(job.next_at),
+        late_at=service.local(job.late_at),
     )
 
 

@@ -6,7 +6,7 @@ from api_city import NOW, YESTERDAY, Ask, City
 from fastapi.testclient import TestClient
 
 from service.api.app import create_app
-from service.store import runs
+from service.store import jobs, runs
 from service.store.engine import writing
 
 
@@ -46,6 +46,35 @@ def test_an_empty_service_has_a_status_too(ask_bare: TestClient) -> None:
     for name in ("data_complete_until", "last_ingest", "last_run", "forecast_set", "city_state"):
         assert status[name] is None, name
     assert set(status["ages"].values()) == {None}
+
+
+def test_the_status_and_the_metrics_say_how_the_scheduler_s_jobs_stand(city: City, ask: TestClient) -> None:
+    hour = timedelta(hours=1)
+    with writing(city.engine) as conn:
+        jobs.succeed(conn, "scheduler", NOW - hour, NOW - hour / 2, NOW - hour / 2)
+        jobs.expect(conn, "nightly", NOW, NOW + 2 * hour)
+        jobs.begin(conn, "nightly", NOW - hour, NOW)
+        jobs.fail(conn, "nightly", NOW - hour / 2, "MemoryError\nat line 3", NOW + hour)
+    nightly, scheduler = ask.get("/v1/status").json()["jobs"]
+    assert (scheduler["name"], scheduler["late"], scheduler["error"]) == ("scheduler", True, None)
+    assert scheduler["last_success"] == "2025-11-09T06:30:00+08:00"
+    assert (nightly["name"], nightly["late"], nightly["last_success"], nightly["error"]) == ("nightly", False, None, "MemoryError")
+    assert (nightly["last_start"], nightly["next"]) == ("2025-11-09T06:30:00+08:00", "2025-11-09T08:30:00+08:00")
+    del ask.headers["Authorization"]
+    answer = ask.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    lines = answer.text.splitlines()
+    assert {'weisu_job_late{job="scheduler"} 1', 'weisu_job_late{job="nightly"} 0', 'weisu_job_failed{job="nightly"} 1'} <= set(lines)
+    assert f'weisu_job_last_success_seconds{{job="scheduler"}} {(NOW - hour).timestamp():.0f}' in lines
+    assert not [line for line in lines if line.startswith("weisu_job_last_success_seconds") and "nightly" in line], "it never succeeded"
+    assert "weisu_forecast_set_age_seconds 18000" in lines
+
+
+def test_an_empty_service_has_metrics_without_a_value(bare_city: City) -> None:
+    with TestClient(create_app(bare_city.settings)) as client:
+        answer = client.get("/metrics")
+    assert answer.status_code == 200
+    assert all(line.startswith("#") for line in answer.text.splitlines())
 
 
 def test_any_valid_key_may_ask_for_status_and_runs(ask_as: Ask) -> None:

@@ -10,7 +10,7 @@ from job_city import DAYS, OLD_WAYS_OF_MLFLOW, City, counts, day, planted
 from processes import Bench, until
 
 from service.clock import parse_as_of
-from service.jobs import nightly, scheduler
+from service.jobs import children, nightly
 from service.jobs.scheduler import due, should_train
 from service.store import alerts, forecast_sets, runs
 from service.store.engine import reading, writing
@@ -171,7 +171,7 @@ def test_a_scheduler_that_is_told_to_stop_ends_a_training_within_seconds(bare: C
     until("the training is at work", at_work)
     begun = monotonic()
     stop(bench, process)
-    assert monotonic() - begun < scheduler.STOP_SECONDS + 10
+    assert monotonic() - begun < children.STOP_SECONDS + 10
     with reading(bare.engine) as conn:
         assert forecast_sets.pointer(conn) is None
         (run,) = runs.list_runs(conn)

@@ -13,7 +13,7 @@ from service.intake import ingest
 from service.intake.bodies import read_json
 from service.jobs import scheduler
 from service.settings import Settings
-from service.store import counts, ingests, runs
+from service.store import counts, ingests, jobs, runs
 from service.store.engine import reading, writing
 
 NOW = datetime(2025, 11, 9, 4, tzinfo=UTC)
@@ -24,10 +24,11 @@ class Commands:
 
     def __init__(self) -> None:
         self.ran: list[str] = []
+        self.ends: str | None = None
 
-    def run(self, command: str) -> bool:
+    def run(self, command: str) -> str | None:
         self.ran.append(command)
-        return True
+        return self.ends
 
 
 @pytest.fixture
@@ -93,3 +94,84 @@ def test_what_a_dead_process_left_is_tidied_up(engine: Engine, settings: Setting
     work.recover()
     with reading(engine) as conn:
         assert ingests.get(conn, dead).status == ingests.FAILED
+
+
+def job(engine: Engine, name: str) -> jobs.Job:
+    with reading(engine) as conn:
+        return {one.name: one for one in jobs.list_jobs(conn)}[name]
+
+
+def test_detection_is_started_again_without_a_new_ingest(engine: Engine, settings: Settings, commands: Commands, work: scheduler._Work) -> None:
+    post(engine, settings, "a")
+    work.apply()
+    work.look()
+    work.rests_until = time.monotonic()
+    work.look()
+    assert commands.ran == ["watch"]
+    work.watch_again()
+    work.look()
+    assert commands.ran == ["watch", "watch"]
+
+
+def test_how_detection_stands_is_noted(engine: Engine, settings: Settings, commands: Commands, work: scheduler._Work) -> None:
+    post(engine, settings, "a")
+    work.apply()
+    commands.ends = "killed by signal 9"
+    work.look()
+    failed = job(engine, "watch")
+    assert (failed.started_at, failed.succeeded_at, failed.error) == (NOW, None, "killed by signal 9")
+    assert failed.late_at == NOW + scheduler.WATCH_LATE
+    commands.ends, work.rests_until = None, time.monotonic()
+    work.watch_again()
+    work.look()
+    done = job(engine, "watch")
+    assert (done.succeeded_at, done.error, done.next_at) == (NOW, None, NOW + scheduler.WATCH_EVERY)
+    assert done.late_at == NOW + scheduler.WATCH_EVERY + scheduler.WATCH_LATE
+
+
+def test_how_the_nightly_training_stands_is_noted_by_the_ledger(engine: Engine, folder: Path, commands: Commands, work: scheduler._Work) -> None:
+    post(engine, work.settings, "a")
+    work.apply()
+    work.reconcile()
+    assert commands.ran == []
+    tonight = datetime(2025, 11, 9, 18, tzinfo=UTC)  # 02:00 in Shanghai
+    done = job(engine, "nightly")
+    assert (done.succeeded_at, done.next_at, done.late_at) == (NOW, tonight, tonight + scheduler.NIGHT_LATE)
+
+    work.settings = Settings(data_dir=folder, as_of=tonight.isoformat())
+    commands.ends = "exit code 1: see the log"
+    work.reconcile()
+    assert commands.ran == ["train"]
+    failed = job(engine, "nightly")
+    assert (failed.started_at, failed.failed_at, failed.error) == (tonight, tonight, "exit code 1: see the log")
+    assert failed.late_at == tonight + scheduler.NIGHT_LATE
+
+
+def test_a_scheduler_that_beats_is_not_late(engine: Engine, work: scheduler._Work) -> None:
+    work.beat()
+    assert not job(engine, "scheduler").is_late(NOW + scheduler.BEAT_EVERY)
+    assert job(engine, "scheduler").is_late(NOW + timedelta(minutes=3))
+
+
+def test_housekeeping_is_done_once_a_day_and_made_up_for(
+    engine: Engine, folder: Path, work: scheduler._Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[datetime] = []
+    monkeypatch.setattr(scheduler.housekeeping, "run", lambda db, settings: done.append(settings.clock.now()))
+    moments = [NOW, NOW + timedelta(hours=1), NOW.replace(hour=19, minute=59), NOW.replace(hour=20), NOW + timedelta(days=5)]
+    for moment in moments:
+        work.settings = Settings(data_dir=folder, as_of=moment.isoformat())
+        work.keep_house()
+    assert done == [moments[0], moments[3], moments[4]], "04:00 in Shanghai is 20:00 UTC"
+
+
+def test_housekeeping_that_fails_is_noted_and_tried_again(engine: Engine, folder: Path, work: scheduler._Work) -> None:
+    (folder / "file").write_text("in the way")
+    work.settings = Settings(data_dir=folder, as_of=NOW.isoformat(), backup_dir=str(folder / "file" / "below"))
+    work.keep_house()
+    failed = job(engine, "housekeeping")
+    assert failed.succeeded_at is None
+    assert "backup" in (failed.error or "")
+    work.settings = Settings(data_dir=folder, as_of=failed.next_at.isoformat())
+    work.keep_house()
+    assert job(engine, "housekeeping").error is None

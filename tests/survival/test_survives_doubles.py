@@ -1,0 +1,99 @@
+"""Two schedulers at once, a trainer that was stopped and goes on, a machine that slept: one training, and only the newest attempt publishes."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from job_city import OLD_WAYS_OF_MLFLOW, day
+from processes import until
+from sqlalchemy import text
+from town import AFTER_THE_LEASE, FIRST, Survived, Town, at, end, reach, rest_of
+
+from service.store import runs
+from service.store.engine import writing
+from service.store.leader import LEADERS_LOCK
+
+pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)
+
+ROUNDS = 20
+
+
+def _elsewhere(town: Town, folder: Path) -> dict[str, object]:
+    """Settings of a second machine: over a database server it has a data folder of its own."""
+    return {"data_dir": folder, "mlflow_tracking_uri": town.settings("").tracking_uri} if town.url else {}
+
+
+def _trains(town: Town) -> list[int]:
+    return [pid for pid, command in town.bench.living().items() if command.endswith(" train")]
+
+
+def _trained_and_quiet(town: Town, night: int) -> bool:
+    return town.is_done(night) and not _trains(town)
+
+
+def test_of_two_schedulers_that_start_at_once_one_works(town: Town, tmp_path: Path, survived: Survived) -> None:
+    won = [0, 0]
+    for night in range(FIRST, FIRST + ROUNDS):
+        both = [town.scheduler(at(night)), town.scheduler(at(night), **_elsewhere(town, tmp_path / "elsewhere"))]
+        until("the night is trained", lambda night=night: _trained_and_quiet(town, night))
+        until("one of both has given way", lambda both=both: any(process.poll() is not None for process in both))
+        (loser,) = [process for process in both if process.poll() is not None]
+        assert loser.wait() == 2
+        winner = both[1 - both.index(loser)]
+        won[both.index(winner)] += 1
+        end(winner)
+        assert town.states_of(night) == [runs.DONE]
+        assert town.cutoff() == day(night)
+    assert town.bench.said.count("another scheduler is at work") == ROUNDS
+    assert "Traceback" not in town.bench.said
+    survived(f"{ROUNDS} times two schedulers at once, {ROUNDS} trainings; the first one won {won[0]} times")
+
+
+@pytest.mark.parametrize("phase", ["fit", "logging"])
+def test_a_trainer_that_was_stopped_for_longer_than_its_lease_does_not_publish(town: Town, phase: str, survived: Survived) -> None:
+    stopped = town.train(at(FIRST))
+    assert reach(stopped, phase)
+    os.kill(stopped.pid, signal.SIGSTOP)
+    try:
+        town.train_in_this_process(at(FIRST, later=AFTER_THE_LEASE))
+        before = town.cutoff(), town.runs_of(FIRST)
+    finally:
+        os.kill(stopped.pid, signal.SIGCONT)
+    code, told = rest_of(stopped)
+    assert code == 1
+    assert "no longer running" in told
+    assert (town.cutoff(), town.runs_of(FIRST)) == before
+    assert town.states_of(FIRST) == [runs.FAILED, runs.DONE]
+    survived("went on after its lease and published nothing")
+
+
+def _stop(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        os.kill(pid, number)
+
+
+def test_a_machine_that_slept_finds_another_scheduler_at_work_and_gives_way(town: Town, tmp_path: Path, survived: Survived) -> None:
+    if not town.url:
+        pytest.skip("two machines need a database server")
+    first: subprocess.Popen[bytes] = town.scheduler(at(FIRST))
+    until("its training is at work", lambda: town.states_of(FIRST) == [runs.RUNNING])
+    asleep = [first.pid, *_trains(town)]
+    _stop(asleep, signal.SIGSTOP)
+    try:
+        with writing(town.engine) as conn:  # as the server does with a client that answers no longer
+            own = f"SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND (classid::bigint << 32) + objid::bigint = {LEADERS_LOCK}"
+            assert conn.execute(text(f"SELECT count(pg_terminate_backend(pid)) FROM ({own}) AS leader")).scalar_one() == 1
+        second = town.scheduler(at(FIRST, later=AFTER_THE_LEASE), **_elsewhere(town, tmp_path / "elsewhere"))
+        until("the night is trained", lambda: town.is_done(FIRST))
+        before = town.cutoff(), town.runs_of(FIRST)
+    finally:
+        _stop(asleep, signal.SIGCONT)
+    assert first.wait(120) == 2
+    assert "this scheduler leads" in town.bench.said
+    assert (town.cutoff(), town.runs_of(FIRST)) == before
+    assert town.states_of(FIRST) == [runs.FAILED, runs.DONE]
+    assert second.poll() is None
+    end(second)
+    survived("gave way when it woke, its training published nothing")

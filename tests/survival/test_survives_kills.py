@@ -1,0 +1,71 @@
+"""`kill -9` at any moment of a night: the old forecasts go on being served, no half set is left, and the night is done once."""
+
+import os
+import random
+import signal
+import time
+from datetime import timedelta
+
+import pytest
+from job_city import DAYS, OLD_WAYS_OF_MLFLOW, day
+from town import AFTER_THE_LEASE, FIRST, NIGHTS, Api, Survived, Town, at, reach, rest_of
+
+from forecasting.errors import InputError
+from service.store import runs
+
+pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)
+
+PHASES = ("fit", "logging", "publishing")
+POINTS = 24  # moments at which a training is killed, as many in each phase
+MOST = 40  # of a phase that is short on a fast machine, some moments come too late
+
+
+def _seconds_of_phases(town: Town, night: int) -> dict[str, float]:
+    """How long each phase takes, by a training that nobody kills."""
+    process = town.train(at(night))
+    begun = []
+    for phase in (*PHASES, "detecting"):
+        assert reach(process, phase), phase
+        begun.append(time.monotonic())
+    assert rest_of(process)[0] == 0
+    return {phase: end - start for phase, start, end in zip(PHASES, begun[:-1], begun[1:], strict=True)}
+
+
+def test_a_training_killed_at_any_moment_is_made_up_for_once(town: Town, survived: Survived) -> None:
+    api = Api(town, at(DAYS + NIGHTS))
+    seconds = _seconds_of_phases(town, FIRST)
+    moments = random.Random(6)
+    half_way = dict.fromkeys(PHASES, 0)
+    night = points = 0
+    while points < POINTS or (min(half_way.values()) == 0 and points < MOST):
+        phase, night = PHASES[points % len(PHASES)], FIRST + 1 + points
+        points += 1
+        served = api.forecasts()
+        process = town.train(at(night))
+        assert reach(process, phase)
+        time.sleep(moments.uniform(0, seconds[phase]))
+        os.kill(process.pid, signal.SIGKILL)
+        code, _ = rest_of(process)
+        assert code in (0, -signal.SIGKILL)
+
+        if town.is_done(night):  # it was published before it was killed
+            assert town.cutoff() == day(night)
+        else:
+            half_way[phase] += 1
+            assert town.states_of(night) == [runs.RUNNING]
+            assert town.cutoff() == day(night - 1)
+            assert api.forecasts() == served, "the old forecasts go on being served"
+            with pytest.raises(InputError, match="is at work"):
+                town.train_in_this_process(at(night, later=AFTER_THE_LEASE - timedelta(seconds=2)))
+            town.train_in_this_process(at(night, later=AFTER_THE_LEASE))
+            assert town.states_of(night) == [runs.FAILED, runs.DONE]
+            assert town.runs_of(night)[0].error == "the lease ran out"
+        with pytest.raises(InputError, match="is done"):
+            town.train_in_this_process(at(night, later=2 * AFTER_THE_LEASE))
+        assert town.cutoff() == day(night)
+        assert api.forecasts()[0]["date"] == f"{day(night + 1)}"
+    assert min(half_way.values()) > 0, f"the moments were no test: {half_way}"
+    assert [town.states_of(n).count(runs.DONE) for n in range(DAYS, night + 1)] == [1] * (night - DAYS + 1)
+    api.stop()
+    told = ", ".join(f"{number} in {phase}" for phase, number in half_way.items())
+    survived(f"killed at {points} moments, half-way {told}; {night - FIRST} nights, each done once")

@@ -1,0 +1,58 @@
+"""Whatever the hour: before the nightly one nothing, at it the night, after missed nights the newest; and a dead scheduler is seen."""
+
+import os
+import signal
+from datetime import timedelta
+
+import pytest
+from job_city import OLD_WAYS_OF_MLFLOW, day
+from processes import until
+from town import FIRST, Api, Survived, Town, at, end
+
+from service.jobs import scheduler
+from service.store import runs
+
+pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)
+
+
+def test_a_second_before_the_nightly_hour_nothing_begins_and_at_it_the_night_does(town: Town, survived: Survived) -> None:
+    early = town.scheduler(at(FIRST, "01:59:59"))
+    until("it has looked", lambda: "nightly" in town.jobs())
+    assert town.jobs()["nightly"].next_at.isoformat(" ") == at(FIRST, "02:00:00")
+    end(early)
+    assert town.states_of(FIRST) == []
+
+    punctual = town.scheduler(at(FIRST, "02:00:00"))
+    until("the night is trained", lambda: town.is_done(FIRST))
+    until("that is noted", lambda: town.jobs()["nightly"].next_at.isoformat(" ") == at(FIRST + 1, "02:00:00"))
+    end(punctual)
+    assert town.states_of(FIRST) == [runs.DONE]
+    assert town.cutoff() == day(FIRST)
+    survived("01:59:59: 0 trainings; 02:00:00: 1")
+
+
+def test_of_three_missed_nights_the_newest_is_made_up_for(town: Town, survived: Survived) -> None:
+    newest = FIRST + 2
+    process = town.scheduler(at(newest, "09:30:00"))
+    until("it is trained", lambda: town.is_done(newest))
+    until("that is noted", lambda: "nightly" in town.jobs() and town.jobs()["nightly"].next_at.isoformat(" ") == at(newest + 1, "02:00:00"))
+    end(process)
+    assert [town.states_of(night) for night in range(FIRST, newest + 1)] == [[], [], [runs.DONE]]
+    assert town.cutoff() == day(newest)
+    survived("3 nights missed: 1 training, of the newest")
+
+
+def test_a_scheduler_that_was_killed_is_late_two_minutes_after(town: Town, survived: Survived) -> None:
+    process = town.scheduler(at(FIRST, "01:00:00"))
+    until("it has looked", lambda: {"scheduler", "nightly"} <= town.jobs().keys())
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    limits = {"scheduler": ("01:00:00", scheduler.BEAT_LATE), "nightly": ("02:00:00", scheduler.NIGHT_LATE)}
+    for name, (hour, allowed) in limits.items():
+        for later, late in ((allowed, False), (allowed + timedelta(seconds=1), True)):
+            api = Api(town, at(FIRST, hour, later))
+            told = {job["name"]: job["late"] for job in api.get("/v1/status").json()["jobs"]}
+            assert told[name] is late
+            assert f'weisu_job_late{{job="{name}"}} {int(late)}' in api.get("/metrics").text.splitlines()
+            api.stop()
+    survived("the status says late, and the metrics have it")

@@ -1,0 +1,182 @@
+"""A town on a real database, the processes of `weisu` over it, and what must hold whatever happens to them."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+import httpx
+from job_city import CATEGORIES, DAYS, DISTRICTS, City, counts, day
+from processes import Bench, free_port, until
+from sqlalchemy import Engine, select
+
+from forecasting import intraday, outlook
+from forecasting.detection import issued
+from forecasting.forecast_set import ForecastSet, unpack
+from service.jobs import children, nightly
+from service.settings import Settings
+from service.store import jobs, keys, runs, schema
+from service.store.engine import open_engine, reading, upgrade, writing
+
+NIGHTS = 45  # after the first one, whose counts are there already: a clock that stands before them does not see them
+NODES = (len(DISTRICTS) + 1) * (len(CATEGORIES) + 1)
+PHASES = {"fit": "training on all days", "logging": "recording the run", "publishing": "publishing", "detecting": "detecting"}
+"""The steps of a training as it tells them on stderr."""
+
+FIRST = DAYS + 1  # the first night that is not done
+
+
+def at(night: int, hour: str = "02:00:00", later: timedelta = timedelta(0)) -> str:
+    """A moment of the morning after the `night`-th day, whose training then is due."""
+    return f"{datetime.fromisoformat(f'{day(night + 1)}T{hour}+00:00') + later}"
+
+
+Survived = Callable[[str], None]
+"""Notes a line of the table at the end."""
+
+AFTER_THE_LEASE = nightly.LEASE + timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class Town:
+    """A town whose first night is done.
+
+    Attributes:
+        url: of a PostgreSQL database; empty: SQLite in the data folder.
+    """
+
+    city: City
+    url: str
+    bench: Bench
+
+    @classmethod
+    def trained(cls, folder: Any, url: str, bench: Bench) -> "Town":
+        """Makes one, with the counts of the nights to come."""
+        settings = Settings(data_dir=folder, database_url=url)
+        upgrade(settings.store_url)
+        town = cls(City(folder, open_engine(settings.store_url)), url, bench)
+        town.city.bring(counts(DAYS + NIGHTS))
+        nightly.run(town.engine, town.settings(at(DAYS)))
+        return town
+
+    @property
+    def engine(self) -> Engine:
+        return self.city.engine
+
+    def settings(self, as_of: str, **changes: object) -> Settings:
+        return self.city.settings(as_of, **{"database_url": self.url} | changes)
+
+    def environment(self, as_of: str, **changes: object) -> dict[str, object]:
+        """The settings of a process whose clock stands at a moment."""
+        return {"data_dir": self.city.folder, "database_url": self.url, "as_of": as_of, "timezone": "UTC", "country": "none"} | changes
+
+    def train(self, as_of: str) -> subprocess.Popen[str]:
+        """Starts a training; its stderr is to be read."""
+        command = [sys.executable, "-m", "service.cli", "train"]
+        environment = self.bench.environment(self.environment(as_of))
+        return subprocess.Popen(
+            command, cwd=self.bench.folder, env=environment, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+
+    def train_in_this_process(self, as_of: str) -> nightly.Trained:
+        """Trains to the end."""
+        return nightly.run(self.engine, self.settings(as_of))
+
+    def scheduler(self, as_of: str, **changes: object) -> subprocess.Popen[bytes]:
+        """Starts a scheduler."""
+        return self.bench.start("scheduler", **self.environment(as_of, **changes))
+
+    def runs_of(self, night: int) -> list[runs.Run]:
+        """The attempts at a night, the first one first."""
+        with reading(self.engine) as conn:
+            return [run for run in reversed(runs.list_runs(conn, 1000)) if run.business_date == day(night)]
+
+    def states_of(self, night: int) -> list[str]:
+        return [run.status for run in self.runs_of(night)]
+
+    def is_done(self, night: int) -> bool:
+        return runs.DONE in self.states_of(night)
+
+    def jobs(self) -> dict[str, jobs.Job]:
+        with reading(self.engine) as conn:
+            return {job.name: job for job in jobs.list_jobs(conn)}
+
+    def cutoff(self) -> date:
+        """The last day that the published forecasts knew, after everything in the store was found whole: no half set, none of a night not done."""
+        table = schema.forecast_sets
+        with reading(self.engine) as conn:
+            sets = conn.execute(select(table, schema.runs.c.status).join(schema.runs).order_by(table.c.id)).all()
+            pointer = conn.execute(select(schema.published.c.forecast_set_id)).scalar_one()
+            done = [run.id for run in runs.list_runs(conn, 1000) if run.status == runs.DONE]
+        for row in sets:
+            assert sha256(row.blob).hexdigest() == row.sha256
+            assert len(ForecastSet.from_parquet(row.blob).frame) == row.rows == NODES * row.horizon
+            assert len(unpack(row.standing, issued.STANDING)) == NODES
+            assert row.status == runs.DONE, "a set of a night that is not done"
+        given_out = [row for row in sets if row.published_at is not None]
+        assert sorted(row.run_id for row in given_out) == sorted(done), "one set for each night that is done"
+        for row in given_out:
+            assert len(unpack(row.outlook, outlook.COLUMNS)) == NODES * outlook.WEEKS
+            assert unpack(row.hours, intraday.COLUMNS).empty  # these counts tell no hours
+        (current,) = [row for row in given_out if row.id == pointer]
+        assert current.cutoff == max(row.cutoff for row in given_out)
+        cutoff: date = current.cutoff
+        return cutoff
+
+
+class Api:
+    """The API as a process of its own."""
+
+    def __init__(self, town: Town, as_of: str) -> None:
+        port = free_port()
+        self.process = town.bench.start("api", **town.environment(as_of, api_port=port))
+        with writing(town.engine) as conn:
+            key = keys.create(conn, "test", ("forecasts:read",), None, town.settings(as_of).clock.now())
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {key}"}, timeout=60, trust_env=False)
+        until("the API answers", self.answers)
+
+    def answers(self) -> bool:
+        assert self.process.poll() is None
+        try:
+            return self.client.get("/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def get(self, path: str, **parameters: str) -> httpx.Response:
+        answer = self.client.get(path, params=parameters)
+        assert answer.status_code == 200, answer.text
+        return answer
+
+    def forecasts(self) -> list[dict[str, Any]]:
+        """Every day of the whole city as it is served."""
+        rows: list[dict[str, Any]] = self.get("/v1/forecasts", area="ALL", category="ALL").json()["items"]
+        return rows
+
+    def stop(self) -> None:
+        self.client.close()
+        self.process.terminate()
+        assert self.process.wait(30) in (0, -signal.SIGTERM)
+
+
+def reach(process: subprocess.Popen[str], phase: str) -> bool:
+    """Reads what a training tells until it has begun a phase; False: it ended before."""
+    assert process.stderr
+    return any(PHASES[phase] in line for line in process.stderr)
+
+
+def rest_of(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Waits for the end of a training; exit code and what it had still to tell."""
+    assert process.stderr
+    text = process.stderr.read()
+    process.stderr.close()
+    return process.wait(), text
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Tells a scheduler to stop, and waits until it has."""
+    process.terminate()
+    assert process.wait(children.STOP_SECONDS + 30) == 0
