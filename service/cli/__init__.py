@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 
 from forecasting.errors import InputError
 from service.cli import data, models, processes, reports
+from service.cli.backtest import backtest
 from service.logs import set_up
 from service.settings import load_settings
 
@@ -36,7 +37,7 @@ app.command()(models.watch)
 app.command()(models.rollback)
 app.command()(models.forecast)
 app.command()(models.alerts)
-app.command()(models.backtest)
+app.command()(backtest)
 app.command()(models.replay)
 
 database = typer.Typer(help="The database's tables.", no_args_is_help=True)

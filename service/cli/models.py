@@ -1,4 +1,4 @@
-"""Commands around models: train, watch, forecast, alerts, backtest."""
+"""Commands around models: train, watch, forecast, alerts, replay."""
 
 import json
 import sys
@@ -169,47 +169,6 @@ def alerts(
         print(f"{row.id}  {row.level:<6}  {row.kind:<8}  {row.status:<12}  {row.reason_zh}\n{'':>20}{row.reason_en}")
     if not rows:
         print("no alerts")
-
-
-def backtest(
-    cutoffs: Annotated[str, typer.Option(help="Last days known, as 2018-07-31,2018-10-07.")],
-    out: Annotated[Path, typer.Option(help="Folder for forecasts.parquet and scores.parquet.")],
-    counts: Annotated[Path | None, typer.Option(help="Counts: district, category, date, count.")] = None,
-    tickets: Annotated[Path | None, typer.Option(help="Tickets: ticket_id, created_at, district, category.")] = None,
-    horizon: Annotated[int, typer.Option(help="Days ahead.")] = 28,
-    drivers: Annotated[Path | None, typer.Option(help="Drivers: name, date, value, optional district, issued_at.")] = None,
-    country: Annotated[str, typer.Option(help="Whose holidays (ISO 3166), or none; left out, the setting.")] = "",
-    config: Annotated[Path | None, typer.Option(help="A recipe; left out, the default one.")] = None,
-    models: Annotated[str, typer.Option(help="champion and members of the recipe, as champion,prophet.")] = "champion",
-    seed: Annotated[int, typer.Option(help="The same inputs and seed give the same bytes.")] = 0,
-) -> None:
-    """Forecast as if standing at each cutoff, write the forecasts, and score them where there are actuals."""
-    import signal
-
-    from experiments import rolling
-
-    settings = load_settings()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop, it ends its workers
-    with options.progress("backtesting", total=len(cutoffs.split(","))) as bar:
-        result = rolling.run(
-            rolling.Request(
-                counts=counts,
-                tickets=tickets,
-                drivers=drivers,
-                cutoffs=tuple(cutoffs.split(",")),
-                horizon=horizon,
-                country=country or settings.country,
-                zone=settings.timezone,
-                config=config,
-                models=tuple(name.strip() for name in models.split(",")),
-                seed=seed,
-                workers=settings.workers,
-            ),
-            out,
-            bar,
-            options.console.print,
-        )
-    print(result.round(4).to_string(index=False) if len(result) else f"no actuals after the cutoffs: forecasts only, in {out}")
 
 
 def replay(

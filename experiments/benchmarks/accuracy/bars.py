@@ -8,11 +8,12 @@ import pandas as pd
 from experiments.benchmarks.accuracy import calibration, compare, floor, scores, speed
 from experiments.benchmarks.accuracy.compare import Compared
 from experiments.benchmarks.accuracy.peers import PEERS
-from experiments.benchmarks.accuracy.scores import ALL_LEVELS, AVERAGE, EVERY_LEVEL, Draws, Estimate
+from experiments.benchmarks.accuracy.scores import ALL_LEVELS, AVERAGE, EVERY_LEVEL, Draws
 from experiments.benchmarks.accuracy.times import OF_TIME
 from experiments.benchmarks.page import Bar, percent
 from experiments.benchmarks.panels import LONG, REAL, SIMULATED
 from experiments.benchmarks.runs import Record
+from experiments.bootstrap import Estimate
 from forecasting.recipe import CHAMPION
 
 PEER_NAMES = tuple(PEERS)

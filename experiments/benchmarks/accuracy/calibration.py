@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from experiments import bootstrap
 from experiments.benchmarks.accuracy import scores
-from experiments.benchmarks.accuracy.scores import Draws, Estimate
+from experiments.benchmarks.accuracy.scores import Draws
+from experiments.bootstrap import Estimate
 from forecasting import distribution, metrics
 
 SIZES = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, np.inf)  # tickets a day
@@ -44,16 +46,16 @@ def coverage(panels: dict[str, pd.DataFrame], model: str) -> dict[tuple[str, str
     for level in scores.EVERY_LEVEL:
         pooled = _pooled([_of(sums[["rows", "in80", "in90"]], model, level) for sums in panels.values()])
         for name, column in (("cover80", "in80"), ("cover90", "in90")):
-            found[level, name] = scores.estimate((pooled[column] / pooled["rows"]).to_numpy())
+            found[level, name] = bootstrap.estimate((pooled[column] / pooled["rows"]).to_numpy())
     return found
 
 
 def bias(panels: list[Draws], model: str) -> Estimate:
     """The mean of the panels' biases at city level."""
-    return scores.estimate(np.mean([draws[model, "city"]["bias"].to_numpy() for draws in panels], axis=0))
+    return bootstrap.estimate(np.mean([draws[model, "city"]["bias"].to_numpy() for draws in panels], axis=0))
 
 
-def transform(forecasts: pd.DataFrame, truth: pd.DataFrame, seed: int = scores.SEED) -> pd.DataFrame:
+def transform(forecasts: pd.DataFrame, truth: pd.DataFrame, seed: int = bootstrap.SEED) -> pd.DataFrame:
     """By group (a series' size class, else the level) and cutoff: rows, rows whose randomised transform lies in the central 80 and 90 %, and how
     many the intervals of whole numbers would cover if the distribution were right.
 
@@ -96,7 +98,7 @@ def inside(transforms: list[pd.DataFrame]) -> dict[tuple[str, str], Inside]:
         pooled = _pooled([_of(t, group).reindex(c, fill_value=0.0) for t, c in zip(there, cutoffs, strict=True)])
         for width in ("80", "90"):
             drawn = pooled.div(pooled["rows"], axis=0)
-            e = scores.estimate(drawn[f"in{width}"].to_numpy())
+            e = bootstrap.estimate(drawn[f"in{width}"].to_numpy())
             found[group, f"cover{width}"] = Inside(e, float(drawn[f"right{width}"].iloc[0]), int(pooled["rows"].iloc[0]))
     return found
 
@@ -108,5 +110,5 @@ def _of(table: pd.DataFrame, *key: str) -> pd.DataFrame:
 
 def _pooled(parts: list[pd.DataFrame]) -> pd.DataFrame:
     """Sums of panels that are drawn apart, [1 + DRAWS] rows; each part has a row per cutoff."""
-    drawn = [scores.circular_blocks(len(part), seed=(scores.SEED, i)) @ part.to_numpy(float) for i, part in enumerate(parts)]
+    drawn = [bootstrap.circular_blocks(len(part), seed=(bootstrap.SEED, i)) @ part.to_numpy(float) for i, part in enumerate(parts)]
     return pd.DataFrame(np.sum(drawn, axis=0), columns=parts[0].columns)

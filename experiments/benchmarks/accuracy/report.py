@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from experiments import bootstrap
 from experiments.benchmarks import kept
 from experiments.benchmarks.accuracy import compare, floor, measured, scorer, scores, worth
 from experiments.benchmarks.accuracy.compare import Compared
@@ -59,8 +60,8 @@ def page(day: str, bars: Sequence[Bar], panels: Sequence[Compared], apart: Seque
         HEAD.format(
             day=day,
             average=scores.AVERAGE,
-            block=scores.BLOCK,
-            draws=scores.DRAWS,
+            block=bootstrap.BLOCK,
+            draws=bootstrap.DRAWS,
             floor=floor.FLOOR,
             hindsight=floor.HINDSIGHT,
             apart=", ".join(worth.PANELS),

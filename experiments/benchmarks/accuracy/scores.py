@@ -1,24 +1,18 @@
-"""Scores of one panel's forecasts side by side, and how sure they are: a paired block bootstrap over the cutoffs.
-
-Circular block bootstrap: Politis & Romano (1992). All models see the same draw of cutoffs, so what is hard for all cancels in a difference.
-"""
+"""Scores of one panel's forecasts side by side, and how sure they are: a paired block bootstrap over the cutoffs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from experiments.benchmarks.panels import Panel
+from experiments.bootstrap import SEED, Estimate, circular_blocks, estimate
 from forecasting import metrics
 from forecasting.distribution import QUANTILE_NAMES
 from forecasting.errors import InputError
 from forecasting.panel import from_counts
 
-BLOCK = 3  # windows of 28 days drawn together: errors of a quarter hang together, and thirteen windows still give five blocks
-DRAWS = 2000  # the ends of a 95 % interval are then sure to about a tenth of its width
-SEED = 0
-COVERED = 0.95
 EVERY_LEVEL = ("series", "category", "district", "city")
 ALL_LEVELS = "all"  # the plain mean of the four
 AVERAGED = ("Prophet", "AutoETS")
@@ -26,35 +20,6 @@ AVERAGE = "Prophet+AutoETS"
 
 Draws = dict[tuple[str, str], pd.DataFrame]
 """(model, level) -> frame of scores, [1 + DRAWS] rows: the first as measured, the others as resampled."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure and the interval in which 95 of 100 resamples lie."""
-
-    value: float
-    low: float
-    high: float
-
-
-def estimate(drawn: np.ndarray) -> Estimate:
-    """Of [1 + DRAWS] values, the first as measured."""
-    tail = (1 - COVERED) / 2
-    low, high = np.nanquantile(drawn[1:], [tail, 1 - tail])
-    return Estimate(float(drawn[0]), float(low), float(high))
-
-
-def circular_blocks(n: int, draws: int = DRAWS, block: int = BLOCK, seed: int | tuple[int, ...] = SEED) -> np.ndarray:
-    """How often each of n cutoffs in a row is taken: [1 + draws, n], the first row once each.
-
-    A draw is blocks that follow one another in a ring (after the last cutoff comes the first), from random starts, until there are n cutoffs.
-    """
-    starts = np.random.default_rng(seed).integers(0, n, (draws, -(-n // block)))
-    taken = ((starts[:, :, None] + np.arange(block)) % n).reshape(draws, -1)[:, :n]
-    weights = np.zeros((draws + 1, n))
-    weights[0] = 1
-    np.add.at(weights[1:], (np.arange(draws)[:, None], taken), 1)
-    return weights
 
 
 def truth_of(panel: Panel) -> pd.DataFrame:

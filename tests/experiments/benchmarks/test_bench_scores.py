@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments import bootstrap
 from experiments.benchmarks.accuracy import bars, scores
-from experiments.benchmarks.accuracy.scores import ALL_LEVELS, AVERAGE, Estimate
+from experiments.benchmarks.accuracy.scores import ALL_LEVELS, AVERAGE
+from experiments.bootstrap import Estimate
 from forecasting import metrics
 from forecasting.errors import InputError
 from forecasting.forecast_set import with_quantiles
@@ -41,18 +43,18 @@ def forecast(truth: pd.DataFrame) -> Callable[..., pd.DataFrame]:
 
 
 def test_a_draw_takes_as_many_cutoffs_as_there_are_and_the_first_is_as_measured() -> None:
-    weights = scores.circular_blocks(13, draws=50)
+    weights = bootstrap.circular_blocks(13, draws=50)
     assert (weights[0] == 1).all()
     assert (weights.sum(axis=1) == 13).all()
     assert weights.shape == (51, 13)
-    assert (scores.circular_blocks(13, draws=50) == weights).all()
-    assert (scores.circular_blocks(13, draws=50, seed=1) != weights).any()
+    assert (bootstrap.circular_blocks(13, draws=50) == weights).all()
+    assert (bootstrap.circular_blocks(13, draws=50, seed=1) != weights).any()
 
 
 def test_blocks_are_neighbours_in_a_ring() -> None:
-    weights = scores.circular_blocks(9, draws=300, block=9)
+    weights = bootstrap.circular_blocks(9, draws=300, block=9)
     assert (weights == 1).all()  # one block as long as the ring is all of it, wherever it begins
-    pairs = scores.circular_blocks(2 * 5, draws=300, block=5)[1:]
+    pairs = bootstrap.circular_blocks(2 * 5, draws=300, block=5)[1:]
     for row in pairs:
         assert (row + np.roll(row, -5)).sum() == 20
         assert any((np.roll(row, -s)[:5] >= 1).all() for s in range(10))
@@ -64,13 +66,13 @@ def test_the_spread_of_a_mean_is_the_one_that_theory_gives(block: int) -> None:
     ring = np.concatenate([x, x])
     means = np.array([ring[i : i + block].mean() for i in range(12)])
     expected = ((means - x.mean()) ** 2).mean() / (12 / block)  # Politis & Romano 1992: k blocks, each start equally likely
-    drawn = scores.circular_blocks(12, draws=40_000, block=block)[1:] @ x / 12
+    drawn = bootstrap.circular_blocks(12, draws=40_000, block=block)[1:] @ x / 12
     assert drawn.mean() == pytest.approx(x.mean(), abs=0.03)
     assert drawn.var() == pytest.approx(expected, rel=0.03)
 
 
 def test_what_does_not_vary_over_the_cutoffs_has_no_noise() -> None:
-    e = scores.estimate(scores.circular_blocks(13) @ np.full(13, 0.5) / 13)
+    e = bootstrap.estimate(bootstrap.circular_blocks(13) @ np.full(13, 0.5) / 13)
     assert (e.value, e.low, e.high) == pytest.approx((0.5, 0.5, 0.5))
 
 
@@ -87,7 +89,7 @@ def test_scores_as_measured_are_those_of_the_product(truth: pd.DataFrame, foreca
 
 def test_what_is_hard_for_both_cancels_in_a_difference(truth: pd.DataFrame, forecast: Callable[..., pd.DataFrame]) -> None:
     draws = scores.resampled(scores.summed({"one": forecast("one", 1.5), "same": forecast("same", 1.5)}, truth))
-    own = scores.estimate(draws["one", "city"]["WRMSSE"].to_numpy())
+    own = bootstrap.estimate(draws["one", "city"]["WRMSSE"].to_numpy())
     assert own.high > own.low
     assert scores.relative(draws, "one", "same", "city", "WRMSSE") == Estimate(0.0, 0.0, 0.0)
 
