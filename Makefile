@@ -39,7 +39,7 @@ postgresql: setup
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || ./scripts/packages.sh postgresql >&2
 
 test: postgresql
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 # Real processes killed, stopped and starved: minutes.
 test-survival: postgresql

@@ -1,6 +1,7 @@
 """Databases for tests, of both kinds: fresh, up to date, real."""
 
 import shutil
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +11,8 @@ from sqlalchemy import Engine, exists, select, text
 from service.benchmarks.server import Server
 from service.store.engine import MIGRATIONS, open_engine, upgrade
 from service.store.schema import metadata
+
+_NUMBERS = count(1)  # of databases on the session's server, which outlives what makes them
 
 HEAD = ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
@@ -69,7 +72,7 @@ class PostgresqlDatabases:
     """Databases on the session's server. To empty one is much quicker than to make one."""
 
     def __init__(self, server: Server) -> None:
-        self.server, self.made = server, 0
+        self.server = server
         self.spare: list[str] = []
         self.given: list[str] = []
         self.given_bare: list[str] = []
@@ -107,8 +110,7 @@ class PostgresqlDatabases:
             engine.dispose()
 
     def _create(self, template: str) -> str:
-        self.made += 1
-        name = f"weisu_{self.made}"
+        name = f"weisu_{next(_NUMBERS)}"
         self.server.run(f"create database {name} template {template}")
         return name
 
