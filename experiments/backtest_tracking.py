@@ -13,9 +13,6 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlparse
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read by MLflow when it is imported, as in `tracking`
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, Metric, Param

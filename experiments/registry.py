@@ -4,14 +4,7 @@ The store says what is served; the aliases follow it. `champion` is the version 
 rollback goes, `challenger` the newest one that the gate refused, while it is refused.
 """
 
-import os
 from collections.abc import Mapping
-
-# As in `tracking`: whichever of the two is imported first says so to MLflow.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException

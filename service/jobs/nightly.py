@@ -179,7 +179,7 @@ def _lease(db: Engine, settings: Settings, run_id: int) -> Iterator[None]:
 def _gate(one: promotion.Judged) -> dict[str, str]:
     """What the gate said, as tags of the run in MLflow."""
     failed = ", ".join(check.name for check in one.checks if not check.passed)
-    return {"gate": "failed" if failed else "passed", "gate_failed": failed, "published": str(one.published).lower()}
+    return {"gate": "failed" if failed else "passed", "gate_failed": failed, "let_in": str(one.published).lower()}
 
 
 def _told(one: promotion.Judged) -> list[dict[str, Any]]:

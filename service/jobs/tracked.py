@@ -31,8 +31,8 @@ def record(db: Engine, settings: Settings, made: Sequence[tuple[Night, Mapping[s
     """Puts what a night made into the spool and sends what waits there; returns the run ids, None where MLflow has not taken one in time.
 
     Args:
-        made: trainings, with what is known of each besides: business date, the ledger's run (`ledger_run`), the gate's result, whether it is
-            `published` (true if left out). The first one's members have runs of their own.
+        made: trainings, with what is known of each besides: business date, the ledger's run (`ledger_run`), the gate's result, whether it was
+            `let_in` (true if left out); published it is only after this. The first one's members have runs of their own.
     """
     began = time.monotonic()
     folders: list[Path | None] = []
@@ -65,8 +65,8 @@ def replay(db: Engine, settings: Settings) -> int:
 def _note(db: Engine, sent: Iterable[Sent]) -> None:
     for one in sent:
         with engine.writing(db) as conn:
-            published = one.tags.get("published", "true") == "true"
-            runs.tracked(conn, int(one.tags["ledger_run"]), one.run_id, date.fromisoformat(one.tags["known_until"]), published)
+            let_in = one.tags.get("let_in", "true") == "true"
+            runs.tracked(conn, int(one.tags["ledger_run"]), one.run_id, date.fromisoformat(one.tags["known_until"]), let_in)
         spool.forget(one.folder)
 
 

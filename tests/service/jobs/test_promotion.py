@@ -82,7 +82,7 @@ def test_a_night_of_the_recipe_that_serves_passes_and_says_so_everywhere(trained
     assert aliased(trained) == {"champion": newest.mlflow_run_id, "previous": before.mlflow_run_id}
     assert newest.mlflow_run_id is not None
     run = MlflowClient(tracking_uri=trained.settings(day(DAYS)).tracking_uri).get_run(newest.mlflow_run_id)
-    assert (run.data.tags["gate"], run.data.tags["published"]) == ("passed", "true")
+    assert (run.data.tags["gate"], run.data.tags["let_in"]) == ("passed", "true")
     with reading(trained.engine) as conn:
         ledger = runs.latest(conn)
     assert ledger is not None
@@ -251,9 +251,6 @@ def test_a_rollback_is_seen_by_clients_within_five_seconds_at_a_real_store(datab
             until("the API is up", answers)
             assert cutoff() == str(day(DAYS + 1))
             started = monotonic()
-            assert bench.run("keys", "list", **where).returncode == 0
-            start = monotonic() - started  # of a process that opens the store: a busy machine may take seconds for that alone
-            started = monotonic()
             command = bench.start("rollback", **where, **dead, as_of=day(DAYS + 1))
             while cutoff() != str(day(DAYS)):
                 assert monotonic() - started < 60
@@ -261,8 +258,7 @@ def test_a_rollback_is_seen_by_clients_within_five_seconds_at_a_real_store(datab
             took = monotonic() - started
             first = http.get("/v1/forecasts", params={"area": "ALL", "category": "ALL"}).json()["items"][0]
         assert first["date"] == str(day(DAYS + 1))
-        assert took - start < 5, f"{took:.1f} s, of which {start:.1f} s are the start of a process"
-        print(f"rollback: {took:.2f} s, of which {start:.2f} s are the start of a process")
+        assert took < 5, f"{took:.1f} s, the start of the process included"
         assert command.wait(60) == 0
         assert "no longer" in bench.said
         assert "aliases do not follow yet" in bench.said
