@@ -58,7 +58,7 @@ def judged(champion: Champion) -> tuple[pd.DataFrame, np.ndarray]:
     nodes, series = champion.backtested.known.hierarchy.nodes, slice(champion.backtested.known.hierarchy.n_series)
     trust, days = _learnt(champion)
     told = evidence.score(days.observed[series], days.mean[series], days.dispersion[series]) + trust.shift[series, None]
-    state = days.renew(champion.means[:, :WEEK], np.arange(len(nodes)), trust)
+    state = days.renew(champion.means[:, :WEEK], trust)
     state.begin(champion.means[:, 0])
     now = state.standing
     table = nodes[["area", "category"]].assign(level=now.level, dispersion=now.dispersion, shift=now.shift, least=now.least)

@@ -118,7 +118,7 @@ class _Watch:
         self.world, self.issued, self.cutoff = world, issued, cutoff
         self.rows = np.array([place[node] for node in issued.nodes])
         self.index = {node: i for i, node in enumerate(issued.nodes)}
-        self.usual = issued.usual.renew(issued.mean[:, : usual.WEEK], np.arange(len(issued.nodes)), issued.trust)
+        self.usual = issued.usual.renew(issued.mean[:, : usual.WEEK], issued.trust)
         if before is not None:
             known = np.array([before.index.get(node, -1) for node in issued.nodes])
             self.usual.recall(before.usual, known)

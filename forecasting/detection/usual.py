@@ -174,28 +174,24 @@ class Usual:
         self.event[self.lasted >= LASTING] = False
         return np.asarray(evidence.of_tails(tails) + self.trust.shift)
 
-    def renew(self, ahead: np.ndarray, rows: np.ndarray, trust: Trust) -> "Usual":
-        """The same days, with a new forecast from the next day on.
+    def renew(self, ahead: np.ndarray, trust: Trust) -> "Usual":
+        """The same days and nodes, with a new forecast from the next day on.
 
         Args:
-            ahead: [N, 7] means of the new forecast's first week, of N nodes.
-            rows: [N] position of each among the present ones; -1: it is new.
-            trust: of the new nodes and forecasts.
+            ahead: [M, 7] means of the new forecast's first week.
+            trust: of the nodes in the new forecast.
         """
         new = Usual(trust, self.in_event)
-        at = np.maximum(rows, 0)
-        for name in ("observed", "mean", "dispersion", "forecast"):
-            setattr(new, name, np.where(rows[:, None] >= 0, getattr(self, name)[at], np.nan))
-        new.event = self.event[at] & (rows[:, None] >= 0)
-        week = new.forecast[:, -WEEK:]
+        for name in ("observed", "mean", "dispersion", "event", "told", "lasted"):
+            setattr(new, name, getattr(self, name).copy())
+        week = self.forecast[:, -WEEK:]
         both = ~np.isnan(week) & ~np.isnan(ahead[:, : week.shape[1]])
         before, after = (np.where(both, x, 0.0).sum(axis=1) for x in (week, ahead[:, : week.shape[1]]))
         least = 0.02  # tickets: of next to nothing no quotient is taken
-        turned = np.where((rows >= 0) & both.any(axis=1), (before + least) / (after + least), 1.0)
-        new.forecast = new.forecast / np.maximum(turned, 1e-6)[:, None]
-        new.told, new.lasted = np.where(rows >= 0, self.told[at], 0.0), np.where(rows >= 0, self.lasted[at], 0)
-        level = np.clip(self.level[at] * turned, LEAST_LEVEL, MOST_LEVEL)
-        new.gained = np.where(rows >= 0, (1.0 / UNSURE + new.told) * (level - 1.0), 0.0)
+        turned = np.where(both.any(axis=1), (before + least) / (after + least), 1.0)
+        new.forecast = self.forecast / np.maximum(turned, 1e-6)[:, None]
+        level = np.clip(self.level * turned, LEAST_LEVEL, MOST_LEVEL)
+        new.gained = (1.0 / UNSURE + new.told) * (level - 1.0)
         return new
 
     def recall(self, before: "Usual", rows: np.ndarray) -> None:
@@ -268,12 +264,12 @@ def _run(
     trust: Trust, forecast: np.ndarray, came: np.ndarray, horizon: int, events_only: bool
 ) -> tuple[Usual, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Follows the levels along windows of forecasts: the end, and mean, dispersion, event and evidence [M, D] of all days."""
-    usual, every = Usual(trust, NO_LESSON), np.arange(len(forecast))
+    usual = Usual(trust, NO_LESSON)
     mean, dispersion, score = (np.full(forecast.shape, np.nan) for _ in range(3))
     event = np.zeros(forecast.shape, bool)
     for t in range(forecast.shape[1]):
         if t and t % horizon == 0:
-            usual = usual.renew(forecast[:, t : t + WEEK], every, trust)
+            usual = usual.renew(forecast[:, t : t + WEEK], trust)
         usual.begin(forecast[:, t])
         score[:, t] = usual.end(came[:, t : t + 1], events_only)
         mean[:, t], dispersion[:, t] = usual.mean[:, -1], usual.dispersion[:, -1]
