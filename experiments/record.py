@@ -1,7 +1,6 @@
 """What MLflow is told of a night: one run for the night, one for each member and the blend, and the files that a person looks at."""
 
 from collections.abc import Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +8,7 @@ import pandas as pd
 from experiments import night, report
 from experiments.night import Night
 from experiments.report import Before
-from experiments.tracking import DESCRIPTION, Dataset, Run
+from experiments.tracking import DESCRIPTION, Dataset, Run, code_version
 from forecasting.recipe import CHAMPION
 
 NAMES = ("WAPE", "MASE", "WRMSSE", "WQL", "cover80", "cover90", "bias")
@@ -57,14 +56,6 @@ def parameters(result: Night) -> dict[str, str]:
     known = result.champion.backtested.known
     size = {"series": len(known.panel.series), "days": len(known.panel.days), "country": known.country, "horizon": result.champion.backtested.horizon}
     return {key: str(value) for key, value in {**result.recipe.settings(), **size}.items()}
-
-
-def code_version() -> str:
-    """The version of the product that trained."""
-    try:
-        return metadata.version("weisu")
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def _scores(result: Night, model: str) -> Iterator[tuple[str, float, int]]:

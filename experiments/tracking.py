@@ -1,8 +1,11 @@
 """How a run looks in MLflow, and how it gets there: experiments, runs with their children, the registered model."""
 
 import json
+import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -16,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from experiments import mlflow_database, registry
 
 EXPERIMENT = "weisu-nightly"
+ROOT = Path(__file__).parents[1]
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page then shows a training and not a chat
 
 FAILURES = (MlflowException, SQLAlchemyError, OSError)
@@ -107,7 +111,7 @@ def experiment_id(client: MlflowClient, uri: str, artifacts: Path, name: str) ->
 
 def begin(client: MlflowClient, experiment: str, run: Run, moment: int, parent: str = "") -> str:
     """Creates a run with its tags, in one request, and returns its id."""
-    tags = {**run.tags, "mlflow.user": "weisu", "mlflow.source.name": "weisu", **({PARENT: parent} if parent else {})}
+    tags = {"mlflow.user": "weisu", "mlflow.source.name": "weisu", **run.tags, **({PARENT: parent} if parent else {})}
     started = moment - round(run.seconds * 1000)
     return str(client.create_run(experiment, start_time=started, tags=tags, run_name=run.name).info.run_id)
 
@@ -136,3 +140,13 @@ def register(client: MlflowClient, run_id: str) -> None:
     for version in client.search_model_versions(f"run_id = '{run_id}'"):
         client.delete_model_version(registry.MODEL, version.version)
     registry.register(client, run_id, str(client.get_run(run_id).info.artifact_uri))
+
+
+def code_version() -> str:
+    """The package's version and, in a checkout, its commit; `-dirty` where files differ from it."""
+    commit = ""
+    if (ROOT / ".git").exists():
+        command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
+        with suppress(OSError):  # no git here
+            commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return f"{metadata.version('weisu')}+{commit}" if commit else metadata.version("weisu")
