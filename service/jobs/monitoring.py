@@ -1,4 +1,4 @@
-"""After the night: what was promised, drift of what comes in, and what alerts turned out to be, in the store and as numbers for the run."""
+"""After the night: what was promised, drift of what comes in, and what alerts turned out to be, in the store and in numbers."""
 
 import logging
 from datetime import date, datetime, time, timedelta
