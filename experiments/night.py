@@ -176,7 +176,8 @@ def _scores(members: Backtested, recipe: Recipe) -> Scored:
         def added(blend: Blend) -> dict[int, list[pd.DataFrame]]:
             names, window = blend
             champion = training.assemble(members, names, recipe.shrink, window if len(members.origins) > 1 else None)
-            means, dispersion = training.in_windows(champion)[rows], champion.dispersion.at(members.horizon)[rows]
+            means = champion.in_windows[rows]
+            dispersion = None if names in by_means else champion.dispersion.at(members.horizon)[rows]
             if window is not None:
                 scored[:, window], scatter[:, window] = means[:, window], dispersion
             mine = range(len(members.origins)) if window is None else (window,)
@@ -188,6 +189,7 @@ def _scores(members: Backtested, recipe: Recipe) -> Scored:
         own: list[Blend] = [(None, window) for window in range(len(members.origins))]
         without: list[Blend] = [(tuple(other for other in blended if other != name), None) for name in blended if len(blended) > 1]
         wanted = dict.fromkeys([*single, *own, (blended, None), *without])
+        by_means = {names for names, _ in ((blended, None), *without)} - {names for names, _ in single}  # the rest of a score takes most of its time
         with ThreadPoolExecutor(AT_ONCE) as pool:
             made = dict(zip(wanted, pool.map(added, wanted), strict=True))
         sums = {model.name: made[one] for model, one in zip(able, single, strict=True)}

@@ -155,23 +155,24 @@ def node_sums(means: np.ndarray, dispersion: np.ndarray, counts: np.ndarray, by:
     return span_sums(means, dispersion, counts, by, [slice(None)])[0]
 
 
-def span_sums(means: np.ndarray, dispersion: np.ndarray, counts: np.ndarray, by: Yardstick, spans: Sequence[slice]) -> list[pd.DataFrame]:
+def span_sums(means: np.ndarray, dispersion: np.ndarray | None, counts: np.ndarray, by: Yardstick, spans: Sequence[slice]) -> list[pd.DataFrame]:
     """`node_sums` of spans of the horizon, such as its weeks, a frame per span: quantiles, which take the time, are derived once for all.
 
     Args:
-        means, dispersion, counts, by: see `node_sums`.
+        means, dispersion, counts, by: see `node_sums`; without dispersion the means alone are scored, and loss, in80 and in90 are NaN.
         spans: of the last axis.
     """
     parts = []
     for start in range(0, len(means), NODES_AT_ONCE):
         rows = slice(start, start + NODES_AT_ONCE)
-        parts.append(_span_sums(means[rows], dispersion[rows], counts[rows], by.scale[rows], by.step[rows], by.weight[rows], spans))
+        spread = None if dispersion is None else dispersion[rows]
+        parts.append(_span_sums(means[rows], spread, counts[rows], by.scale[rows], by.step[rows], by.weight[rows], spans))
     return [pd.concat(of_span, ignore_index=True) for of_span in zip(*parts, strict=True)]
 
 
 def _span_sums(
     means: np.ndarray,
-    dispersion: np.ndarray,
+    dispersion: np.ndarray | None,
     counts: np.ndarray,
     scale: np.ndarray,
     step: np.ndarray,
@@ -180,8 +181,6 @@ def _span_sums(
 ) -> list[pd.DataFrame]:
     use = np.isfinite(means) & np.isfinite(counts)
     mean, count = np.where(use, means, 0.0), np.where(use, counts, 0.0)
-    quantile = quantiles(mean, np.broadcast_to(dispersion[:, None], mean.shape))
-    q = dict(zip(QUANTILE_NAMES, np.moveaxis(quantile, -1, 0), strict=True))
     error = mean - count
     days = {
         "rows": use,
@@ -189,10 +188,15 @@ def _span_sums(
         "mean": mean,
         "absolute": np.abs(error),
         "squared": error**2,
-        "loss": np.where(use, quantile_loss(count, quantile), 0.0),
-        "in80": use & (q["q10"] <= count) & (count <= q["q90"]),
-        "in90": use & (q["q05"] <= count) & (count <= q["q95"]),
     }
+    if dispersion is None:
+        days |= dict.fromkeys(("loss", "in80", "in90"), np.full(mean.shape, np.nan))
+    else:
+        quantile = quantiles(mean, np.broadcast_to(dispersion[:, None], mean.shape))
+        q = dict(zip(QUANTILE_NAMES, np.moveaxis(quantile, -1, 0), strict=True))
+        days["loss"] = np.where(use, quantile_loss(count, quantile), 0.0)
+        days["in80"] = use & (q["q10"] <= count) & (count <= q["q90"])
+        days["in90"] = use & (q["q05"] <= count) & (count <= q["q95"])
     out = []
     for span in spans:
         windows = {name: values[..., span].sum(axis=2) for name, values in days.items()}

@@ -151,7 +151,7 @@ def _described(models: list[Model], weights: np.ndarray) -> np.ndarray:
 
 def _near(champion: Champion, near: int) -> np.ndarray:
     """[M, W, WEEKS] weekly means of the champion in the windows of its own backtest, NaN beyond its weeks."""
-    return _widened(training.in_windows(champion), near)
+    return _widened(champion.in_windows, near)
 
 
 def _came(champion: Champion, near: int) -> np.ndarray:

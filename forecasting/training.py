@@ -56,14 +56,27 @@ class Champion:
         chosen: positions of the members used.
         weights: [M, len(chosen)] as the windows say.
         variances: [M] error variance of the blend at each node: what reconciliation trusts.
-        dispersion: of the reconciled forecasts.
+        groups: [M] of like nodes, see `blend.groups`.
+        left_out: the window that nothing was learnt from, if there is one.
     """
 
     backtested: Backtested
     chosen: tuple[int, ...]
     weights: np.ndarray
     variances: np.ndarray
-    dispersion: Dispersion
+    groups: np.ndarray
+    left_out: int | None
+
+    @cached_property
+    def in_windows(self) -> np.ndarray:
+        """[M, W, H] coherent means in the windows of the members' backtest, NaN where a node was not yet known."""
+        return _reconciled(self.backtested, _windows(self.backtested, list(self.chosen), self.weights), self.variances)
+
+    @cached_property
+    def dispersion(self) -> Dispersion:
+        """Of the coherent forecasts, as the windows say; it takes most of the time of a blend, and who asks for means alone does without."""
+        use = _learnt_from(self.backtested, self.left_out)
+        return calibration.fit(self.in_windows[:, use], self.backtested.counts[:, use], self.groups)
 
     @property
     def regression(self) -> FittedLoglinear | None:
@@ -180,7 +193,7 @@ def window_origins(n_days: int, horizon: int, windows: int) -> list[int]:
 
 
 def assemble(backtested: Backtested, names: Sequence[str] | None = None, shrink: float = 0.3, leave_out: int | None = None) -> Champion:
-    """Weighs the members, reconciles and calibrates: the champion of some members.
+    """Weighs the members: the champion of some of them, which reconciles and calibrates when it is asked.
 
     Args:
         backtested: the members.
@@ -190,7 +203,7 @@ def assemble(backtested: Backtested, names: Sequence[str] | None = None, shrink:
         leave_out: a window that is not learnt from, so that it can be scored honestly.
     """
     known = backtested.known
-    use = [w for w in range(len(backtested.origins)) if w != leave_out]
+    use = _learnt_from(backtested, leave_out)
     chosen = [k for k, model in enumerate(backtested.models) if (not model.reference if names is None else model.name in names)]
     chosen = chosen or list(range(len(backtested.models)))
     recent = known.recent(RECENT)
@@ -207,13 +220,12 @@ def assemble(backtested: Backtested, names: Sequence[str] | None = None, shrink:
     blended = _windows(backtested, chosen, weights)
     new = ~np.isfinite(blended).any(axis=(1, 2))  # not yet known in any window
     variances = _variances(blended[:, use], counts, scale, groups) + _grown(known, new, recent)
-    coherent = _reconciled(backtested, blended, variances)
-    return Champion(backtested, tuple(chosen), weights, variances, calibration.fit(coherent[:, use], counts, groups))
+    return Champion(backtested, tuple(chosen), weights, variances, groups, leave_out)
 
 
-def in_windows(champion: Champion) -> np.ndarray:
-    """[M, W, H] the champion's coherent means in the windows of its members' backtest."""
-    return _reconciled(champion.backtested, _windows(champion.backtested, list(champion.chosen), champion.weights), champion.variances)
+def _learnt_from(backtested: Backtested, left_out: int | None) -> list[int]:
+    """The windows that are learnt from."""
+    return [w for w in range(len(backtested.origins)) if w != left_out]
 
 
 def _windows(backtested: Backtested, chosen: list[int], weights: np.ndarray) -> np.ndarray:

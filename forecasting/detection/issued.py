@@ -101,7 +101,7 @@ def _learnt(champion: Champion) -> tuple[Trust, Usual]:
     if len(made.origins):
         steps = np.diff(made.origins)
         step = int(steps.min()) if len(steps) else made.horizon
-        past, came = training.in_windows(champion)[:, :, :step], made.counts[:, :, :step]
+        past, came = champion.in_windows[:, :, :step], made.counts[:, :, :step]
         trust, days = usual.learn(past, came, groups, nodes["category"].tolist())
     else:
         trust = Trust.of_forecast(champion.dispersion.nodes)

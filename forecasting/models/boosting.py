@@ -119,7 +119,7 @@ class Boosting:
             "objective": "poisson", "boost_from_average": False, "learning_rate": self.rate, "num_leaves": self.leaves,
             "min_data_in_leaf": self.least_rows, "feature_fraction": self.columns, "lambda_l2": self.shrink, "bagging_fraction": 0.8,
             "bagging_freq": 1, "cat_smooth": 50.0, "cat_l2": 50.0, "max_bin": 127, "num_threads": self.threads, "seed": seed,
-            "deterministic": True, "force_row_wise": True, "verbosity": -1,
+            "deterministic": True, "force_col_wise": True, "verbosity": -1,
         }  # fmt: skip
         return FittedBoosting(lightgbm.train(parameters, data, num_boost_round=self.trees), names, codes)
 

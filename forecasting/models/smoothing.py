@@ -11,7 +11,6 @@ Own code: a library fits one series after the other (0.1 s each); here a step of
 """
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,12 +28,10 @@ PRIOR = 6.0  # tickets that a flat week is worth: the shape of a sparse series i
 FIRST_SCORED = 28  # days of history before a forecast of a pair counts for its worth
 FORGET = 0.986  # a week: what a pair was worth a year ago counts half
 MOST_WEEKS = 60.0  # weights do not sharpen for ever: all pairs are wrong somehow
-CHUNK = 4_000  # nodes at once: bounds memory
-AT_ONCE = 2  # chunks, on the two cores of the smallest machine
+CHUNK = 1_000  # nodes at once: what a step moves stays in a core's cache. In two threads it takes longer, for steps are short and wait for each other
 
-PAIR_LEVELS = np.repeat(LEVELS, len(SHAPES))  # [G] the level's discount of each pair
-FAST_PAIRS = (PAIR_LEVELS >= FAST) / (PAIR_LEVELS >= FAST).sum()  # [G] weights of a node whose level has moved
-OF = np.tile(np.arange(len(SHAPES)), len(LEVELS))  # [G] which of the shapes is each pair's
+OF_LEVEL, OF_SHAPE = np.array(LEVELS)[:, None], np.array(SHAPES)[:, None]  # [L, 1], [U, 1]
+FAST_LEVELS = (OF_LEVEL >= FAST) / (OF_LEVEL >= FAST).sum() / len(SHAPES)  # [L, 1] weights of each pair, of a node whose level has moved
 
 
 def start(known: Known, years: int) -> int:
@@ -58,17 +55,16 @@ def smooth(known: Known, horizon: int, start: int, factors: np.ndarray, which: n
     kinds = known.calendar(horizon)["shape_day"].to_numpy(int)[start : n_days + horizon]
     counts = known.since_first[:, start:]
     chunks = [slice(i, i + CHUNK) for i in range(0, len(counts), CHUNK)]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return np.concatenate(list(pool.map(lambda rows: _recursion(counts[rows], kinds, factors[which[rows]], moved[rows], horizon), chunks)))
+    return np.concatenate([_recursion(counts[rows], kinds, factors[which[rows]], moved[rows], horizon) for rows in chunks])
 
 
 @dataclass
 class _State:
-    """Discounted sums of `m` nodes for G pairs, whose shapes have U discounts.
+    """Discounted sums of m nodes for pairs of L discounts of the level and U of the shape; nodes stand last, where arrays are quickest.
 
     Attributes:
-        count, exposure: [m, G] whose quotient is the level, tickets a day.
-        total, number: [KINDS, m, U] counts and days of each kind, whose quotient is the kind's mean.
+        count: [L, m], exposure: [L, U, m] whose quotient is the level, tickets a day.
+        total, number: [KINDS, U, m] counts and days of each kind, whose quotient is the kind's mean.
         age: [m] days known.
     """
 
@@ -78,64 +74,70 @@ class _State:
     number: np.ndarray
     age: np.ndarray
 
+    @classmethod
+    def of(cls, m: int) -> "_State":
+        """Of nodes of which nothing is known yet."""
+        levels, shapes = len(LEVELS), len(SHAPES)
+        return cls(np.zeros((levels, m)), np.zeros((levels, shapes, m)), np.zeros((KINDS, shapes, m)), np.zeros((KINDS, shapes, m)), np.zeros(m))
+
     def level(self) -> np.ndarray:
-        """[m, G] tickets on a day of the usual kind."""
-        return np.asarray(self.count / np.maximum(self.exposure, 1e-9))
+        """[L, U, m] tickets on a day of the usual kind."""
+        return np.asarray(self.count[:, None] / np.maximum(self.exposure, 1e-9))
 
     def learn(self, counts: np.ndarray, known: np.ndarray, kind: int, factors: np.ndarray, shape: np.ndarray) -> None:
-        """Takes in a day of a kind: counts [m] where they are known [m], the day's factors [m] and its kind's shape [m, U]."""
-        rate = np.where(known[:, None], np.maximum(PAIR_LEVELS, 1.0 / (self.age + 1.0)[:, None]), 0.0)
-        self.count += rate * (counts[:, None] - self.count)
-        self.exposure += rate * (shape[:, OF] * factors[:, None] - self.exposure)
-        rate = np.where(known[:, None], np.maximum(SHAPES, 1.0 / (self.age / WEEK + 1.0)[:, None]), 0.0)
-        self.total[kind] += rate * ((counts / factors)[:, None] - self.total[kind])
+        """Takes in a day of a kind: counts [m] where they are known [m], the day's factors [m] and its kind's shape [U, m]."""
+        rate = np.maximum(OF_LEVEL, 1.0 / (self.age + 1.0)) * known
+        self.count += rate * (counts - self.count)
+        self.exposure += rate[:, None] * (shape * factors - self.exposure)
+        rate = np.maximum(OF_SHAPE, 1.0 / (self.age / WEEK + 1.0)) * known
+        self.total[kind] += rate * (counts / factors - self.total[kind])
         self.number[kind] += rate * (1.0 - self.number[kind])
         self.age += known
 
-    def shape(self) -> np.ndarray:
-        """[KINDS, m, U] each kind's share of the week's mean, drawn towards 1 where there are few tickets."""
+    def shape(self, kinds: int | slice = slice(None)) -> np.ndarray:
+        """[..., U, m] the share of one or of all kinds of the week's mean, drawn towards 1 where there are few tickets."""
         week = self.total[:WEEK].sum(axis=0) / np.maximum(self.number[:WEEK].sum(axis=0), 1e-9)
-        prior = PRIOR * np.array(SHAPES) / (week + 0.05)
-        return np.asarray(np.where(week > 0, (self.total + prior * week) / (self.number + prior) / np.where(week > 0, week, 1.0), 1.0))
+        prior = PRIOR * OF_SHAPE / (week + 0.05)
+        share = (self.total[kinds] + prior * week) / (self.number[kinds] + prior)
+        return np.asarray(np.where(week > 0, share / np.where(week > 0, week, 1.0), 1.0))
 
 
 def _recursion(counts: np.ndarray, kinds: np.ndarray, factors: np.ndarray, moved: np.ndarray, horizon: int) -> np.ndarray:
     """Means [m, H] after the last of the counts [m, n], on days of `kinds` [n + H] with `factors` [m, n + H]."""
     m, n_days = counts.shape
     usual = factors[:, :n_days]
-    counts = without_bursts(counts / usual) * usual
+    counts = np.ascontiguousarray((without_bursts(counts / usual) * usual).T)
+    factors = np.ascontiguousarray(factors.T)
     known, filled = ~np.isnan(counts), np.nan_to_num(counts)
-    pairs, shapes, weeks = len(OF), len(SHAPES), -(-horizon // WEEK)
-    state = _State(np.zeros((m, pairs)), np.zeros((m, pairs)), np.zeros((KINDS, m, shapes)), np.zeros((KINDS, m, shapes)), np.zeros(m))
-    loss, scored = np.zeros((weeks, m, pairs)), np.zeros((weeks, m))
+    weeks = -(-horizon // WEEK)
+    state = _State.of(m)
+    loss, scored = np.zeros((weeks, len(LEVELS), len(SHAPES), m)), np.zeros((weeks, m))
     made: deque[tuple[np.ndarray, np.ndarray, np.ndarray]] = deque(maxlen=weeks)  # levels, shapes and ages at the ends of the last weeks
-    shape = state.shape()
     for t in range(n_days):
-        state.learn(filled[:, t], known[:, t], kinds[t], factors[:, t], shape[kinds[t]])
-        shape = state.shape()
+        state.learn(filled[t], known[t], kinds[t], factors[t], state.shape(kinds[t]))
         if (n_days - 1 - t) % WEEK == 0 and t + 1 >= WEEK:
             week = slice(t + 1 - WEEK, t + 1)
             for ahead, (level, then, age) in enumerate(reversed(made)):
-                error = _squared(level, then[kinds[week]] * factors[:, week].T[..., None], filled[:, week].T, known[:, week].T)
+                error = _squared(level, then[kinds[week]] * factors[week, None], filled[week], known[week])
                 old = age >= FIRST_SCORED
-                loss[ahead] = np.where(old[:, None], FORGET * loss[ahead] + error, loss[ahead])
+                loss[ahead] = np.where(old, FORGET * loss[ahead] + error, loss[ahead])
                 scored[ahead] = np.where(old, FORGET * scored[ahead] + 1.0, scored[ahead])
-            made.append((state.level(), shape, state.age.copy()))
-    worth, level = np.where(moved[:, None], FAST_PAIRS, _worth(loss, scored)), state.level()
-    days = [worth[h // WEEK] * level * shape[kinds[n_days + h]][:, OF] for h in range(horizon)]
-    return np.asarray(np.stack([day.sum(axis=1) for day in days], axis=1) * factors[:, n_days:])
+            made.append((state.level(), state.shape(), state.age.copy()))
+    worth, level, shape = np.where(moved, FAST_LEVELS[:, None], _worth(loss, scored)), state.level(), state.shape()
+    days = [(worth[h // WEEK] * level * shape[kinds[n_days + h]]).sum(axis=(0, 1)) for h in range(horizon)]
+    return np.asarray(np.stack(days, axis=1) * factors[n_days:].T)
 
 
 def _squared(level: np.ndarray, exposure: np.ndarray, counts: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """[m, G] squared errors, summed over days, of levels [m, G] times exposures [days, m, U] against counts [days, m] that are known."""
-    exposure = exposure * known[..., None]
-    square, product = (exposure**2).sum(axis=0), (exposure * counts[..., None]).sum(axis=0)
-    return np.asarray(level**2 * square[:, OF] - 2.0 * level * product[:, OF] + (known * counts**2).sum(axis=0)[:, None])
+    """[L, U, m] squared errors, summed over days, of levels [L, U, m] times exposures [days, U, m] against counts [days, m] that are known."""
+    exposure = exposure * known[:, None]
+    square, product = (exposure**2).sum(axis=0), (exposure * counts[:, None]).sum(axis=0)
+    return np.asarray(level**2 * square - 2.0 * level * product + (known * counts**2).sum(axis=0))
 
 
 def _worth(loss: np.ndarray, scored: np.ndarray) -> np.ndarray:
-    """[weeks, m, G] weights of the pairs, which add up to 1; equal where nothing was scored."""
-    mean = loss / np.maximum(scored, 1e-9)[..., None]
-    best = np.maximum(mean.min(axis=-1, keepdims=True), 1e-9)
-    weight = np.exp(-np.minimum(scored, MOST_WEEKS)[..., None] * np.minimum(mean / best - 1.0, 50.0))
-    return np.asarray(weight / weight.sum(axis=-1, keepdims=True))
+    """[weeks, L, U, m] weights of the pairs, which add up to 1; equal where nothing was scored."""
+    mean = loss / np.maximum(scored, 1e-9)[:, None, None]
+    best = np.maximum(mean.min(axis=(1, 2), keepdims=True), 1e-9)
+    weight = np.exp(-np.minimum(scored, MOST_WEEKS)[:, None, None] * np.minimum(mean / best - 1.0, 50.0))
+    return np.asarray(weight / weight.sum(axis=(1, 2), keepdims=True))

@@ -98,7 +98,7 @@ def test_the_champion_is_scored_in_each_window_with_weights_learnt_from_the_othe
     errors = 0.0
     for w in range(len(members.origins)):
         others = training.assemble(members, None, result.recipe.shrink, leave_out=w)
-        errors += np.abs(training.in_windows(others)[city, w] - members.counts[city, w]).sum()
+        errors += np.abs(others.in_windows[city, w] - members.counts[city, w]).sum()
     got = result.scores.set_index(["model", "level"]).loc[("champion", "city"), "WAPE"]
     assert got == pytest.approx(errors / members.counts[city].sum())
 

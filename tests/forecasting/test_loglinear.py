@@ -276,9 +276,9 @@ def test_the_recursion_over_arrays_is_that_of_each_node_alone(monkeypatch: pytes
     for name, value in (
         ("LEVELS", (0.05,)),
         ("SHAPES", (0.02,)),
-        ("PAIR_LEVELS", np.array([0.05])),
-        ("OF", np.array([0])),
-        ("FAST_PAIRS", np.ones(1)),
+        ("OF_LEVEL", np.array([[0.05]])),
+        ("OF_SHAPE", np.array([[0.02]])),
+        ("FAST_LEVELS", np.ones((1, 1))),
     ):
         monkeypatch.setattr(smoothing, name, value)
     known = small_cities.known(small_cities.counts(120))
