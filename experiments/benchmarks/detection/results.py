@@ -128,7 +128,9 @@ def collect(work: Path, root: Path | None) -> dict[str, Result]:
         judged = None
         if folder and record is other:
             rows = kept.table(folder, "judged", record.fingerprint)
-            judged = None if rows is None else part.read({row["figure"]: json.loads(row["value"]) for row in rows.to_dict("records")})
+            if rows is not None:
+                texts = rows["value"].fillna("NaN")  # which pandas has read as a hole
+                judged = part.read({figure: json.loads(text) for figure, text in zip(rows["figure"], texts, strict=True)})
         elif part.judge and not record.error:
             judged = part.judge()
         found[name] = Result({"asked": asked}, record, record.fingerprint != wanted, judged)
