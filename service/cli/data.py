@@ -1,7 +1,7 @@
 """Commands around the store: tables, files in, the simulated city, keys, status."""
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,8 +43,8 @@ def restore(
     force: Annotated[bool, typer.Option("--force", help="In the place of what the database holds.")] = False,
 ) -> None:
     """Bring a backup back, and bring its tables up to date. The scheduler must be stopped."""
+    from service.store import alert_changes, engine, leader
     from service.store import backup as job
-    from service.store import engine, leader
 
     settings = load_settings()
     options.existing(file, "FILE")
@@ -54,6 +54,9 @@ def restore(
         job.restore(db, file, force)
         db.dispose()
         engine.upgrade(settings.store_url)
+        with engine.writing(db) as conn:
+            alert_changes.begin_anew(conn, datetime.now(UTC))
+        db.dispose()
     options.console.print("the database is as it was")
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
 from typing import Any, TypedDict
 
@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, Text, and_, case, cast, false, func, or_
 from sqlalchemy import insert as insert_rows
 from sqlalchemy import update as update_rows
 
+from service.store import counters
 from service.store.schema import alert_events, alerts
 
 KINDS = ("SEASONAL", "SPIKE", "EMERGING", "FIRST_SEEN", "DATA")
@@ -72,7 +73,7 @@ class Alert:
 
 @dataclass(frozen=True)
 class AlertEvent:
-    """One step in an alert's life: who did what, when, and the level and status after it."""
+    """One step in an alert's life: who did what, when, and the level and status after it. `seq` is its number in the feed, see `alert_changes`."""
 
     seq: int
     alert_id: str
@@ -122,7 +123,7 @@ def list_alerts(conn: Connection, *, filters: AlertFilters | None = None, limit:
         limit: at most so many; None: all.
         after: only those that come after this (raised_at, id) in the same order; a page stays right while alerts are added.
     """
-    query = select(alerts).where(*_conditions(filters or AlertFilters()))
+    query = select(alerts).where(*conditions(filters or AlertFilters()))
     if after is not None:
         raised_at, alert_id = after
         query = query.where(or_(alerts.c.raised_at < raised_at, and_(alerts.c.raised_at == raised_at, alerts.c.id < alert_id)))
@@ -150,7 +151,7 @@ def running(conn: Connection) -> list[Alert]:
 def tally(conn: Connection, filters: AlertFilters | None = None) -> dict[tuple[str, str, str], int]:
     """Number of alerts that fit by (kind, level, status); combinations without any are left out."""
     key = (alerts.c.kind, alerts.c.level, alerts.c.status)
-    rows = conn.execute(select(*key, func.count()).where(*_conditions(filters or AlertFilters())).group_by(*key))
+    rows = conn.execute(select(*key, func.count()).where(*conditions(filters or AlertFilters())).group_by(*key))
     return {(kind, level, status): number for kind, level, status, number in rows}
 
 
@@ -172,7 +173,7 @@ def verdicts(conn: Connection, filters: AlertFilters | None = None, judged_by: d
     """
     verdict = alerts.c.verdict if judged_by is None else case((alerts.c.judged_at <= judged_by, alerts.c.verdict), else_=None)
     key = (alerts.c.category, alerts.c.kind, verdict)
-    rows = conn.execute(select(*key, func.count()).where(*_conditions(filters or AlertFilters())).group_by(*key))
+    rows = conn.execute(select(*key, func.count()).where(*conditions(filters or AlertFilters())).group_by(*key))
     return [Verdicts(*row) for row in rows]
 
 
@@ -202,6 +203,8 @@ def update(
     if action is not None:
         level, status = conn.execute(select(alerts.c.level, alerts.c.status).where(alerts.c.id == alert_id)).one()
         _record(conn, alert_id, level, status, action, actor, now, note)
+    elif changes.keys() - {"usual_days"}:  # nobody is shown these
+        counters.step(conn, counters.ALERT_NUMBERS)
     return True
 
 
@@ -247,14 +250,17 @@ def judge(conn: Connection, alert_id: str, replaces: str | None, verdict: str | 
 
 
 def _record(conn: Connection, alert_id: str, level: str, status: str, action: str, actor: str, now: datetime, note: str | None) -> None:
-    conn.execute(insert_rows(alert_events).values(alert_id=alert_id, at=now, actor=actor, action=action, level=level, status=status, note=note))
+    seq = counters.step(conn, counters.ALERT_CHANGES)
+    event = AlertEvent(seq, alert_id, now, actor, action, level, status, note)
+    conn.execute(insert_rows(alert_events).values(asdict(event)))
 
 
 def _alert(row: Row[Any]) -> Alert:
     return Alert(**row._mapping)
 
 
-def _conditions(filters: AlertFilters) -> list[Any]:
+def conditions(filters: AlertFilters) -> list[Any]:
+    """The filters as conditions on the table."""
     found: list[Any] = []
     for column, wanted in ((alerts.c.status, filters.statuses), (alerts.c.kind, filters.kinds), (alerts.c.level, filters.levels)):
         if wanted:

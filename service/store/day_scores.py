@@ -6,7 +6,7 @@ from datetime import date
 import pandas as pd
 from sqlalchemy import Connection, delete, func, select
 
-from service.store import bulk
+from service.store import bulk, counters
 from service.store.schema import day_scores
 
 
@@ -19,6 +19,7 @@ def put(conn: Connection, day: date, forecast_set_id: int, frame: pd.DataFrame) 
     conn.execute(delete(day_scores).where(day_scores.c.day == day))
     rows = frame[["area", "category", "observed", "expected", "p_value", "pit"]]
     bulk.insert(conn, day_scores, rows.assign(day=pd.Timestamp(day).as_unit("us"), forecast_set_id=forecast_set_id))
+    counters.step(conn, counters.DAY_SCORES)
 
 
 def read(conn: Connection, start: date, end: date, areas: Collection[str] | None = None, categories: Collection[str] | None = None) -> pd.DataFrame:

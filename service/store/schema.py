@@ -394,7 +394,7 @@ alerts = Table(
 alert_events = Table(
     "alert_events",
     metadata,
-    Column("seq", BigId, primary_key=True, autoincrement=True),
+    Column("seq", BigId, primary_key=True, autoincrement=False),  # of the counter, see `alert_changes`
     Column("alert_id", ForeignKey("alerts.id"), nullable=False, index=True),
     Column("at", Moment, nullable=False),
     Column("actor", String, nullable=False),
@@ -402,6 +402,30 @@ alert_events = Table(
     Column("level", String, nullable=False),
     Column("status", String, nullable=False),
     Column("note", Text),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+silences = Table(
+    "silences",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("area", String, nullable=False),  # it covers alerts on this node and below it
+    Column("category", String, nullable=False),
+    Column("kind", String),  # None: every kind of demand alert
+    Column("level", String, nullable=False),  # alerts up to this level
+    Column("author", String, nullable=False),  # name of an API key
+    Column("comment", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("starts_at", Moment, nullable=False),
+    Column("ends_at", Moment, nullable=False, index=True),
+    Column("ended_at", Moment),  # somebody ended it earlier
+    Column("ended_by", String),
 )
 
 api_keys = Table(

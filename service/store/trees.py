@@ -6,7 +6,7 @@ from datetime import datetime
 import pandas as pd
 from sqlalchemy import Connection, Table, func, insert, select
 
-from service.store import bulk
+from service.store import bulk, counters
 from service.store.ingests import Totals
 
 ROOT = "ALL"
@@ -24,6 +24,8 @@ def put(conn: Connection, table: Table, nodes: pd.DataFrame, now: datetime) -> T
     named = dict(zip(nodes["code"], zip(*(bulk.objects(nodes[name]) for name in given), strict=True), strict=True))
     differs = [row for code, row in named.items() if stored.get(code) != row]
     bulk.replace(conn, table, [{**dict(zip(given, row, strict=True)), "first_seen": now} for row in differs], keep=["first_seen"])
+    if differs:
+        counters.step(conn, counters.TREES)
     added = len(named.keys() - stored.keys())
     return Totals(added, len(differs) - added, len(named) - len(differs))
 
@@ -50,6 +52,7 @@ def join(conn: Connection, table: Table, found: Mapping[str, str], levels: Seque
         rows.append({"code": code, "parent": nodes[code], "level": level, "zh": zh, "en": en, "first_seen": now})
     if rows:
         conn.execute(insert(table), rows)
+        counters.step(conn, counters.TREES)
     return sorted(nodes)
 
 
