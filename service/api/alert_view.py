@@ -1,6 +1,6 @@
 """Alerts as one caller sees them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -9,12 +9,15 @@ from sqlalchemy import Connection
 from forecasting.detection import short
 from forecasting.detection.explain import Labels as Names
 from forecasting.hierarchy import ALL, Tree
+from service.alerting import silencing
+from service.api.alert_state import AlertState
 from service.api.deps import Service
 from service.api.nodes import Nodes, area_tree, category_tree, visible
 from service.api.schemas import Alert, ConcernedDistrict, Label, Labels
 from service.store import alerts as store
 from service.store.categories import OWN
 from service.store.keys import Caller
+from service.store.silences import Cover
 
 CHARGE = ("lead_unit", "supporting_units", "time_limit")
 
@@ -25,18 +28,21 @@ class AlertView:
     Attributes:
         areas, categories: the trees.
         own: codes of the areas that the caller may see; None: all.
+        silences: what is silenced now.
     """
 
-    def __init__(self, service: Service, areas: Nodes[Any], categories: Nodes[Any], own: Collection[str] | None) -> None:
-        self.service, self.areas, self.categories, self.own = service, areas, categories, own
+    def __init__(
+        self, service: Service, areas: Nodes[Any], categories: Nodes[Any], own: Collection[str] | None, silences: Sequence[Cover]
+    ) -> None:
+        self.service, self.areas, self.categories, self.own, self.silences = service, areas, categories, own, silences
         self._charges: dict[str, dict[str, str | None]] = {}
         self._labels: dict[tuple[str, str], Labels] = {}
 
     @classmethod
-    def read(cls, service: Service, conn: Connection, caller: Caller) -> "AlertView":
-        """The view of a caller."""
-        areas = area_tree(conn)
-        return cls(service, areas, category_tree(conn), visible(areas, caller))
+    def read(cls, service: Service, conn: Connection, caller: Caller, state: AlertState | None = None) -> "AlertView":
+        """The view of a caller, in a state that is read unless it is given."""
+        areas, state = area_tree(conn), state or AlertState.read(service, conn)
+        return cls(service, areas, category_tree(conn), visible(areas, caller), silencing.covers(conn, state.silences))
 
     @cached_property
     def kinds(self) -> Tree:
@@ -48,6 +54,11 @@ class AlertView:
     def places(self) -> Tree:
         """The area tree as detection knows it."""
         return Tree({code: node.parent for code, node in self.areas.by_code.items()})
+
+    def under(self, categories: Collection[str]) -> frozenset[str]:
+        """These categories and everything below them, with what is filed under inner ones directly."""
+        codes = self.categories.under(categories)
+        return codes | {code + OWN for code in codes}
 
     def concerns(self, alert: store.Alert) -> bool:
         """Whether an alert stands on the whole city and concerns a district of the caller."""
@@ -97,6 +108,7 @@ class AlertView:
                 "short_en": short_en,
                 "notice": Label(zh=zh, en=en),
                 **charge,
+                "silenced_by": [silence.silence_id for silence in self.silences if silence.covers(alert)],
             }
         )
 

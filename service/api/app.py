@@ -12,8 +12,27 @@ from sqlalchemy.exc import SQLAlchemyError
 from forecasting.errors import InputError
 from service.api import errors
 from service.api.deps import Service
+from service.api.news import News
 from service.api.published import PublishedForecasts
-from service.api.routers import accuracy, alerts, categories, counts, districts, forecasts, health, ingests, metrics, models, runs, status, tickets
+from service.api.routers import (
+    accuracy,
+    alert_feed,
+    alert_verdicts,
+    alertmanager,
+    alerts,
+    categories,
+    counts,
+    districts,
+    forecasts,
+    health,
+    ingests,
+    metrics,
+    models,
+    runs,
+    silences,
+    status,
+    tickets,
+)
 from service.settings import Settings, load_settings
 from service.store.engine import open_engine, require_current
 
@@ -88,10 +107,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     _with_problem(app)
-    app.state.service = Service(settings, engine, PublishedForecasts())
+    app.state.service = Service(settings, engine, PublishedForecasts(), News(engine))
     errors.install(app)
     v1 = APIRouter(prefix="/v1", responses=errors.problems(401, 403, 422, 500, 503))
-    for noun in (districts, categories, counts, forecasts, accuracy, alerts, tickets, ingests, models, runs, status):
+    for noun in (districts, categories, counts, forecasts, accuracy, alert_feed, alert_verdicts, alertmanager, alerts, silences, tickets, ingests, models, runs, status):
         v1.include_router(noun.router)
     app.include_router(v1)
     app.include_router(health.router)

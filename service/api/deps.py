@@ -9,6 +9,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityS
 from sqlalchemy import Engine
 
 from service.api.errors import Problem
+from service.api.news import News
 from service.api.published import PublishedForecasts
 from service.clock import Clock
 from service.settings import Settings
@@ -24,6 +25,7 @@ class Service:
     settings: Settings
     engine: Engine
     forecasts: PublishedForecasts
+    news: News
 
     @property
     def clock(self) -> Clock:

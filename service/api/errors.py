@@ -43,6 +43,7 @@ KINDS: Mapping[int, tuple[str, str, str]] = {
     404: ("not-found", "Not found", "see /openapi.json for what there is"),
     405: ("method-not-allowed", "Method not allowed", "use a method that the Allow header names"),
     409: ("conflict", "Conflict", "read the current state and decide again"),
+    410: ("gone", "Not kept any longer", "read the list anew and go on from there"),
     413: ("too-large", "Body too large", "send less"),
     415: ("unsupported-media-type", "Unknown form of body", "see /openapi.json for the forms of body that this path takes"),
     422: ("invalid-input", "Invalid input", "send the request as /openapi.json describes it"),

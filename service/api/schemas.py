@@ -207,6 +207,15 @@ class Labels(Model):
     category: Label
 
 
+class Watch(Model):
+    """How detection stands. While it is late, that there is no alert does not mean that all is calm."""
+
+    watched_at: datetime | None = Field(None, description="When detection last succeeded; null: it never has.")
+    as_of: Day | None = Field(None, description="The last finished day that it has judged; the day that is running is looked at hour by hour.")
+    late: bool = Field(description="Detection should have succeeded by `late_at` and has not, or never has: somebody must look.")
+    late_at: datetime | None = Field(None, description="From then on it is late, unless it has succeeded. Null: no scheduler has ever run.")
+
+
 class Alert(Model):
     """An alert (诉求预警, internal: no public warning).
 
@@ -259,6 +268,7 @@ class Alert(Model):
     lead_unit: str | None = Field(None, description="Unit that takes the lead (牵头单位), by the category or the nearest above it.")
     supporting_units: str | None = Field(None, description="Units that support it (协同单位), with `;` between.")
     time_limit: str | None = Field(None, description="Time limit for handling a ticket of the category (办理时限).", examples=["24 h"])
+    silenced_by: list[int] = Field(description="Numbers of the silences that cover it now, see `/v1/silences`; empty: none does.", examples=[[]])
 
 
 class AlertPage(Model):
@@ -266,11 +276,14 @@ class AlertPage(Model):
 
     items: list[Alert]
     next: str | None = _NEXT
+    seq: int = Field(description="Number of the newest change that the list knows: go on with `/v1/alerts/changes?after=`.", examples=[1042])
+    watch: Watch
 
 
 class AlertEvent(Model):
     """One step in an alert's life."""
 
+    seq: int = Field(description="Number of the change, see `/v1/alerts/changes`.", examples=[1042])
     at: datetime
     actor: str = Field(description="Name of the key, or the job, that did it.", examples=["值班长"])
     action: str = Field(
@@ -391,6 +404,13 @@ class StatusChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     note: str | None = Field(None, max_length=2000, pattern=r"^[^\x00]*$", description="A remark for the history.", examples=["已通知市城市管理委"])
+    expected_seq: int | None = Field(
+        None,
+        ge=0,
+        lt=2**53,
+        description="`seq` of the alert's last change that you know: where it has changed again since, nothing is done and 409 says so.",
+        examples=[1042],
+    )
 
 
 def _as_text(value: object) -> object:

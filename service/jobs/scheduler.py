@@ -24,7 +24,7 @@ from service.jobs.children import Children
 from service.settings import Settings
 from service.store import audit, counts, engine, ingests, jobs, leader, runs
 
-SCHEDULER, NIGHTLY, WATCH, HOUSEKEEPING = "scheduler", "nightly", "watch", "housekeeping"  # whose state is noted; the first: that it is at work
+SCHEDULER, NIGHTLY, WATCH, HOUSEKEEPING = "scheduler", "nightly", jobs.WATCH, "housekeeping"  # whose state is noted; the first: that it is at work
 
 RECONCILE_EVERY = timedelta(minutes=5)
 LOOK_EVERY = timedelta(seconds=5)  # how soon a new ingest is watched

@@ -4,6 +4,7 @@ Numbers are given in the order of commits and without a gap (`counters`): who ha
 nothing. What a reader may not see is left out of its answers; its place moves on past it all the same.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -40,6 +41,11 @@ class Kept:
     newest: int
     forgotten: int
 
+    @classmethod
+    def of(cls, numbers: Mapping[str, int]) -> "Kept":
+        """Where it stands by the counters."""
+        return cls(numbers.get(counters.ALERT_CHANGES, 0), numbers.get(counters.FORGOTTEN, 0))
+
     def tells_after(self, seq: int) -> bool:
         """Whether all that came after a number can be told. Not so: it is too old, or was given by a database that is no more."""
         return self.forgotten <= seq <= self.newest
@@ -61,8 +67,7 @@ def newest(conn: Connection) -> int:
 
 def kept(conn: Connection) -> Kept:
     """Where the feed stands."""
-    numbers = counters.read(conn)
-    return Kept(numbers.get(counters.ALERT_CHANGES, 0), numbers.get(counters.FORGOTTEN, 0))
+    return Kept.of(counters.read(conn))
 
 
 def begin_anew(conn: Connection, now: datetime) -> None:

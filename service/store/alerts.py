@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
 from typing import Any, TypedDict
 
-from sqlalchemy import Connection, Row, Text, and_, case, cast, false, func, or_, select
+from sqlalchemy import Connection, Row, Text, and_, case, cast, false, func, not_, or_, select
 from sqlalchemy import insert as insert_rows
 from sqlalchemy import update as update_rows
 
-from service.store import counters
+from service.store import counters, silences
 from service.store.schema import alert_events, alerts
+from service.store.silences import Cover
 
 KINDS = ("SEASONAL", "SPIKE", "EMERGING", "FIRST_SEEN", "DATA")
 STATUSES = ("open", "acknowledged", "resolved")
@@ -97,6 +98,7 @@ class AlertFilters:
         since: only those raised or changed at or after this moment.
         verdicts: of `VERDICTS`; None among them: not judged.
         raised_from, raised_before: moments between which they were raised, the latter excluded.
+        silenced: whether one of the `covers` covers it.
     """
 
     statuses: Collection[str] = ()
@@ -111,6 +113,8 @@ class AlertFilters:
     verdicts: Collection[str | None] = ()
     raised_from: datetime | None = None
     raised_before: datetime | None = None
+    silenced: bool | None = None
+    covers: Collection[Cover] = ()
 
 
 Place = tuple[datetime, str]  # (raised_at, id): where the next page begins
@@ -281,6 +285,9 @@ def conditions(filters: AlertFilters) -> list[Any]:
         found.append(alerts.c.raised_at >= filters.raised_from)
     if filters.raised_before is not None:
         found.append(alerts.c.raised_at < filters.raised_before)
+    if filters.silenced is not None:
+        covered = silences.covered(filters.covers)
+        found.append(covered if filters.silenced else not_(covered))
     return found
 
 

@@ -10,8 +10,10 @@ from sqlalchemy import Connection, insert, select
 from service.store.schema import audit_log
 
 ROLLBACK, ALIASES = "rollback", "aliases"
-ACTIONS = (ROLLBACK, ALIASES)
-"""rollback: the published pointer was moved by hand. aliases: the registry's aliases followed the pointer."""
+ACKNOWLEDGED, RESOLVED, JUDGED = "alert_acknowledged", "alert_resolved", "alert_judged"
+SILENCED, SILENCE_ENDED = "silenced", "silence_ended"
+ACTIONS = (ROLLBACK, ALIASES, ACKNOWLEDGED, RESOLVED, JUDGED, SILENCED, SILENCE_ENDED)
+"""rollback: the published pointer was moved by hand. aliases: the registry's aliases followed the pointer. The others: what people did to alerts."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from service.store.schema import counters
 ALERT_CHANGES = "alert_changes"  # number of the newest change, see `alert_changes`
 FORGOTTEN = "alert_changes_forgotten"  # changes up to this number are not told any longer
 ALERT_NUMBERS = "alert_numbers"  # how often the numbers of an alert have followed the watch, without a change in the feed
-SILENCES = "silences"
 TREES = "trees"  # areas and categories with their labels
 DAY_SCORES = "day_scores"
 

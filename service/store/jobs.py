@@ -13,6 +13,8 @@ from sqlalchemy import Connection, select
 from service.store import bulk
 from service.store.schema import jobs
 
+WATCH = "watch"  # detection
+
 
 @dataclass(frozen=True)
 class Job:
@@ -62,6 +64,12 @@ def fail(conn: Connection, name: str, now: datetime, error: str, next_at: dateti
 def list_jobs(conn: Connection) -> list[Job]:
     """Every job, by name; none where no scheduler has ever run."""
     return [Job(**row._mapping) for row in conn.execute(select(jobs).order_by(jobs.c.name))]
+
+
+def get(conn: Connection, name: str) -> Job | None:
+    """One job, or None where no scheduler has ever told of it."""
+    row = conn.execute(select(jobs).where(jobs.c.name == name)).one_or_none()
+    return None if row is None else Job(**row._mapping)
 
 
 def _put(conn: Connection, name: str, **values: Any) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from forecasting import explanation
 from forecasting.forecast_set import ForecastSet
 from service.settings import Settings
-from service.store import alerts, forecast_sets, keys, runs
+from service.store import alerts, forecast_sets, keys, runs, silences
 from service.store.engine import writing
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -74,6 +74,12 @@ class City:
         with writing(self.engine) as conn:
             alerts.insert(conn, alert, "watch", alert.raised_at)
         return alert
+
+    def silence(self, area: str = "ALL", category: str = "ALL", kind: str | None = None, level: str = "orange", hours: float = 1) -> int:
+        """Adds a silence from now on."""
+        matchers = silences.Matchers(area, category, kind, level)
+        with writing(self.engine) as conn:
+            return silences.create(conn, matchers, "值班长", "works", None, NOW + timedelta(hours=hours), NOW)[0].id
 
 
 def nodes() -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ def test_a_verdict_stands_in_the_alert_and_with_name_and_note_in_its_history(cit
     alert = answer.json()
     assert (alert["verdict"], alert["judged_at"], alert["status"]) == (verdict, NOW.isoformat(), status)
     assert alert["history"][-1] == {
+        "seq": len(alert["history"]),
         "at": NOW.isoformat(),
         "actor": "海淀值班长",
         "action": f"judged_{verdict}",

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 FIELDS = ["alert_id", "kind", "level", "status", "area", "category", "districts", "onset", "peak"]
 FIELDS += ["observed", "expected", "lower", "upper", "p_value", "reason_zh", "reason_en", "reason"]
 FIELDS += ["raised_at", "changed_at", "resolved_at", "labels", "verdict", "judged_at"]
-FIELDS += ["short_zh", "short_en", "notice", "lead_unit", "supporting_units", "time_limit"]
+FIELDS += ["short_zh", "short_en", "notice", "lead_unit", "supporting_units", "time_limit", "silenced_by"]
 
 
 def found(client: TestClient, **params: Any) -> list[str]:
@@ -56,6 +56,7 @@ def test_an_alert_is_told_whole(city: City, ask: TestClient) -> None:
         "lead_unit": None,
         "supporting_units": None,
         "time_limit": None,
+        "silenced_by": [],
     }
 
 
@@ -75,7 +76,7 @@ def test_one_alert_comes_with_its_history(city: City, ask: TestClient) -> None:
     alert = ask.get("/v1/alerts/a").json()
     assert list(alert) == [*FIELDS, "history", "why"]
     assert alert["history"] == [
-        {"at": "2025-11-09T06:30:00+08:00", "actor": "watch", "action": "raised", "level": "yellow", "status": "open", "note": None}
+        {"seq": 1, "at": "2025-11-09T06:30:00+08:00", "actor": "watch", "action": "raised", "level": "yellow", "status": "open", "note": None}
     ]
 
 
@@ -114,6 +115,12 @@ def test_filters_find_what_they_say(city: City, ask: TestClient, params: dict[st
     assert set(found(ask, **params)) == expected
 
 
+def test_what_is_filed_under_an_inner_category_directly_is_found_by_it(city: City, ask: TestClient) -> None:
+    city.alert("own", category="UTILITY->*")
+    city.alert("other", category="NOISE->*")
+    assert found(ask, category="UTILITY") == ["own"]
+
+
 def test_the_newest_come_first_and_pages_lose_none(city: City, ask: TestClient) -> None:
     for number in range(7):
         city.alert(f"a{number}", raised_at=NOW - timedelta(hours=number // 2))
@@ -137,6 +144,7 @@ def test_acknowledging_puts_name_and_note_into_the_history(city: City, ask_as: A
     assert alert["status"] == "acknowledged"
     assert alert["changed_at"] == NOW.isoformat()
     assert alert["history"][-1] == {
+        "seq": 2,
         "at": NOW.isoformat(),
         "actor": "海淀值班长",
         "action": "acknowledged",
@@ -199,5 +207,6 @@ def test_the_csv_twin_is_flat_and_harmless(city: City, ask: TestClient) -> None:
 
 
 def test_no_alerts_are_an_empty_list_and_an_empty_table(ask: TestClient) -> None:
-    assert ask.get("/v1/alerts").json() == {"items": [], "next": None}
+    answer = ask.get("/v1/alerts").json()
+    assert (answer["items"], answer["next"], answer["seq"]) == ([], None, 0)
     assert ask.get("/v1/alerts", params={"format": "csv"}).text.startswith("alert_id,kind,level")

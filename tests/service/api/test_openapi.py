@@ -33,6 +33,11 @@ def test_it_names_every_promised_path(document: dict[str, Any]) -> None:
         "accuracy/drift",
         "alerts",
         "alerts/{alert_id}",
+        "alerts/changes",
+        "alerts/stream",
+        "alerts/alertmanager",
+        "silences",
+        "silences/{silence_id}",
         "tickets",
         "ingests/{ingest_id}",
         "status",
@@ -72,7 +77,8 @@ def test_nothing_of_the_framework_s_own_errors_is_left(document: dict[str, Any])
 
 def test_every_answer_has_a_schema(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
-        assert operation["responses"]["200"]["content"]["application/json"]["schema"].keys() == {"$ref"}, name
+        if name != "get /v1/alerts/stream":  # events, one by one
+            assert operation["responses"]["200"]["content"]["application/json"]["schema"].keys() == {"$ref"}, name
 
 
 def test_every_parameter_is_described(document: dict[str, Any]) -> None:
@@ -91,7 +97,7 @@ def test_lists_come_with_items_and_next(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     lists = [schema for name, schema in schemas.items() if name.endswith(("List", "Page"))]
     assert len(lists) >= 6
-    assert all(schema["properties"].keys() == {"items", "next"} for schema in lists)
+    assert all(schema["properties"].keys() >= {"items", "next"} for schema in lists)
 
 
 def test_the_key_is_declared_as_a_bearer_token(document: dict[str, Any]) -> None:
