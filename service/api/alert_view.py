@@ -31,9 +31,7 @@ class AlertView:
         silences: what is silenced now.
     """
 
-    def __init__(
-        self, service: Service, areas: Nodes[Any], categories: Nodes[Any], own: Collection[str] | None, silences: Sequence[Cover]
-    ) -> None:
+    def __init__(self, service: Service, areas: Nodes[Any], categories: Nodes[Any], own: Collection[str] | None, silences: Sequence[Cover]) -> None:
         self.service, self.areas, self.categories, self.own, self.silences = service, areas, categories, own, silences
         self._charges: dict[str, dict[str, str | None]] = {}
         self._labels: dict[tuple[str, str], Labels] = {}

@@ -110,7 +110,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.service = Service(settings, engine, PublishedForecasts(), News(engine))
     errors.install(app)
     v1 = APIRouter(prefix="/v1", responses=errors.problems(401, 403, 422, 500, 503))
-    for noun in (districts, categories, counts, forecasts, accuracy, alert_feed, alert_verdicts, alertmanager, alerts, silences, tickets, ingests, models, runs, status):
+    for noun in (
+        districts,
+        categories,
+        counts,
+        forecasts,
+        accuracy,
+        alert_feed,
+        alert_verdicts,
+        alertmanager,
+        alerts,
+        silences,
+        tickets,
+        ingests,
+        models,
+        runs,
+        status,
+    ):
         v1.include_router(noun.router)
     app.include_router(v1)
     app.include_router(health.router)

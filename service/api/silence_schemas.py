@@ -25,7 +25,9 @@ class SilenceIn(BaseModel):
     category: str = Field("ALL", max_length=200, description="Alerts on this category and below it; `ALL`: on everything.", examples=["HEAT"])
     kind: Kind | None = Field(None, description="Alerts of this kind; left out: every kind but DATA, which is covered only where it is named.")
     level: Level = Field(
-        "orange", description="Alerts up to this level. Red ones are covered only if it is red, and on categories of safety never.", examples=["orange"]
+        "orange",
+        description="Alerts up to this level. Red ones are covered only if it is red, and on categories of safety never.",
+        examples=["orange"],
     )
     comment: Annotated[
         str,
@@ -33,7 +35,9 @@ class SilenceIn(BaseModel):
         Field(max_length=2000, pattern=r"^[^\x00]*$", description="Why, for those who wonder.", examples=["供热管网计划检修"]),
     ]
     starts: str | None = Field(None, max_length=40, description="Moment, or date (its start), at which it begins; left out: now.")
-    ends: str = Field(max_length=40, description="Moment, or date (its end), at which it ends; 30 days after it starts at most.", examples=["2025-11-12"])
+    ends: str = Field(
+        max_length=40, description="Moment, or date (its end), at which it ends; 30 days after it starts at most.", examples=["2025-11-12"]
+    )
 
 
 class Silence(Model):

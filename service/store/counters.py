@@ -30,4 +30,4 @@ def put(conn: Connection, name: str, value: int) -> None:
 
 def read(conn: Connection) -> dict[str, int]:
     """All counters by name. One that was never stepped is missing: it is 0."""
-    return {name: value for name, value in conn.execute(select(counters.c.name, counters.c.value))}
+    return {row.name: row.value for row in conn.execute(select(counters))}

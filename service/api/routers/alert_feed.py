@@ -56,7 +56,9 @@ class StreamParameters(Parameters):
 
 
 @router.get("/changes", operation_id="list_alert_changes", summary="What happened to alerts after a change", responses=problems(410))
-async def list_changes(asked: Annotated[ChangeParameters, Query()], service: Running, caller: Annotated[Caller, Requires("alerts:read")]) -> AlertChanges:
+async def list_changes(
+    asked: Annotated[ChangeParameters, Query()], service: Running, caller: Annotated[Caller, Requires("alerts:read")]
+) -> AlertChanges:
     """Every change of every alert, oldest first, each under a number that only goes up. Ask with `next` as `after` again and again: none is left
     out, whoever writes at the same time and whatever breaks down in between. Keep `next` only when you have dealt with the changes: what you ask
     for twice is told twice (at least once).
@@ -84,12 +86,20 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/stream", operation_id="stream_alerts", summary="What happens to alerts, as it happens", response_class=Response, responses=_STREAM | problems(410))
+@router.get(
+    "/stream",
+    operation_id="stream_alerts",
+    summary="What happens to alerts, as it happens",
+    response_class=Response,
+    responses=_STREAM | problems(410),
+)
 async def stream(
     asked: Annotated[StreamParameters, Query()],
     service: Running,
     caller: Annotated[Caller, Requires("alerts:read")],
-    last_event_id: Annotated[str | None, Header(description="Changes after this number, as clients send it by themselves; goes before `after`.")] = None,
+    last_event_id: Annotated[
+        str | None, Header(description="Changes after this number, as clients send it by themselves; goes before `after`.")
+    ] = None,
 ) -> EventSourceResponse:
     """The changes of `/v1/alerts/changes` as server-sent events. It ends after a quarter of an hour; a client comes back by itself with
     `Last-Event-ID` and is told what it missed. 503: too many are open already, ask `/v1/alerts/changes`.
