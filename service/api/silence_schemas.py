@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from forecasting.errors import InputError
 from service.api.schemas import _NEXT, Kind, Label, Level, Model
 
 SilenceState = Literal["pending", "active", "expired"]
@@ -12,7 +13,7 @@ SilenceState = Literal["pending", "active", "expired"]
 
 def _some(text: str) -> str:
     if not text.strip():
-        raise ValueError("a silence needs a comment")
+        raise InputError("a silence needs a comment", "", "say why, for those who wonder")
     return text.strip()
 
 

@@ -180,9 +180,6 @@ def _told(view: AlertView, change: alert_changes.Change) -> AlertChange:
 
 
 def _gone(kept: Kept, place: int) -> Problem:
-    detail = (
-        f"changes up to {kept.forgotten} are not kept any longer"
-        if place < kept.forgotten
-        else f"the newest change is {kept.newest}: the database was brought back from a backup"
-    )
+    told = "are not kept any longer" if place < kept.forgotten else "were never told by this database: a backup may have been brought back"
+    detail = f"changes from {place} on {told}; the newest is {kept.newest}"
     return Problem(410, detail, where="after", mend="read /v1/alerts anew and go on with its 'seq'")
