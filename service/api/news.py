@@ -1,8 +1,9 @@
 """What is newest in the feed of changes: one look twice a second for all clients of this process that wait, however many they are."""
 
 import asyncio
-import logging
+from collections.abc import Callable, Hashable
 from contextlib import suppress
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,7 +15,7 @@ from service.store.engine import reading
 
 LOOK_EVERY = 0.5  # seconds: a change is told within one, and a look costs one small query
 
-log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 def stopping() -> bool:
@@ -30,6 +31,7 @@ class News:
         self._newest = 0
         self._waiting = 0
         self._moved = asyncio.Event()
+        self._under_way: dict[Hashable, asyncio.Task[Any]] = {}
 
     async def after(self, seq: int, seconds: float) -> None:
         """Returns when there is a change after a number, when so many seconds are over, or when the server stops."""
@@ -46,6 +48,18 @@ class News:
             self._waiting -= 1
             if not self._waiting:
                 self._looking.cancel()
+
+    async def once(self, key: Hashable, read: Callable[[], T]) -> T:
+        """What a reading gives, made in a worker thread; whoever asks for the same while it is under way is given it too.
+
+        All who wait want to know the same at the same moment: four hundred clients cost one reading.
+        """
+        task = self._under_way.get(key)
+        if task is None:
+            task = self._under_way[key] = asyncio.create_task(run_in_threadpool(read))
+            task.add_done_callback(lambda _: self._under_way.pop(key))
+        found: T = await asyncio.shield(task)  # that one of them goes away does not end it for the others
+        return found
 
     async def _look(self) -> None:
         while not stopping():

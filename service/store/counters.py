@@ -15,6 +15,8 @@ ALERT_NUMBERS = "alert_numbers"  # how often the numbers of an alert have follow
 TREES = "trees"  # areas and categories with their labels
 DAY_SCORES = "day_scores"
 
+_ALL = select(counters)
+
 
 def step(conn: Connection, name: str) -> int:
     """The counter's next number; the first is 1. Other transactions that step it wait until this one ends."""
@@ -30,4 +32,4 @@ def put(conn: Connection, name: str, value: int) -> None:
 
 def read(conn: Connection) -> dict[str, int]:
     """All counters by name. One that was never stepped is missing: it is 0."""
-    return {row.name: row.value for row in conn.execute(select(counters))}
+    return {row.name: row.value for row in conn.execute(_ALL)}

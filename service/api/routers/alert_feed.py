@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from functools import partial
 from time import monotonic
 from typing import Annotated, Any, ClassVar
 
@@ -9,7 +10,6 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import Field
 from sqlalchemy.exc import SQLAlchemyError
 from sse_starlette import EventSourceResponse, ServerSentEvent
-from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from forecasting.errors import InputError
@@ -70,10 +70,10 @@ async def list_changes(
     预警变更流:按序号返回 after 之后的全部变更,不遗漏;wait 为长轮询秒数;410 表示须重新读取 /v1/alerts。
     """
     until = monotonic() + asked.wait
-    page = await run_in_threadpool(_changes, service, caller, asked.after, asked.limit)
+    page = await _read(service, caller, asked.after, asked.limit)
     while asked.after is not None and not page.items and (left := until - monotonic()) > 0 and not stopping():
         await service.news.after(page.next, left)
-        page = await run_in_threadpool(_changes, service, caller, page.next, asked.limit)
+        page = await _read(service, caller, page.next, asked.limit)
     return page
 
 
@@ -109,7 +109,7 @@ async def stream(
     if last_event_id is not None and not _SEQ.fullmatch(last_event_id):
         raise InputError(f"'{last_event_id[:40]}' is no number of a change", "Last-Event-ID", "send the id of the last event, or leave it out")
     after = asked.after if last_event_id is None else int(last_event_id)
-    page = await run_in_threadpool(_changes, service, caller, after, USUAL_CHANGES)
+    page = await _read(service, caller, after, USUAL_CHANGES)
     return _Stream(_events(service, caller, page), ping=PING, headers={"Vary": "Authorization"})
 
 
@@ -144,9 +144,13 @@ async def _events(service: Service, caller: Caller, page: AlertChanges) -> Async
                 return
             if not page.more:
                 await service.news.after(page.next, min(left, PING))
-            page = await run_in_threadpool(_changes, service, caller, page.next, USUAL_CHANGES)
+            page = await _read(service, caller, page.next, USUAL_CHANGES)
     except (Problem, SQLAlchemyError):  # the client comes again and is told why
         return
+
+
+async def _read(service: Service, caller: Caller, after: int | None, limit: int) -> AlertChanges:
+    return await service.news.once((caller.districts, after, limit), partial(_changes, service, caller, after, limit))
 
 
 def _changes(service: Service, caller: Caller, after: int | None, limit: int) -> AlertChanges:

@@ -1,5 +1,6 @@
 """`/v1/alerts/changes`: what happened after a change, and nothing left out."""
 
+import asyncio
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ import pytest
 from api_city import NOW, Ask, City
 from fastapi.testclient import TestClient
 
+from service.api.news import News
 from service.store import alert_changes, jobs
 from service.store.engine import writing
 
@@ -94,6 +96,26 @@ def test_one_who_waits_in_vain_is_told_so_when_the_time_is_over(city: City, ask_
     answer = client.get(CHANGES, params={"after": 0, "wait": 1}).json()  # the change is not for this key
     assert time.monotonic() - begun >= 1
     assert (answer["items"], answer["next"]) == ([], 1)
+
+
+def test_what_many_ask_for_at_once_is_read_once_and_one_who_goes_away_takes_nothing_from_the_others(city: City) -> None:
+    reads: list[int] = []
+
+    def read() -> int:
+        reads.append(len(reads) + 1)
+        number = reads[-1]
+        time.sleep(0.1)
+        return number
+
+    async def many() -> list[int | BaseException]:
+        news = News(city.engine)
+        asking = [asyncio.create_task(news.once("the same", read)) for _ in range(50)]
+        await asyncio.sleep(0.02)
+        asking[0].cancel()
+        found = await asyncio.gather(*asking[1:], news.once("another", read), return_exceptions=True)
+        return [*found, await news.once("the same", read)]
+
+    assert sorted(map(str, asyncio.run(many()))) == ["1"] * 49 + ["2", "3"]
 
 
 @pytest.mark.parametrize("params", [{"after": -1}, {"after": "x"}, {"after": 2**60}, {"wait": 61}, {"limit": 0}, {"limit": 1001}, {"before": 1}])

@@ -146,7 +146,7 @@ def test_many_wait_on_a_real_server_without_a_thread_are_told_within_a_second_an
         for thread in waiting:
             thread.join(20)
         assert [found for _, found in polled] == [[1]] * 60
-        assert min(at for at, _ in polled) - begun < 1.5
+        assert max(at for at, _ in polled) - begun < 3  # within one second, and a busy machine with sixty threads of clients
         until("the stream tells it", lambda: [event.seq for _, event in told if event.kind == "alert"] == [1], 5)
         at_the_end = threading.Thread(target=poll, args=[1])
         at_the_end.start()
