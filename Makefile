@@ -13,7 +13,7 @@ CITY := $(if $(DATA),--data '$(DATA)') $(if $(AS_OF),--as-of '$(AS_OF)') $(if $(
 # A zone for the city is no zone for this machine's own programs.
 unexport TZ
 
-.PHONY: setup demo up postgresql test test-survival check fmt lock bench-accuracy bench-detection bench-intake clean
+.PHONY: setup demo up postgresql alertmanager test test-survival check fmt lock bench-accuracy bench-detection bench-intake clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -38,7 +38,11 @@ up: setup
 postgresql: setup
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || ./scripts/packages.sh postgresql >&2
 
-test: postgresql
+# Alerts are pushed to a real Alertmanager in the tests.
+alertmanager: setup
+	@command -v prometheus-alertmanager >/dev/null || ./scripts/packages.sh prometheus-alertmanager >&2
+
+test: postgresql alertmanager
 	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 # Real processes killed, stopped and starved: minutes.

@@ -51,9 +51,16 @@ class Settings(BaseSettings):
     keep_text: bool = Field(False, description="Keep titles, contents and replies of tickets, masked; otherwise they are not even read.")
     hash_key: SecretStr = Field(SecretStr(""), description="Key of the callers' hashes; empty: made once, in the data folder.")
     not_demand: tuple[str, ...] = Field(NOT_DEMAND, description="Ticket types that are left out, as a JSON list; they are no demand.")
+    webhook_private: bool = Field(False, description="Webhooks may go to this machine and to private networks.")
+    webhook_allow: tuple[str, ...] = Field(
+        (), description="Host names, addresses and networks (10.1.0.0/16) that webhooks may go to although they are private, as a JSON list."
+    )
+    alertmanager_url: str = Field("", description="Address of a Prometheus Alertmanager that alerts are pushed to; empty: they are not.")
     backup_dir: str = Field("", description="Folder into which the database is backed up every night; empty: it is not.")
     keep_backups: int = Field(7, ge=1, description="So many nightly backups are kept, the newest ones.")
-    keep_days: int = Field(90, ge=7, description="Days for which forecast sets that were never published, and details of errors, are kept.")
+    keep_days: int = Field(
+        90, ge=7, description="Days for which forecast sets that were never published, deliveries of webhooks, and details of errors are kept."
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe log line that is written.")
 
     @classmethod

@@ -32,6 +32,7 @@ from service.api.routers import (
     silences,
     status,
     tickets,
+    webhooks,
 )
 from service.settings import Settings, load_settings
 from service.store.engine import open_engine, require_current
@@ -126,6 +127,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         models,
         runs,
         status,
+        webhooks,
     ):
         v1.include_router(noun.router)
     app.include_router(v1)

@@ -718,7 +718,9 @@ class Job(Model):
     """How one of the scheduler's jobs stands."""
 
     name: str = Field(
-        description="`scheduler`: that it is at work at all; `nightly`: the training; `watch`: detection; `housekeeping`.", examples=["nightly"]
+        description="`scheduler`: that it is at work at all; `nightly`: the training; `watch`: detection; `delivery`: to the webhooks; "
+        "`alertmanager`: the push to it; `housekeeping`.",
+        examples=["nightly"],
     )
     late: bool = Field(description="It should have succeeded by `late_at` and has not: somebody must look.")
     last_start: datetime | None = None
@@ -745,6 +747,15 @@ class ReportingDelay(Model):
     slow_categories: list[str] = Field(description="Categories that take longer than the city as a whole, by code.")
 
 
+class WebhooksState(Model):
+    """How the webhooks stand."""
+
+    enabled: int
+    disabled: int = Field(description="Given up after ten failed attempts, or the receiver wanted no more: somebody must look.")
+    waiting: int = Field(description="Messages that wait to be sent, or to be sent again.")
+    oldest_waiting: datetime | None = Field(None, description="When the oldest of them was made.")
+
+
 class Status(Model):
     """What is known, how fresh it is, and how the city stands. With a limited key, alerts on its own districts and city-wide ones
     that concern them."""
@@ -763,6 +774,7 @@ class Status(Model):
     reporting_delay: ReportingDelay | None = Field(None, description="How late tickets come in; null: no ticket tells when it was received.")
     ages: Ages
     jobs: list[Job] = Field(description="The scheduler's jobs, by name; none: no scheduler has run yet.")
+    webhooks: WebhooksState
 
 
 class Live(Model):

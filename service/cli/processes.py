@@ -56,11 +56,13 @@ def api() -> None:
 
 
 def scheduler() -> None:
-    """Run the scheduler alone: nightly training, catch-up, detection after each ingest."""
+    """Run the scheduler alone: nightly training, catch-up, detection after each ingest, webhooks."""
     import signal
 
     from forecasting import calendars
+    from service.api.outgoing import Outgoing
     from service.jobs import scheduler as job
+    from service.jobs import telling
     from service.jobs.supervisor import end_with_supervisor
     from service.store import engine
 
@@ -70,7 +72,8 @@ def scheduler() -> None:
     db = engine.open_engine(settings.store_url)
     engine.require_current(db)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    job.run(db, settings)
+    words = Outgoing(settings, db)
+    job.run(db, settings, telling.tellers(db, settings, words.changes, words.alarms))
 
 
 def mlflow(send: Annotated[bool, typer.Option("--send", help="Send the nights that wait for MLflow, and end.")] = False) -> None:

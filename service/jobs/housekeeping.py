@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from service.settings import Settings
-from service.store import backup, engine, forecast_sets
+from service.store import backup, deliveries, engine, forecast_sets
 
 BACKUP = "weisu-*.backup"
 
@@ -15,7 +15,8 @@ log = logging.getLogger(__name__)
 
 
 def run(db: Engine, settings: Settings) -> None:
-    """Makes the day's backup if `backup_dir` is set, and drops old backups, forecast sets that were never published, and details of errors.
+    """Makes the day's backup if `backup_dir` is set, and drops what is old: backups, forecast sets that were never published, deliveries of
+    webhooks, details of errors.
 
     Raises:
         InputError: the backup cannot be made.
@@ -30,8 +31,9 @@ def run(db: Engine, settings: Settings) -> None:
             path.unlink(missing_ok=True)
     with engine.writing(db) as conn:
         dropped = forecast_sets.drop_unpublished(conn, old)
+        sent = deliveries.drop_finished(conn, old)
     files = _drop_files(settings.data_dir / "errors", old)
-    log.info("housekeeping.done", extra={"forecast_sets": dropped, "files": files})
+    log.info("housekeeping.done", extra={"forecast_sets": dropped, "deliveries": sent, "files": files})
 
 
 def _drop_files(folder: Path, before: datetime) -> int:

@@ -6,7 +6,7 @@ noted in the store, where the API tells it.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from math import inf
@@ -21,6 +21,7 @@ from forecasting.errors import InputError
 from service.intake import ingest
 from service.jobs import housekeeping
 from service.jobs.children import Children
+from service.jobs.telling import Teller
 from service.settings import Settings
 from service.store import audit, counts, engine, ingests, jobs, leader, runs
 
@@ -91,17 +92,20 @@ def should_train(db: Engine, settings: Settings) -> bool:
     return begins is not None and begins <= settings.clock.now()
 
 
-def run(db: Engine, settings: Settings) -> None:
+def run(db: Engine, settings: Settings, tellers: Sequence[Teller] = ()) -> None:
     """Runs until it is told to stop (SIGINT, SIGTERM).
+
+    Args:
+        tellers: further jobs, that tell others what changes.
 
     Raises:
         InputError: another scheduler is at work on this database, or the database has forgotten that this one leads.
     """
     with leader.leading(db, settings.data_dir) as leads:
-        _run(db, settings, leads)
+        _run(db, settings, leads, tellers)
 
 
-def _run(db: Engine, settings: Settings, leads: Callable[[], bool]) -> None:
+def _run(db: Engine, settings: Settings, leads: Callable[[], bool], tellers: Sequence[Teller]) -> None:
     logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a job that is at work still when it is its turn again is no trouble
     hour, minute = settings.nightly_at.split(":")
     scheduler = BlockingScheduler(timezone=settings.zone)
@@ -125,6 +129,8 @@ def _run(db: Engine, settings: Settings, leads: Callable[[], bool]) -> None:
     scheduler.add_job(work.apply, "interval", seconds=APPLY_EVERY.total_seconds(), id="apply", **options)
     scheduler.add_job(work.recover, "interval", seconds=RECONCILE_EVERY.total_seconds(), next_run_time=start, id="recover", **options)
     scheduler.add_job(work.send, "interval", seconds=RECONCILE_EVERY.total_seconds(), id="send", **options)
+    for teller in tellers:
+        scheduler.add_job(teller.run, "interval", seconds=teller.every.total_seconds(), id=teller.name, **options)
     log.info("scheduler.start", extra={"nightly_at": settings.nightly_at, "zone": settings.timezone})
     try:
         scheduler.start()

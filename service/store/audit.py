@@ -12,8 +12,12 @@ from service.store.schema import audit_log
 ROLLBACK, ALIASES = "rollback", "aliases"
 ACKNOWLEDGED, RESOLVED, JUDGED = "alert_acknowledged", "alert_resolved", "alert_judged"
 SILENCED, SILENCE_ENDED = "silenced", "silence_ended"
-ACTIONS = (ROLLBACK, ALIASES, ACKNOWLEDGED, RESOLVED, JUDGED, SILENCED, SILENCE_ENDED)
-"""rollback: the published pointer was moved by hand. aliases: the registry's aliases followed the pointer. The others: what people did to alerts."""
+WEBHOOK_MADE, WEBHOOK_CHANGED, WEBHOOK_REMOVED = "webhook_made", "webhook_changed", "webhook_removed"
+WEBHOOK_ENABLED, WEBHOOK_DISABLED, WEBHOOK_SECRET = "webhook_enabled", "webhook_disabled", "webhook_secret"
+WEBHOOKS = (WEBHOOK_MADE, WEBHOOK_CHANGED, WEBHOOK_REMOVED, WEBHOOK_ENABLED, WEBHOOK_DISABLED, WEBHOOK_SECRET)
+ACTIONS = (ROLLBACK, ALIASES, ACKNOWLEDGED, RESOLVED, JUDGED, SILENCED, SILENCE_ENDED, *WEBHOOKS)
+"""rollback: the published pointer was moved by hand. aliases: the registry's aliases followed the pointer. alert_*, silence*: what people did
+to alerts. webhook_*: what became of a webhook; _secret: it was given a new one."""
 
 
 @dataclass(frozen=True)

@@ -451,3 +451,55 @@ audit_log = Table(
     Column("detail", JSON, nullable=False),
     Index(None, "action"),
 )
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("url", String, nullable=False),
+    Column("description", String, nullable=False),
+    Column("level", String),  # alerts of this level or a higher one; None: all
+    Column("kinds", JSON, nullable=False),  # of this and the three below an empty list means all
+    Column("areas", JSON, nullable=False),  # codes, each with all below it
+    Column("categories", JSON, nullable=False),
+    Column("events", JSON, nullable=False),  # see `alerts.ACTIONS`
+    Column("districts", JSON),  # to which the key that made it is limited; None: the whole city
+    Column("secret", String, nullable=False),  # sealed, see `service.alerting.signing`
+    Column("old_secret", String),  # signs as well until the moment below
+    Column("old_secret_until", Moment),
+    Column("created_at", Moment, nullable=False),
+    Column("created_by", String, nullable=False),  # name of an API key
+    Column("disabled_at", Moment),
+    Column("disabled_because", Text),
+    Column("seq", BigInteger, nullable=False),  # the last change that was looked at for it
+)
+
+webhook_deliveries = Table(  # the outbox
+    "webhook_deliveries",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("webhook_id", ForeignKey("webhooks.id"), nullable=False),
+    Column("message_id", String, nullable=False, unique=True),  # the header `webhook-id`: the same in every attempt
+    Column("seq", BigInteger),  # of the change; None: a test
+    Column("type", String, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("status", String, nullable=False),  # waiting, delivered, given_up
+    Column("attempts", Integer, nullable=False),  # that were begun
+    Column("next_at", Moment, nullable=False),  # a waiting one is not sent before
+    Column("finished_at", Moment),
+    UniqueConstraint("webhook_id", "seq"),
+    Index(None, "status", "webhook_id", "id"),
+)
+
+webhook_attempts = Table(
+    "webhook_attempts",
+    metadata,
+    Column("delivery_id", ForeignKey("webhook_deliveries.id"), primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at", Moment, nullable=False),
+    Column("milliseconds", Integer),  # None, with those below: the sender has not lived to tell
+    Column("http_status", Integer),  # None: there was no answer
+    Column("error", Text),
+    Column("answer", Text),  # its first characters
+)

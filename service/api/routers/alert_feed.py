@@ -167,11 +167,12 @@ def _changes(service: Service, caller: Caller, after: int | None, limit: int) ->
             filters = AlertFilters(visible=view.own, own=caller.districts or ())
             found = alert_changes.after(conn, place, limit + 1, filters)
             more = len(found) > limit
-            items = [_told(view, change) for change in found[:limit]]
+            items = [change_told(view, change) for change in found[:limit]]
     return AlertChanges(items=items, next=items[-1].seq if more else kept.newest, more=more, watch=watch)
 
 
-def _told(view: AlertView, change: alert_changes.Change) -> AlertChange:
+def change_told(view: AlertView, change: alert_changes.Change) -> AlertChange:
+    """A change as the API tells it."""
     event = change.event
     return AlertChange.model_validate(
         {

@@ -1,9 +1,11 @@
 """`/v1/alerts/alertmanager`: the alerts as Alertmanager takes them."""
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Request
+from sqlalchemy import Connection
 
 from service.alerting import alertmanager
 from service.alerting.alertmanager import Posted, Texts
@@ -31,18 +33,27 @@ def list_for_alertmanager(
     以 Alertmanager API v2 的格式返回预警;Watchdog 表示检测按时运行,WatchdogLate 表示检测延误。
     """
     with reading(service.engine) as conn:
-        state = AlertState.read(service, conn)
-        view = AlertView.read(service, conn, caller, state)
-        seen = AlertFilters(visible=view.own, own=caller.districts or (), silenced=False, covers=view.silences)
-        running = replace(seen, statuses=("open", "acknowledged"))
-        since = state.now - alertmanager.RESOLVED_TOLD
-        lately = replace(seen, statuses=("resolved",), since=since)
-        found = store.list_alerts(conn, filters=running, limit=None)
-        found += [alert for alert in store.list_alerts(conn, filters=lately, limit=None) if alert.resolved_at and alert.resolved_at >= since]
-    alerts = alertmanager.posted(((alert, _texts(view, alert)) for alert in found), state.now)
+        found = posted_to(service, conn, caller)
+    return AlertmanagerAlerts([_told(request, service, one) for one in found])
+
+
+def posted_to(service: Service, conn: Connection, caller: Caller, now: datetime | None = None) -> list[Posted]:
+    """What Alertmanager is told of alerts that a caller sees, the watchdog first.
+
+    Args:
+        now: the moment by which it ends unless it is told again; by default that of the service's clock, which may be frozen.
+    """
+    state = AlertState.read(service, conn)
+    view = AlertView.read(service, conn, caller, state)
+    seen = AlertFilters(visible=view.own, own=caller.districts or (), silenced=False, covers=view.silences)
+    running = replace(seen, statuses=("open", "acknowledged"))
+    since = state.now - alertmanager.RESOLVED_TOLD
+    lately = replace(seen, statuses=("resolved",), since=since)
+    found = store.list_alerts(conn, filters=running, limit=None)
+    found += [alert for alert in store.list_alerts(conn, filters=lately, limit=None) if alert.resolved_at and alert.resolved_at >= since]
+    alerts = alertmanager.posted(((alert, _texts(view, alert)) for alert in found), now or state.now)
     late_at = None if state.watch is None else state.watch.late_at
-    dog = alertmanager.watchdog(state.watched_at, state.late, late_at, state.now)
-    return AlertmanagerAlerts([_told(request, service, one) for one in (dog, *alerts)])
+    return [alertmanager.watchdog(state.watched_at, state.late, late_at, now or state.now), *alerts]
 
 
 def _texts(view: AlertView, alert: store.Alert) -> Texts:

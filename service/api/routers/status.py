@@ -12,8 +12,8 @@ from service.api.deps import Requires, Running, Service
 from service.api.nodes import area_tree, visible
 from service.api.parameters import NoParameters
 from service.api.routers.runs import run_of
-from service.api.schemas import Ages, CurrentForecastSet, Ingest, Job, LevelCounts, ReportingDelay, Status, Unlabelled
-from service.store import alerts, areas, categories, delays, ingests, jobs, runs
+from service.api.schemas import Ages, CurrentForecastSet, Ingest, Job, LevelCounts, ReportingDelay, Status, Unlabelled, WebhooksState
+from service.store import alerts, areas, categories, delays, deliveries, ingests, jobs, runs, webhooks
 from service.store.engine import reading
 from service.store.keys import Caller
 
@@ -35,6 +35,8 @@ def status(service: Running, caller: Annotated[Caller, Requires()], _: NoParamet
         last_ingest = next(iter(ingests.list_recent(conn, 1)), None)
         last_run = runs.latest(conn)
         scheduled = jobs.list_jobs(conn)
+        told, disabled = webhooks.tally(conn)
+        waiting, oldest = deliveries.waiting(conn)
         current = service.forecasts.current(conn)
         own = visible(area_tree(conn), caller)
         tally = alerts.tally(conn, alerts.AlertFilters(statuses=("open", "acknowledged"), visible=own, own=caller.districts or ()))
@@ -68,6 +70,7 @@ def status(service: Running, caller: Annotated[Caller, Requires()], _: NoParamet
             forecast_set=None if current is None else _seconds(now, current.issued_at),
         ),
         jobs=[_job(service, job, now) for job in scheduled],
+        webhooks=WebhooksState(enabled=told, disabled=disabled, waiting=waiting, oldest_waiting=None if oldest is None else service.local(oldest)),
     )
 
 
