@@ -14,7 +14,7 @@ from service.store.engine import writing
 
 
 def again(client: TestClient, path: str, tag: str, **params: Any) -> int:
-    answer = client.get(path, params=params, headers={"If-None-Match": tag})
+    answer = client.get(path, params=params or None, headers={"If-None-Match": tag})
     assert (answer.status_code == 304) == (answer.content == b"")
     return answer.status_code
 
