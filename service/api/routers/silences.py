@@ -30,6 +30,9 @@ router = APIRouter(prefix="/silences", tags=["alerts"], route_class=limited_to(L
 SilenceId = Annotated[int, Path(ge=1, lt=2**63, description="`silence_id` of the silence.")]
 
 
+_SAME: dict[int | str, dict[str, Any]] = {200: {"model": Silence, "description": "The same silence of the same key is there already."}}
+
+
 class SilenceParameters(Paged):
     """Parameters of `/v1/silences`."""
 
@@ -63,7 +66,7 @@ def list_silences(
     operation_id="create_silence",
     summary="Silence alerts for a while",
     status_code=201,
-    responses={200: {"model": Silence, "description": "The same silence of the same key is there already."}} | problems(413),
+    responses=_SAME | problems(413),
 )
 def create_silence(
     asked: Annotated[SilenceIn, Body(description="What is silenced, until when, and why.")],
