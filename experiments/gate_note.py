@@ -33,7 +33,7 @@ def failed(checks: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
             continue
         name_zh, name_en = NAMES[check["name"]]
         where_zh, where_en = PLACES.get(check["where"], ("", ""))
-        measured, limit = (_number(check["name"], check[key]) for key in ("measured", "limit"))
+        measured, limit = (number(check["name"], check[key]) for key in ("measured", "limit"))
         least = check["at_least"]
         zh.append(f"{name_zh} {measured}({where_zh + ',' if where_zh else ''}限值{'不低于' if least else '不高于'} {limit})")
         en.append(f"{name_en}: {measured}{f' ({where_en})' if where_en else ''}, allowed {'at least' if least else 'at most'} {limit}")
@@ -65,7 +65,8 @@ def note(day: date, checks: Sequence[Mapping[str, Any]], instead: date | None) -
     )  # fmt: skip
 
 
-def _number(name: str, value: float | None) -> str:
+def number(name: str, value: float | None) -> str:
+    """A figure of a check, as people read it; a question mark where nothing could be measured."""
     if value is None:
         return "?"
     return f"{value:.1%}" if name.startswith(SHARES) else f"{value:.3g}"

@@ -22,7 +22,7 @@ def runs(result: Night, tags: Mapping[str, str], members: bool = True) -> list[R
 
     Args:
         result: the training.
-        tags: what else is known of it: the business date, the gate's result.
+        tags: what else is known of it: the business date, the gate's result; a `kind` of its own, where it is no night of its own.
     """
     known = result.champion.backtested.known
     date = tags.get("business_date", f"{known.cutoff:%Y-%m-%d}")
@@ -37,7 +37,8 @@ def runs(result: Night, tags: Mapping[str, str], members: bool = True) -> list[R
     }
     dataset = Dataset("counts", result.fingerprint, profile)
     told = {"kind": "night", "model": CHAMPION, DESCRIPTION: _description(result), **common}
-    parent = Run(f"night {date}", parameters(result), [*_scores(result, CHAMPION), *_of_night(result)], told, dataset, result.seconds["total"])
+    metrics = [*_scores(result, CHAMPION), *_of_night(result)]
+    parent = Run(f"{told['kind']} {date}", parameters(result), metrics, told, dataset, result.seconds["total"])
     return [parent, *(_children(result, date, common, dataset) if members else ())]
 
 

@@ -1,7 +1,7 @@
 """The registered model: a version a training, and the aliases that say what each is to the service.
 
 The store says what is served; the aliases follow it. `champion` is the version whose forecasts are published, `previous` the one to which a
-rollback goes, `challenger` the newest one that the gate refused, while it is refused.
+rollback goes, `challenger` the newest one made in shadow or, where no challenger is set, the one that the gate refused, while it is refused.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,7 @@
 """Every setting of the service, in one class: environment (`WEISU_…`) before `weisu.toml` before the defaults."""
 
 import tomllib
+from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -38,6 +39,7 @@ class Settings(BaseSettings):
     api_port: int = Field(8000, ge=1, le=65535, description="Port of the API.")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="Port of the MLflow page.")
     recipe: str = Field("", description="Path of the YAML recipe of the nightly training, a candidate for the gate; empty: the default one.")
+    challenger: str = Field("", description="Path of the YAML recipe of a challenger that forecasts in shadow every night; empty: none does.")
     horizon: int = Field(28, ge=1, le=90, description="Days ahead that every night forecasts.")
     false_alerts_per_day: float = Field(1.5, gt=0, le=50, description="The alert budget: expected false demand alerts a day, city-wide.")
     intake_body_mb: int = Field(32, ge=1, le=512, description="Largest body of a request that brings tickets, in MiB.")
@@ -60,6 +62,12 @@ class Settings(BaseSettings):
     keep_backups: int = Field(7, ge=1, description="So many nightly backups are kept, the newest ones.")
     keep_days: int = Field(
         90, ge=7, description="Days for which forecast sets that were never published, deliveries of webhooks, and details of errors are kept."
+    )
+    # Thirteen months: a month stands beside that of last year. The least: reporting delays and drift look back ten weeks.
+    keep_history_days: int = Field(
+        400,
+        ge=100,
+        description="Days back to which accuracy, drift and the scores of days are kept, and counts can be asked for as they were known.",
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe log line that is written.")
 
@@ -88,6 +96,11 @@ class Settings(BaseSettings):
         return Clock(self.zone, parse_as_of(self.as_of, self.zone) if self.as_of else None)
 
     @property
+    def history_from(self) -> date:
+        """The first day of the history that is kept."""
+        return self.clock.business_date() - timedelta(days=self.keep_history_days)
+
+    @property
     def store_url(self) -> str:
         """Address of the database."""
         return self.database_url or f"sqlite:///{(self.data_dir / 'weisu.db').resolve()}"
@@ -106,6 +119,11 @@ class Settings(BaseSettings):
     def mlflow_dir(self) -> Path:
         """Folder of MLflow's own SQLite file and artifacts."""
         return self.data_dir / "mlflow"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Folder of the reports that are written by themselves."""
+        return self.data_dir / "reports"
 
     @property
     def spool_dir(self) -> Path:

@@ -588,6 +588,7 @@ class ModelSet(Model):
     run_id: int = Field(description="Number of the run in the ledger, see `/v1/runs`.")
     mlflow_run_id: str | None = None
     version: int | None = Field(None, description="Version of the registered model `weisu-demand`, once it is known.")
+    shadow: bool = Field(False, description="Whether a challenger made it in shadow: it is compared with what came, and never published.")
     gate: Literal["passed", "failed"] | None = Field(None, description="What the gate said; null: it was not asked.")
     checks: list[GateCheck] = Field(description="What the gate looked at.")
 
@@ -718,8 +719,8 @@ class Job(Model):
     """How one of the scheduler's jobs stands."""
 
     name: str = Field(
-        description="`scheduler`: that it is at work at all; `nightly`: the training; `watch`: detection; `delivery`: to the webhooks; "
-        "`alertmanager`: the push to it; `housekeeping`.",
+        description="`scheduler`: that it is at work at all; `nightly`: the training; `challenger`: the one in shadow; `watch`: detection; "
+        "`delivery`: to the webhooks; `alertmanager`: the push to it; `housekeeping`; `reports`: those of a month.",
         examples=["nightly"],
     )
     late: bool = Field(description="It should have succeeded by `late_at` and has not: somebody must look.")

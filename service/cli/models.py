@@ -12,17 +12,31 @@ from service.cli import options
 from service.settings import load_settings
 
 
-def train(force: Annotated[bool, typer.Option("--force", help="Train although the night is done or another training is at work.")] = False) -> None:
+def train(
+    force: Annotated[bool, typer.Option("--force", help="Train although the night is done or another training is at work.")] = False,
+    challenger: Annotated[bool, typer.Option("--challenger", help="Train the challenger beside the newest night; nothing is published.")] = False,
+) -> None:
     """Train on all finished days, record the run in MLflow, publish the forecast set, detect."""
     import signal
 
+    from service.jobs import challenger as shadow
     from service.jobs import nightly
     from service.store import engine
 
+    if force and challenger:
+        raise InputError("a challenger forecasts once beside a night", "--force", "leave one of --force and --challenger out")
     settings = load_settings()
     db = engine.open_engine(settings.store_url)
     engine.require_current(db)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop, it says so in the ledger
+    if challenger:
+        with options.steps("training the challenger") as say:
+            made = shadow.run(db, settings, say)
+        options.console.print(
+            f"kept forecast set {made.forecast_set_id} in shadow (trained on all days until {made.cutoff}, MLflow run {made.mlflow_run_id}): "
+            f"{made.night.seconds['total']:.0f} s, peak {made.night.peak_mb:.0f} MB"
+        )
+        return
     with options.steps("training") as say:
         done = nightly.run(db, settings, force, say)
     table = done.night.scores[["level", "model", "WRMSSE", "WAPE", "WQL", "cover80", "cover90", "bias"]]

@@ -31,8 +31,11 @@ def models(
     if out is None:
         print(text, end="")
         return
+    part = out.with_name(f".{out.name}.part")
     try:
-        out.write_text(text, "utf-8")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, "utf-8")
+        part.replace(out)  # whole or not at all
     except OSError as error:
         raise InputError(f"cannot be written ({error.strerror})", str(out), "choose another file") from None
     options.console.print(f"wrote {out}")

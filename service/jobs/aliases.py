@@ -20,7 +20,7 @@ def follow(db: Engine, settings: Settings) -> bool:
         whether they stand right now; not if MLflow cannot be reached or has not registered them all yet: the next watch tries again.
     """
     with engine.reading(db) as conn:
-        wanted, last = _wanted(conn), audit.newest(conn, audit.ALIASES)
+        wanted, last = _wanted(conn, settings), audit.newest(conn, audit.ALIASES)
     numbers = {alias: one.id if one else None for alias, one in wanted.items()}
     if last is not None and last.detail == numbers:
         return True
@@ -40,9 +40,10 @@ def follow(db: Engine, settings: Settings) -> bool:
     return complete
 
 
-def _wanted(conn: Connection) -> dict[str, About | None]:
-    """Which set each alias of the registry stands for."""
+def _wanted(conn: Connection, settings: Settings) -> dict[str, About | None]:
+    """Which set each alias of the registry stands for. The challenger is the one in shadow; where none is set, the candidate that was refused."""
     pointer = forecast_sets.pointer(conn)
     champion = None if pointer is None else forecast_sets.about(conn, pointer)
     previous = None if champion is None else forecast_sets.published_before(conn, champion)
-    return {"champion": champion, "previous": previous, "challenger": forecast_sets.refused(conn)}
+    shadow = forecast_sets.newest_shadow(conn) if settings.challenger else None
+    return {"champion": champion, "previous": previous, "challenger": shadow or forecast_sets.refused(conn)}

@@ -1,4 +1,4 @@
-"""Once a day: a backup, and what nobody needs any longer goes. What is precious stays: tickets, published forecasts, the ledger."""
+"""Once a day: a backup, and what nobody needs any longer goes. What is precious stays: tickets, counts, published forecasts, the ledger."""
 
 import logging
 from datetime import datetime, timedelta
@@ -6,8 +6,9 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from forecasting import delay
 from service.settings import Settings
-from service.store import backup, deliveries, engine, forecast_sets
+from service.store import backup, compaction, deliveries, engine, forecast_sets, retention
 
 BACKUP = "weisu-*.backup"
 
@@ -15,25 +16,34 @@ log = logging.getLogger(__name__)
 
 
 def run(db: Engine, settings: Settings) -> None:
-    """Makes the day's backup if `backup_dir` is set, and drops what is old: backups, forecast sets that were never published, deliveries of
-    webhooks, details of errors.
+    """Makes the day's backup if `backup_dir` is set, then drops what is old: backups, forecast sets that were never published, deliveries of webhooks,
+    details of errors, and what was found of days beyond the history that is kept; changes of counts beyond it are put together.
 
     Raises:
         InputError: the backup cannot be made.
         SQLAlchemyError: the database does not answer.
     """
-    now = settings.clock.now()
+    clock = settings.clock
+    now = clock.now()
     old = now - timedelta(days=settings.keep_days)
     if settings.backup_dir:
         folder = Path(settings.backup_dir)
-        backup.backup(db, folder / f"weisu-{settings.clock.local_now():%Y%m%dT%H%M}.backup")
+        backup.backup(db, folder / f"weisu-{clock.local_now():%Y%m%dT%H%M}.backup")
         for path in sorted(folder.glob(BACKUP))[: -settings.keep_backups]:
             path.unlink(missing_ok=True)
-    with engine.writing(db) as conn:
-        dropped = forecast_sets.drop_unpublished(conn, old)
-        sent = deliveries.drop_finished(conn, old)
     files = _drop_files(settings.data_dir / "errors", old)
-    log.info("housekeeping.done", extra={"forecast_sets": dropped, "deliveries": sent, "files": files})
+    with engine.reading(db) as conn:
+        days = retention.days_before(conn, settings.history_from)
+    for day in days:
+        with engine.writing(db, batch=True) as conn:
+            retention.forget(conn, day)
+    compared = settings.horizon + delay.MOST  # days for which a challenger's set is compared with what comes, late tickets and all
+    with engine.writing(db) as conn:
+        dropped = forecast_sets.drop_unpublished(conn, now - timedelta(days=max(settings.keep_days, compared)))
+        sent = deliveries.drop_finished(conn, old)
+    compacted = compaction.run(db, clock.end_of(settings.history_from - timedelta(days=1)))
+    told = {"forecast_sets": dropped, "deliveries": sent, "files": files, "days": len(days)}
+    log.info("housekeeping.done", extra=told | {"days_compacted": compacted.days, "changes": compacted.changes})
 
 
 def _drop_files(folder: Path, before: datetime) -> int:

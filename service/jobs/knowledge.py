@@ -34,7 +34,7 @@ def complete_until(conn: Connection, clock: Clock) -> date:
     return until
 
 
-def known(conn: Connection, settings: Settings, until: date, as_filed: bool = False) -> Known:
+def known(conn: Connection, settings: Settings, until: date, as_filed: bool = False, newest_change: int | None = None) -> Known:
     """Counts, drivers and trees as they stand, up to the end of a day: history in the codes of today, excluded spans missing.
 
     Drivers that were loaded before any district was known have it as it was named, by code or label. Those of what is no district (any
@@ -42,11 +42,12 @@ def known(conn: Connection, settings: Settings, until: date, as_filed: bool = Fa
 
     Args:
         as_filed: leave every count under the code that it was filed under.
+        newest_change: as `counts.by_district` takes it.
 
     Raises:
         InputError: there is no count by then.
     """
-    table = counts.by_district(conn, until)
+    table = counts.by_district(conn, until, newest_change)
     if table.empty:
         raise InputError(f"no count by {until}", "store", "load tickets with `weisu ingest FILE`")
     nodes = categories.frame(conn)

@@ -28,8 +28,7 @@ def run(db: Engine, settings: Settings) -> dict[str, float]:
     A night does not fail because of it: what goes wrong is in the log.
 
     Returns:
-        `promised.LEVEL.wape`, `.bias`, `.cover80`, `.cover90`, `.wql`, `.skill`, `.chance` (over the last `DAYS` days and all horizons),
-        `drift.INPUT.psi`, `alerts.raised`, `alerts.true`, `alerts.false`, `alerts.acted` (raised on these days); those that are known.
+        `numbers` of the last day of which enough has come in.
     """
     try:
         done = promised.run(db, settings)
@@ -38,13 +37,36 @@ def run(db: Engine, settings: Settings) -> dict[str, float]:
             found = look(conn, settings, until)
         with engine.writing(db) as conn:
             drifts.put(conn, until, found)
+        _shadow(db, settings)
         with engine.reading(db) as conn:
-            told = _accuracy(conn) | {f"drift.{name}.psi": one.psi for name, one in found.items()} | _alerts(conn, settings, until)
+            told = numbers(conn, settings, until)
     except Exception:  # the forecasts are published: whatever is wrong here must not undo the night
         log.exception("monitoring.failed")
         return {}
     log.info("monitoring.done", extra={"days": len(done.days), "sets": done.sets, "drift": {name: one.state for name, one in found.items()}})
     return told
+
+
+def _shadow(db: Engine, settings: Settings) -> None:
+    """Compares what the challenger would have promised; it stands in the way of nothing."""
+    try:
+        promised.run(db, settings, store.CHALLENGER)
+    except Exception:
+        log.exception("monitoring.challenger_failed")
+
+
+def numbers(conn: Connection, settings: Settings, day: date) -> dict[str, float]:
+    """What there is to tell of a day, as it stands now.
+
+    Returns:
+        `promised.LEVEL.wape`, `.bias`, `.cover80`, `.cover90`, `.wql`, `.skill`, `.chance` (over the `DAYS` days up to it and all horizons), the same
+        as `challenger.LEVEL`, `drift.INPUT.psi`, `alerts.raised`, `alerts.true`, `alerts.false`, `alerts.acted` (raised on these days); those that
+        are known, and nothing at all of a day of which neither accuracy nor drift is.
+    """
+    of_drift = {f"drift.{name}.psi": one.psi for name, one in drifts.read(conn, day, day).get(day, {}).items()}
+    published, challenger = (_accuracy(conn, day, of, name) for of, name in ((store.PUBLISHED, "promised"), (store.CHALLENGER, "challenger")))
+    told = published | challenger | of_drift
+    return told | _alerts(conn, settings, day) if told else {}
 
 
 def look(conn: Connection, settings: Settings, day: date) -> dict[str, Drift]:
@@ -65,19 +87,18 @@ def look(conn: Connection, settings: Settings, day: date) -> dict[str, Drift]:
     return {name: one for name, (then, now) in mixes.items() if (one := drift.drift(then, now)) is not None}
 
 
-def _accuracy(conn: Connection) -> dict[str, float]:
-    span = store.span(conn)
-    if span is None:
-        return {}
-    sums = store.read(conn, span[1] - timedelta(days=DAYS - 1), span[1], scores.LEVELS)
+def _accuracy(conn: Connection, day: date, of: store.Of, name: str) -> dict[str, float]:
+    sums = store.read(conn, day - timedelta(days=DAYS - 1), day, scores.LEVELS, of=of)
     rows = zip(sums["level"], scores.ratios(sums).to_dict("records"), strict=True)
-    return {f"promised.{level}.{name}": float(value) for level, row in rows for name, value in row.items() if isfinite(value)}
+    return {f"{name}.{level}.{ratio}": float(value) for level, row in rows for ratio, value in row.items() if isfinite(value)}
 
 
 def _alerts(conn: Connection, settings: Settings, until: date) -> dict[str, float]:
+    """Those raised on the days, or on the morning after them."""
     start = datetime.combine(until - timedelta(days=DAYS - 1), time.min, settings.zone)
+    end = settings.clock.end_of(until + timedelta(days=1))
     found = dict.fromkeys(("raised", *alerts.VERDICTS), 0.0)
-    for one in alerts.verdicts(conn, alerts.AlertFilters(raised_from=start)):
+    for one in alerts.verdicts(conn, alerts.AlertFilters(raised_from=start, raised_before=end)):
         if one.kind != DATA:
             found["raised"] += one.alerts
             if one.verdict is not None:

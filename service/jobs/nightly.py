@@ -22,7 +22,7 @@ from forecasting.errors import InputError
 from forecasting.forecast_set import pack
 from service.jobs import aliases, knowledge, monitoring, promotion, tracked, watch
 from service.settings import Settings
-from service.store import delays, engine, forecast_sets, runs
+from service.store import counts, delays, engine, forecast_sets, runs
 
 WARM_UP = 7  # days before the first night from which a first, unpublished set forecasts, so that the newest week can be judged at once
 LEAST_DAYS = 28  # days of history below which nothing can be forecast: four weeks give each weekday four times
@@ -85,7 +85,7 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
         delays.put(conn, curves, clock)
     with engine.reading(db) as conn:
         cutoff = knowledge.complete_until(conn, clock)
-        known = knowledge.known(conn, settings, cutoff)
+        known, newest_change = knowledge.known(conn, settings, cutoff), counts.last_change(conn)
         needs_warm_up = forecast_sets.latest_before(conn, cutoff) is None
         served = promotion.served(conn, clock)
     if len(known.panel.days) < LEAST_DAYS:
@@ -99,7 +99,7 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
                 say(f"first night: training as of {warm_up} to judge the last {WARM_UP} days")
                 earlier = night.train(known.at(warm_up), recipe, settings.horizon, progress=progress)
                 with engine.writing(db) as conn:
-                    forecast_sets.add(conn, **_row(earlier, run_id, None, warm_up), issued_at=clock.now())
+                    forecast_sets.add(conn, **row(earlier, run_id, None, warm_up, newest_change), issued_at=clock.now())
             say(f"training on all days until {cutoff}")
             candidate = night.train(known, recipe, settings.horizon, progress=progress)
             other = promotion.recipe_served(served, recipe, recipes.load())
@@ -121,11 +121,12 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
             with engine.writing(db) as conn:
                 now = clock.now()
                 for one, record in zip(decision.made, records, strict=True):
-                    row = _row(one.night, run_id, record, cutoff) | {"outlook": pack(one.night.outlook), "hours": hours, "gate": _told(one)}
+                    new = row(one.night, run_id, record, cutoff, newest_change)
+                    new |= {"outlook": pack(one.night.outlook), "hours": hours, "gate": _told(one)}
                     if one.published:
-                        forecast_sets.publish(conn, **row, issued_at=now)
+                        forecast_sets.publish(conn, **new, issued_at=now)
                     else:
-                        forecast_sets.add(conn, **row, issued_at=now, withdrawn_at=now)
+                        forecast_sets.add(conn, **new, issued_at=now, withdrawn_at=now)
                 set_id = forecast_sets.pointer(conn)
                 assert set_id is not None
                 runs.succeed(conn, run_id, now, mlflow_run_id, _summary(shown) | {"gate": [_told(one) for one in decision.made]})
@@ -138,6 +139,8 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
     watched = watch.run(db, settings)
     say("comparing what was promised with what came")
     monitored = monitoring.run(db, settings)
+    if mlflow_run_id is not None:
+        tracked.monitored(db, settings, cutoff)
     log.info("night.done", extra={"run": run_id, "cutoff": f"{cutoff}", "seconds": round(shown.seconds["total"], 1)})
     refused = "" if decision.candidate.published else gate_note.failed(_told(decision.candidate))[1]
     return Trained(run_id, mlflow_run_id, cutoff, set_id, decision.published is not None, refused, shown, watched, monitored)
@@ -187,7 +190,8 @@ def _told(one: promotion.Judged) -> list[dict[str, Any]]:
     return [check.told() for check in one.checks]
 
 
-def _row(result: Night, run_id: int, mlflow_run_id: str | None, cutoff: date) -> dict[str, Any]:
+def row(result: Night, run_id: int, mlflow_run_id: str | None, cutoff: date, newest_change: int | None) -> dict[str, Any]:
+    """What `forecast_sets.add` takes of every training, `issued_at` left out."""
     forecasts = result.forecast_set
     return {
         "run_id": run_id,
@@ -198,6 +202,7 @@ def _row(result: Night, run_id: int, mlflow_run_id: str | None, cutoff: date) ->
         "blob": forecasts.to_parquet(),
         "standing": pack(result.standing),
         "recipe": result.recipe.mapping(),
+        "newest_change": newest_change,
     }
 
 

@@ -1,4 +1,7 @@
-"""What was promised: every finished day against each forecast set that was published before it was over, as published and not refitted."""
+"""What was promised: every finished day against each forecast set that was published before it was over, as published and not refitted.
+
+The same is done, and kept apart, with what a challenger in shadow would have promised.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +21,7 @@ from service.settings import Settings
 from service.store import engine, forecast_sets
 from service.store import promised as store
 from service.store.forecast_sets import Promise
+from service.store.promised import PUBLISHED, Of
 
 FOLLOWED = delay.MOST  # days for which a late ticket makes a day due again; what comes later counts as a correction
 AT_ONCE = 35  # days of a night, the newest first: after an upgrade the others follow in the next ones
@@ -37,8 +41,10 @@ class Compared:
     sets: int
 
 
-def run(db: Engine, settings: Settings) -> Compared:
+def run(db: Engine, settings: Settings, of: Of = PUBLISHED) -> Compared:
     """Compares the finished days that were not compared yet, and those of which counts have changed within `FOLLOWED` days.
+
+    Days that are older than what is kept (`keep_history_days`) are not made up for.
 
     Each day is one transaction. A second pass over the same data changes nothing. Counts are those of today under the codes that they were filed
     under, for a forecast speaks in the codes of its night; days and nodes that are missing or excluded are left out.
@@ -48,10 +54,11 @@ def run(db: Engine, settings: Settings) -> Compared:
     """
     with engine.reading(db) as conn:
         until = knowledge.complete_until(conn, settings.clock)
-        promises = forecast_sets.promises(conn)
+        promises = forecast_sets.promises(conn) if of == PUBLISHED else forecast_sets.shadow_promises(conn)
         recent = until - timedelta(days=FOLLOWED)
-        changes, before = store.newest_changes(conn, recent, until), store.compared(conn)
-        days = [day for day in _days(promises, until) if day not in before or (day > recent and before[day] != changes.get(day, 0))]
+        changes, before = store.newest_changes(conn, recent, until), store.compared(conn, of)
+        finished = _days(promises, until, settings.history_from)
+        days = [day for day in finished if day not in before or (day > recent and before[day] != changes.get(day, 0))]
         told = {day: of_day for day in days if (of_day := _told(promises, day, settings.clock))}
         due = list(told)[-AT_ONCE:]
         if not due:
@@ -72,15 +79,15 @@ def run(db: Engine, settings: Settings) -> Compared:
     for day in due:
         with engine.writing(db) as conn:
             # A day that is made up for lies before those that are followed: nothing looks at its newest change again.
-            store.put(conn, day, changes.get(day, 0), len(told[day]), pd.concat(parts[day], ignore_index=True), settings.clock.now())
+            store.put(conn, day, changes.get(day, 0), len(told[day]), pd.concat(parts[day], ignore_index=True), settings.clock.now(), of)
     return Compared(tuple(due), len(wanted))
 
 
-def _days(promises: Sequence[Promise], until: date) -> list[date]:
-    """The finished days since the first promise."""
+def _days(promises: Sequence[Promise], until: date, kept_from: date) -> list[date]:
+    """The finished days since the first promise, as far back as they are kept."""
     if not promises:
         return []
-    first = promises[0].cutoff + timedelta(days=1)
+    first = max(promises[0].cutoff + timedelta(days=1), kept_from)
     return [first + timedelta(days=n) for n in range((until - first).days + 1)]
 
 
@@ -90,7 +97,7 @@ def _told(promises: Sequence[Promise], day: date, clock: Clock) -> dict[int, int
     found: dict[int, int] = {}
     for one in promises:
         horizon = (day - one.cutoff).days
-        if 1 <= horizon <= one.horizon and one.published_at < over:
+        if 1 <= horizon <= one.horizon and one.told_at < over:
             found.setdefault(horizon, one.id)
     return found
 

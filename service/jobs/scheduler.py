@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from math import inf
 from time import monotonic
 
@@ -19,11 +19,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from experiments import spool
 from forecasting.errors import InputError
 from service.intake import ingest
-from service.jobs import housekeeping
+from service.jobs import housekeeping, turns
 from service.jobs.children import Children
 from service.jobs.telling import Teller
+from service.jobs.turns import Turn, next_hour
 from service.settings import Settings
 from service.store import audit, counts, engine, ingests, jobs, leader, runs
+from service.store.jobs import Job
 
 SCHEDULER, NIGHTLY, WATCH, HOUSEKEEPING = "scheduler", "nightly", jobs.WATCH, "housekeeping"  # whose state is noted; the first: that it is at work
 
@@ -52,12 +54,6 @@ def due(nightly_at: time, now: datetime) -> date:
         now: the present moment in the city's zone.
     """
     return now.date() - timedelta(days=1 if now.time() >= nightly_at else 2)
-
-
-def next_hour(settings: Settings, now: datetime) -> datetime:
-    """The next nightly hour after a moment."""
-    local, hour = now.astimezone(settings.zone), time.fromisoformat(settings.nightly_at)
-    return datetime.combine(local.date() + timedelta(days=local.time() >= hour), hour, settings.zone).astimezone(UTC)
 
 
 def next_training(conn: Connection, settings: Settings) -> datetime | None:
@@ -131,6 +127,11 @@ def _run(db: Engine, settings: Settings, leads: Callable[[], bool], tellers: Seq
     scheduler.add_job(work.send, "interval", seconds=RECONCILE_EVERY.total_seconds(), id="send", **options)
     for teller in tellers:
         scheduler.add_job(teller.run, "interval", seconds=teller.every.total_seconds(), id=teller.name, **options)
+    for name, turn in ((turns.CHALLENGER, turns.challenger), (turns.REPORTS, turns.reports)):
+        each = {"seconds": RECONCILE_EVERY.total_seconds(), "next_run_time": start}
+        scheduler.add_job(work.take_turn, "interval", args=(name, turn), id=name, **each, **options)
+    if not settings.challenger:
+        work.forget(turns.CHALLENGER)
     log.info("scheduler.start", extra={"nightly_at": settings.nightly_at, "zone": settings.timezone})
     try:
         scheduler.start()
@@ -147,6 +148,7 @@ class _Work:
         watched: the newest ingest and rollback that were watched. None at the start, for something may have come in while no scheduler ran.
         rests_until: before this moment (monotonic) no watch begins.
         again: detection failed and is to be tried again.
+        at_night: a training runs, or what belongs to its night.
     """
 
     db: Engine
@@ -155,6 +157,7 @@ class _Work:
     watched: tuple[int, int] | None = None
     rests_until: float = -inf
     again: bool = False
+    at_night: bool = False
     training: threading.Lock = field(default_factory=threading.Lock)
 
     def reconcile(self) -> None:
@@ -167,10 +170,12 @@ class _Work:
                 if should_train(self.db, self.settings):
                     log.info("training.start")
                     self._begin(NIGHTLY, NIGHT_LATE)
+                    self.at_night = True
                     error = self.children.run("train")
                     self.again = error is not None  # it may have failed after publishing
                 self._write(lambda conn: self._note_night(conn, error))
             finally:
+                self.at_night = False
                 self.training.release()
 
     def look(self) -> None:
@@ -220,13 +225,33 @@ class _Work:
         if spool.waiting(self.settings.spool_dir):
             self.children.run("mlflow", "--send")
 
+    def take_turn(self, name: str, turn: Callable[[Connection, Settings, Job | None], Turn | None]) -> None:
+        """Runs what comes after a night, if it is its turn, in a process of its own; what failed is tried again after the next night."""
+        if self.at_night or should_train(self.db, self.settings):
+            return
+        with engine.reading(self.db) as conn:
+            found = turn(conn, self.settings, jobs.get(conn, name))
+        if found is None:
+            return
+        self._begin(name, turns.LATE[name])
+        error = self.children.run(*found.words) if found.words else None
+        now = self.settings.clock.now()
+        if error is None:
+            self._write(lambda conn: jobs.succeed(conn, name, now, found.next_at, found.next_at + turns.LATE[name]))
+        else:
+            self._write(lambda conn: jobs.fail(conn, name, now, error, next_hour(self.settings, now)))
+
+    def forget(self, name: str) -> None:
+        """Forgets a job that is not wanted any more: it would be late for ever."""
+        self._write(lambda conn: jobs.forget(conn, name))
+
     def keep_house(self) -> None:
         """Does the day's housekeeping if it is due; what is missed is made up for."""
         clock = self.settings.clock
         now = clock.now()
         with engine.reading(self.db) as conn:
-            known = {job.name: job for job in jobs.list_jobs(conn)}
-        if HOUSEKEEPING in known and known[HOUSEKEEPING].next_at > now:
+            known = jobs.get(conn, HOUSEKEEPING)
+        if known and known.next_at > now:
             return
         tomorrow = next_hour(self.settings, now - HOUSEKEEPING_AFTER) + HOUSEKEEPING_AFTER
         self._begin(HOUSEKEEPING, HOUSEKEEPING_LATE)

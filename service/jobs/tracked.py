@@ -1,6 +1,10 @@
-"""What MLflow is told of the nights: it lies in the spool first, and our store learns the run's id whenever MLflow has taken it."""
+"""What MLflow is told of the nights: it lies in the spool first, and our store learns the run's id whenever MLflow has taken it.
+
+What monitoring finds needs no spool: it stands in our store, from which days that were not told are told later.
+"""
 
 import logging
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
@@ -17,7 +21,7 @@ from experiments.report import Before
 from experiments.spool import Sent
 from forecasting.errors import InputError
 from forecasting.forecast_set import ForecastSet
-from service.jobs import aliases
+from service.jobs import aliases, monitoring
 from service.settings import Settings
 from service.store import engine, forecast_sets, runs
 
@@ -32,14 +36,14 @@ def record(db: Engine, settings: Settings, made: Sequence[tuple[Night, Mapping[s
 
     Args:
         made: trainings, with what is known of each besides: business date, the ledger's run (`ledger_run`), the gate's result, whether it was
-            `let_in` (true if left out); published it is only after this. The first one's members have runs of their own.
+            `let_in` (true if left out) or made in `shadow` (false if left out). The first one's members have runs of their own.
     """
     began = time.monotonic()
     folders: list[Path | None] = []
     before = _before(db)
     for number, (result, tags) in enumerate(made):
         try:
-            told = content.runs(result, tags, members=number == 0)
+            told = content.runs(result, tags, members=number == 0 and tags.get("shadow") != "true")
             folders.append(spool.write(settings.spool_dir, told, partial(content.save, result, before)))
         except Exception as error:  # noqa: BLE001  a full disk, a picture that cannot be drawn: a forecast is worth more than its record
             log.error("spool.not_written", extra={"reason": f"{type(error).__name__}: {error}"[:300]})
@@ -62,11 +66,30 @@ def replay(db: Engine, settings: Settings) -> int:
     return number
 
 
+def monitored(db: Engine, settings: Settings, until: date) -> None:
+    """Tells what became of earlier promises, day by day, up to one; in time whatever MLflow does. What is not told, the next night tells."""
+    from experiments import over_time, tracking
+
+    def numbers(day: date) -> dict[str, float]:
+        with engine.reading(db) as conn:
+            return monitoring.numbers(conn, settings, day)
+
+    def work() -> None:
+        try:
+            over_time.tell(settings.tracking_uri, settings.mlflow_dir / "artifacts", until, numbers, settings.clock.end_of)
+        except tracking.FAILURES as error:
+            log.warning("monitoring.not_told", extra={"reason": str(error).splitlines()[0][:300] if str(error) else type(error).__name__})
+
+    thread = threading.Thread(target=work, name="monitoring", daemon=True)
+    thread.start()
+    thread.join(LEAST)
+
+
 def _note(db: Engine, sent: Iterable[Sent]) -> None:
     for one in sent:
         with engine.writing(db) as conn:
-            let_in = one.tags.get("let_in", "true") == "true"
-            runs.tracked(conn, int(one.tags["ledger_run"]), one.run_id, date.fromisoformat(one.tags["known_until"]), let_in)
+            let_in, shadow = (one.tags.get(name, default) == "true" for name, default in (("let_in", "true"), ("shadow", "false")))
+            runs.tracked(conn, int(one.tags["ledger_run"]), one.run_id, date.fromisoformat(one.tags["known_until"]), let_in, shadow)
         spool.forget(one.folder)
 
 

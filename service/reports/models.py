@@ -1,4 +1,6 @@
-"""The monthly model report: what was promised and what came, what alerts turned out to be, whether what comes in still comes as it did."""
+"""The monthly model report: what was promised and what came, beside what a challenger would have promised; what alerts turned out to be; whether what
+comes in still comes as it did; what the gate said.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +14,9 @@ from forecasting import promised as scores
 from forecasting.drift import Drift
 from forecasting.errors import InputError
 from service.clock import Clock
-from service.store import alerts, areas, categories, drift, promised, runs
+from service.reports import checks, shadow
+from service.reports.markdown import named, percent, table
+from service.store import alerts, areas, categories, drift, forecast_sets, promised, runs
 
 WORST = 10  # of categories and of series
 MOVED = 5  # parts of a mix
@@ -30,6 +34,8 @@ class Month:
         verdicts: by category and kind.
         drifts: by the day on which a week ends, and input.
         nights: attempts at training, the first one first.
+        judged: what the gate was asked about, the first one first.
+        pairs: what was published beside what the challenger made, see `shadow.pairs`.
         names: code -> Chinese label, of areas and categories.
     """
 
@@ -40,6 +46,8 @@ class Month:
     verdicts: Sequence[alerts.Verdicts]
     drifts: Mapping[date, Mapping[str, Drift]]
     nights: Sequence[runs.Run]
+    judged: Sequence[forecast_sets.About]
+    pairs: pd.DataFrame
     names: Mapping[str, str]
 
 
@@ -72,6 +80,8 @@ def read(conn: Connection, clock: Clock, month: date) -> Month:
         alerts.verdicts(conn, raised),
         drift.read(conn, start, end),
         _nights(conn, start, end),
+        forecast_sets.judged(conn, start, end),
+        shadow.pairs(conn, first, last),
         dict(zip(nodes["code"], nodes["zh"].astype(str), strict=True)),
     )
 
@@ -97,12 +107,16 @@ def markdown(month: Month) -> str:
         "Errors beyond what chance makes, in tickets; categories over all horizons, series by the newest forecast of each day.",
         _worst_categories(of["category"], names),
         _worst_series(month.series, names),
+        "## The challenger in shadow",
+        shadow.markdown(month.pairs),
         "## Alerts",
         _alerts(month.verdicts),
         "## What came in",
         _drifts(month.drifts, names),
         "## Nights",
         _told_nights(month.nights),
+        "## The gate",
+        checks.markdown(month.judged),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -126,19 +140,19 @@ def _accuracy(sums: pd.DataFrame, by: str, order: Sequence[str] | None, names: M
     ratios = scores.ratios(added)
     rows = [
         (
-            _named(str(code), names),
+            named(str(code), names),
             f"{one.rows:,.0f}",
             f"{one.actual:,.0f}",
-            *(_percent(float(ratios[name].loc[code])) for name in ("wape", "chance", "bias", "cover80", "cover90", "wql", "skill")),
+            *(percent(float(ratios[name].loc[code])) for name in ("wape", "chance", "bias", "cover80", "cover90", "wql", "skill")),
         )
         for code, one in zip(added.index, added.itertuples(), strict=True)
     ]
-    return _table((by.replace("_", " "), *HEADS), rows)
+    return table((by.replace("_", " "), *HEADS), rows)
 
 
 def _worst_categories(sums: pd.DataFrame, names: Mapping[str, str]) -> str:
     added = sums.groupby("category")[list(scores.SUMS)].sum()
-    return _worst("category", [_named(str(code), names) for code in added.index], added)
+    return _worst("category", [named(str(code), names) for code in added.index], added)
 
 
 def _worst_series(series: pd.DataFrame, names: Mapping[str, str]) -> str:
@@ -146,7 +160,7 @@ def _worst_series(series: pd.DataFrame, names: Mapping[str, str]) -> str:
     rows = series.assign(rows=1, absolute=error, chance=scores.chance(series["expected"].to_numpy(float)))
     rows = rows.rename(columns={"observed": "actual", "expected": "forecast"})
     added = rows.groupby(["area", "category"])[["rows", "actual", "forecast", "absolute", "chance"]].sum()
-    return _worst("series", [f"{_named(str(area), names)} × {_named(str(category), names)}" for area, category in added.index], added)
+    return _worst("series", [f"{named(str(area), names)} × {named(str(category), names)}" for area, category in added.index], added)
 
 
 def _worst(head: str, labels: Sequence[str], added: pd.DataFrame) -> str:
@@ -155,7 +169,7 @@ def _worst(head: str, labels: Sequence[str], added: pd.DataFrame) -> str:
         (labels[k], f"{added['actual'].iloc[k]:,.0f}", f"{added['forecast'].iloc[k]:,.0f}", f"{added['absolute'].iloc[k]:,.0f}", f"{beyond[k]:,.0f}")
         for k in np.argsort(-beyond, kind="stable")[:WORST]
     ]
-    return _table((head, "tickets", "forecast", "error", "beyond chance"), rows)
+    return table((head, "tickets", "forecast", "error", "beyond chance"), rows)
 
 
 def _alerts(verdicts: Sequence[alerts.Verdicts]) -> str:
@@ -168,7 +182,7 @@ def _alerts(verdicts: Sequence[alerts.Verdicts]) -> str:
         for kind in alerts.KINDS
         if (mine := counted.get(kind, {}))
     ]
-    return _table(("kind", "raised", "confirmed", "refuted", "acted on", "not judged"), rows) if rows else "No alert was raised."
+    return table(("kind", "raised", "confirmed", "refuted", "acted on", "not judged"), rows) if rows else "No alert was raised."
 
 
 def _drifts(found: Mapping[date, Mapping[str, Drift]], names: Mapping[str, str]) -> str:
@@ -177,9 +191,9 @@ def _drifts(found: Mapping[date, Mapping[str, Drift]], names: Mapping[str, str])
     for name in drift.INPUTS:
         weeks = [(day, of_day[name]) for day, of_day in sorted(found.items()) if name in of_day]
         for what, day, one in [("newest", *weeks[-1]), ("farthest", *max(weeks, key=lambda week: week[1].psi))] if weeks else []:
-            moved = "; ".join(f"{_named(part.code, names)} {_percent(part.before)} → {_percent(part.last)}" for part in one.parts[:MOVED])
+            moved = "; ".join(f"{named(part.code, names)} {percent(part.before)} → {percent(part.last)}" for part in one.parts[:MOVED])
             rows.append((name, f"{what}, to {day}", f"{one.psi:.3f}", f"{one.chance:.3f}", one.state, moved))
-    return _table(("input", "week", "PSI", "by chance", "moved", "parts"), rows) if rows else "Nothing is known of the weeks before."
+    return table(("input", "week", "PSI", "by chance", "moved", "parts"), rows) if rows else "Nothing is known of the weeks before."
 
 
 def _told_nights(nights: Sequence[runs.Run]) -> str:
@@ -187,18 +201,4 @@ def _told_nights(nights: Sequence[runs.Run]) -> str:
     failed = [run for run in nights if run.status == runs.FAILED]
     rows = [(f"{run.business_date}", f"{run.attempt}", (run.error or "").strip().partition("\n")[0]) for run in failed]
     text = f"{len(done)} trained, {len(failed)} failed attempts."
-    return f"{text}\n\n{_table(('night', 'attempt', 'why'), rows)}" if rows else text
-
-
-def _named(code: str, names: Mapping[str, str]) -> str:
-    label = names.get(code, code)
-    return code if label == code else f"{code} {label}"
-
-
-def _percent(share: float) -> str:
-    return "–" if pd.isna(share) else f"{100 * share:.1f} %"
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["---"] + ["---:"] * (len(heads) - 1), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return f"{text}\n\n{table(('night', 'attempt', 'why'), rows)}" if rows else text

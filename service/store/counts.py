@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import Connection, Select, func, select, union_all
 
 from service.store import baseline, bulk
@@ -43,15 +44,16 @@ def daily(
     return cells.iloc[np.lexsort(keys)].reset_index(drop=True).astype({"area": "str", "category": "str", "date": bulk.DAY})
 
 
-def by_district(conn: Connection, end: date | None = None) -> pd.DataFrame:
+def by_district(conn: Connection, end: date | None = None, newest_change: int | None = None) -> pd.DataFrame:
     """Counts by day with the streets summed into their districts: what a count panel is made of.
 
     Args:
         end: last day; None: no bound.
+        newest_change: id of the last change that counts, see `last_change`; None: as they stand now.
     Returns:
         `district, category, date, count`, sorted by date, district, category; a cell of 0 has no row.
     """
-    cells = _stored(conn, end=end)
+    cells = _stored(conn, end=end, newest_change=newest_change)
     parents = {row.code: row.parent for row in conn.execute(select(areas.c.code, areas.c.parent).where(areas.c.level == "street"))}
     names = [parents.get(code, code) for code in cells["area"].cat.categories]
     districts, of_area = np.unique(np.array(names, dtype=object), return_inverse=True)
@@ -60,6 +62,7 @@ def by_district(conn: Connection, end: date | None = None) -> pd.DataFrame:
     days = cells["date"].cat.codes.to_numpy().astype("int64")
     joint = (days * len(districts) + place) * len(topics) + cells["category"].cat.codes.to_numpy()  # a number a cell, in the order asked for
     sums = pa.table({"cell": joint, "count": cells["count"].to_numpy()}).group_by("cell").aggregate([("count", "sum")]).sort_by("cell")
+    sums = sums.filter(pc.field("count_sum") != 0)
     day_and_place, topic = np.divmod(sums["cell"].to_numpy(), max(len(topics), 1))
     day, place = np.divmod(day_and_place, max(len(districts), 1))
     of_cell = {"district": pd.Series(districts[place], dtype="str"), "category": topics.take(topic), "date": dates.take(day)}
@@ -198,11 +201,19 @@ def _stored(
     categories: Collection[str] | None = None,
     start: date | None = None,
     end: date | None = None,
+    newest_change: int | None = None,
 ) -> pd.DataFrame:
-    """The rows of `daily_counts`, in any order, dates, areas and categories as categoricals."""
-    c = daily_counts.c
+    """The rows of `daily_counts`, in any order, dates, areas and categories as categoricals; with `newest_change` those of later changes, too,
+    taken back.
+    """
+    c, change = daily_counts.c, count_changes.c
     query = _chosen(select(c.day.label("date"), c.area, c.category, c.count), daily_counts, areas, categories, start, end)
-    return bulk.read_groups(conn, query.where(c.count != 0))[["area", "category", "date", "count"]]
+    if newest_change is not None:
+        later = select(change.day.label("date"), change.area, change.category, (-change.delta).label("count"))
+        later = later.where(change.id.between(newest_change + 1, last_change(conn)))  # both bounds: see `add_up`
+        known = union_all(query, _chosen(later, count_changes, areas, categories, start, end)).subquery()
+        query = select(known.c.date, known.c.area, known.c.category, known.c.count)
+    return bulk.read_groups(conn, query.where(query.selected_columns.count != 0))[["area", "category", "date", "count"]]
 
 
 def _chosen(

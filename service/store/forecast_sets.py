@@ -1,7 +1,7 @@
 """Forecast sets: one night's forecasts as one immutable blob, and the pointer to the published one.
 
 A set may be withdrawn: it was rolled back, or the gate refused it. It stays, for what was said on its ground can be read again, but it judges
-no day and is never gone back to by itself.
+no day and is never gone back to by itself. A shadow set is the challenger's: it is compared with what came, and that is all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,6 +31,8 @@ class About:
         gate: what the gate said, check by check, see `experiments.gate.Check`; None: it was not asked.
         withdrawn_at: when it was rolled back, or refused by the gate; None: it was neither.
         model_version: of the registered model; None: not known.
+        shadow: whether a challenger made it, beside what is published.
+        newest_change: of the counts that it learnt from, see `counts.by_district`; None: it was made before that was kept.
     """
 
     id: int
@@ -46,6 +48,8 @@ class About:
     gate: list[dict[str, Any]] | None
     withdrawn_at: datetime | None
     model_version: int | None
+    shadow: bool
+    newest_change: int | None
 
     def covers(self, day: date) -> bool:
         """Whether it forecasts a day."""
@@ -92,12 +96,15 @@ def add(
     recipe: Mapping[str, Any] | None = None,
     gate: Sequence[Mapping[str, Any]] | None = None,
     withdrawn_at: datetime | None = None,
+    shadow: bool = False,
+    newest_change: int | None = None,
 ) -> int:
     """Keeps a forecast set without publishing it; returns its id."""
     row = {"run_id": run_id, "mlflow_run_id": mlflow_run_id, "cutoff": cutoff, "horizon": horizon, "issued_at": issued_at, "rows": rows}
     more = {name: value for name, value in (("recipe", recipe), ("gate", gate)) if value is not None}  # JSON would keep None as its own null
     tables = {"blob": blob, "outlook": outlook, "hours": hours, "standing": standing, "withdrawn_at": withdrawn_at}
-    statement = insert(forecast_sets).values(**row, **more, **tables, sha256=sha256(blob).hexdigest())
+    origin = {"shadow": shadow, "newest_change": newest_change}
+    statement = insert(forecast_sets).values(**row, **more, **tables, **origin, sha256=sha256(blob).hexdigest())
     return int(conn.execute(statement.returning(forecast_sets.c.id)).scalar_one())
 
 
@@ -168,6 +175,26 @@ def refused(conn: Connection) -> About | None:
     return next((one for one in _judged(conn) if one.refused), None)
 
 
+def newest_shadow(conn: Connection) -> About | None:
+    """The set that the challenger made last; None: none did."""
+    c = forecast_sets.c
+    return _one(conn, select(*_ABOUT).where(c.shadow).order_by(c.id.desc()))
+
+
+def to_stand_beside(conn: Connection, run_id: int) -> About | None:
+    """What an attempt at training made of the newest data, if no challenger has forecast beside it; None: one has, or nothing was made."""
+    c = forecast_sets.c
+    made = [About(**row._mapping) for row in conn.execute(select(*_ABOUT).where(c.run_id == run_id).order_by(c.cutoff.desc(), c.id.desc()))]
+    return None if not made or any(one.shadow for one in made) else made[0]
+
+
+def judged(conn: Connection, start: date, end: date) -> list[About]:
+    """What the gate was asked about, of the cutoffs from `start` to `end`, the earliest first."""
+    c = forecast_sets.c
+    query = select(*_ABOUT).where(c.gate.is_not(None), c.cutoff >= start, c.cutoff <= end)
+    return [About(**row._mapping) for row in conn.execute(query.order_by(c.cutoff, c.id))]
+
+
 def failed(conn: Connection, cutoff: date) -> About | None:
     """The set whose checks failed in the newest training of a cutoff, the candidate's first, refused or published all the same; None: none did."""
     return next((one for one in _judged(conn, cutoff) if not all(check["passed"] for check in one.gate or ())), None)
@@ -204,11 +231,11 @@ def note_versions(conn: Connection, versions: Mapping[str, int]) -> None:
 def latest_before(conn: Connection, day: date) -> ForecastSet | None:
     """The newest set, published or not, that knew nothing of a day: its cutoff lies before it. Of equal cutoffs, a published one first.
 
-    A withdrawn one is passed over: what was not to be served is not to be judged by.
+    A withdrawn one is passed over, and so is a shadow: what was not to be served is not to be judged by.
     """
     c = forecast_sets.c
     order = (c.cutoff.desc(), c.published_at.is_(None), c.issued_at.desc(), c.id.desc())
-    return _first(conn, select(forecast_sets).where(c.cutoff < day, c.withdrawn_at.is_(None)).order_by(*order))
+    return _first(conn, select(forecast_sets).where(c.cutoff < day, c.withdrawn_at.is_(None), ~c.shadow).order_by(*order))
 
 
 def as_of(conn: Connection, moment: datetime) -> ForecastSet | None:
@@ -220,12 +247,12 @@ def as_of(conn: Connection, moment: datetime) -> ForecastSet | None:
 
 @dataclass(frozen=True)
 class Promise:
-    """A published set without its blobs: the days after `cutoff`, `horizon` of them, were told at the moment `published_at`."""
+    """A set without its blobs: the days after `cutoff`, `horizon` of them, were told at the moment `told_at`."""
 
     id: int
     cutoff: date
     horizon: int
-    published_at: datetime
+    told_at: datetime
 
 
 def promises(conn: Connection) -> list[Promise]:
@@ -233,6 +260,16 @@ def promises(conn: Connection) -> list[Promise]:
     c = forecast_sets.c
     query = select(c.id, c.cutoff, c.horizon, c.published_at).where(c.published_at.is_not(None))
     return [Promise(*row) for row in conn.execute(query.order_by(c.cutoff, c.published_at.desc(), c.id.desc()))]
+
+
+def shadow_promises(conn: Connection) -> list[Promise]:
+    """What the challenger would have promised, by its recipe of today: sets of another recipe are another challenger's. Ordered as `promises`."""
+    newest = newest_shadow(conn)
+    if newest is None:
+        return []
+    c = forecast_sets.c
+    rows = conn.execute(select(c.id, c.cutoff, c.horizon, c.issued_at, c.recipe).where(c.shadow).order_by(c.cutoff, c.issued_at.desc(), c.id.desc()))
+    return [Promise(*row[:4]) for row in rows if row.recipe == newest.recipe]
 
 
 def drop_unpublished(conn: Connection, before: datetime) -> int:

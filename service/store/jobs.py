@@ -61,6 +61,11 @@ def fail(conn: Connection, name: str, now: datetime, error: str, next_at: dateti
     conn.execute(jobs.update().where(jobs.c.name == name).values(failed_at=now, error=error, next_at=next_at))
 
 
+def forget(conn: Connection, name: str) -> None:
+    """Forgets a job."""
+    conn.execute(jobs.delete().where(jobs.c.name == name))
+
+
 def list_jobs(conn: Connection) -> list[Job]:
     """Every job, by name; none where no scheduler has ever run."""
     return [Job(**row._mapping) for row in conn.execute(select(jobs).order_by(jobs.c.name))]

@@ -1,7 +1,11 @@
-"""What was promised against what came: the sums of every finished day, and which days have been compared as they stand now."""
+"""What was promised against what came: the sums of every finished day, and which days have been compared as they stand now.
+
+What was published and what the challenger would have published (`Of`) are kept apart, in tables of the same form.
+"""
 
 from collections.abc import Collection, Sequence
 from datetime import date, datetime
+from typing import Literal
 
 import pandas as pd
 from sqlalchemy import BigInteger, Connection, cast, delete, func, insert, or_, select
@@ -9,7 +13,12 @@ from sqlalchemy import BigInteger, Connection, cast, delete, func, insert, or_, 
 from forecasting.hierarchy import ALL
 from forecasting.promised import COUNTED, LEVELS, SUMS
 from service.store import bulk
-from service.store.schema import count_changes, day_scores, forecast_sets, promised_days, promised_sums
+from service.store.schema import count_changes, day_scores, forecast_sets, promised_days, promised_sums, shadow_days, shadow_sums
+
+Of = Literal["published", "challenger"]
+PUBLISHED: Of = "published"
+CHALLENGER: Of = "challenger"
+_TABLES = {PUBLISHED: (promised_days, promised_sums), CHALLENGER: (shadow_days, shadow_sums)}
 
 
 def newest_changes(conn: Connection, start: date, end: date) -> dict[date, int]:
@@ -19,19 +28,21 @@ def newest_changes(conn: Connection, start: date, end: date) -> dict[date, int]:
     return {row[0]: int(row[1]) for row in rows}
 
 
-def compared(conn: Connection) -> dict[date, int]:
+def compared(conn: Connection, of: Of = PUBLISHED) -> dict[date, int]:
     """The days that were compared, each with the newest change that was known of it then."""
-    rows = conn.execute(select(promised_days.c.day, promised_days.c.newest_change))
+    days, _ = _TABLES[of]
+    rows = conn.execute(select(days.c.day, days.c.newest_change))
     return {row[0]: int(row[1]) for row in rows}
 
 
-def span(conn: Connection) -> tuple[date, date] | None:
+def span(conn: Connection, of: Of = PUBLISHED) -> tuple[date, date] | None:
     """First and last day that was compared; None before the first."""
-    first, last = conn.execute(select(func.min(promised_days.c.day), func.max(promised_days.c.day))).one()
+    days, _ = _TABLES[of]
+    first, last = conn.execute(select(func.min(days.c.day), func.max(days.c.day))).one()
     return None if first is None else (first, last)
 
 
-def put(conn: Connection, day: date, newest_change: int, sets: int, frame: pd.DataFrame, now: datetime) -> None:
+def put(conn: Connection, day: date, newest_change: int, sets: int, frame: pd.DataFrame, now: datetime, of: Of = PUBLISHED) -> None:
     """Replaces the sums of a day.
 
     Args:
@@ -39,10 +50,23 @@ def put(conn: Connection, day: date, newest_change: int, sets: int, frame: pd.Da
         sets: forecast sets that had promised something.
         frame: `level, horizon, area, category` and `promised.SUMS`.
     """
-    conn.execute(delete(promised_sums).where(promised_sums.c.level.in_(LEVELS), promised_sums.c.day == day))
-    conn.execute(delete(promised_days).where(promised_days.c.day == day))
-    conn.execute(insert(promised_days).values(day=day, newest_change=newest_change, sets=sets, scored_at=now))
-    bulk.insert(conn, promised_sums, frame.assign(day=pd.Timestamp(day).as_unit("us")))
+    days, sums = _TABLES[of]
+    drop(conn, day, of)
+    conn.execute(insert(days).values(day=day, newest_change=newest_change, sets=sets, scored_at=now))
+    bulk.insert(conn, sums, frame.assign(day=pd.Timestamp(day).as_unit("us")))
+
+
+def drop(conn: Connection, day: date, of: Of = PUBLISHED) -> None:
+    """Forgets a day."""
+    days, sums = _TABLES[of]
+    conn.execute(delete(sums).where(sums.c.level.in_(LEVELS), sums.c.day == day))  # the key begins with the level
+    conn.execute(delete(days).where(days.c.day == day))
+
+
+def forget_challenger(conn: Connection) -> None:
+    """Forgets all that a challenger would have promised: another one takes its place."""
+    for table in _TABLES[CHALLENGER]:
+        conn.execute(delete(table))
 
 
 def read(
@@ -54,6 +78,7 @@ def read(
     areas: Collection[str] | None = None,
     categories: Collection[str] | None = None,
     horizons: Collection[int] | None = None,
+    of: Of = PUBLISHED,
 ) -> pd.DataFrame:
     """Sums of the days from `start` to `end`, added up at each level over everything that is not in `by`.
 
@@ -64,7 +89,7 @@ def read(
     Returns:
         `level`, the columns `by`, and `promised.SUMS`, sorted by all but these.
     """
-    c = promised_sums.c
+    c = _TABLES[of][1].c
     keys = [c.level, *(c[name] for name in by)]
     sums = [cast(func.sum(c[name]), BigInteger).label(name) if name in COUNTED else func.sum(c[name]).label(name) for name in SUMS]
     by_area = areas is not None or "area" in by

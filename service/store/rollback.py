@@ -38,8 +38,8 @@ def roll_back(conn: Connection, to: str | None, today: date, now: datetime, acto
 
     Raises:
         InputError: there is no such set.
-        NoWayBack: nothing is published or was published before, the set is published already or forecasts today no more, or this rollback
-            would repeat another one.
+        NoWayBack: nothing is published or was published before, the set is published already, a challenger's, or forecasts today no more, or
+            this rollback would repeat another one.
     """
     pointer = forecast_sets.pointer(conn)
     before = None if pointer is None else forecast_sets.about(conn, pointer)
@@ -48,6 +48,8 @@ def roll_back(conn: Connection, to: str | None, today: date, now: datetime, acto
     target = _previous(conn, before) if to is None else _named(conn, to)
     if target.id == before.id:
         raise NoWayBack(f"forecast set {target.id} is published already", "to", "name another one: see GET /v1/models")
+    if target.shadow:
+        raise NoWayBack(f"forecast set {target.id} is the challenger's, made in shadow", "to", "make its recipe the candidate: see WEISU_RECIPE")
     if target.published_at is None and not target.refused:
         what = f"forecast set {target.id} was made to judge the days of the first week, and holds no weeks and no hours"
         raise NoWayBack(what, "to", "name one that was published: see GET /v1/models")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, and_, func, insert, select, update
 
 from forecasting.errors import InputError
 from service.store.schema import forecast_sets, runs
@@ -80,16 +80,18 @@ def fail(conn: Connection, run_id: int, now: datetime, error: str) -> None:
     _close(conn, run_id, status=FAILED, finished_at=now, error=error)
 
 
-def tracked(conn: Connection, run_id: int, mlflow_run_id: str, cutoff: date, published: bool = True) -> None:
+def tracked(conn: Connection, run_id: int, mlflow_run_id: str, cutoff: date, published: bool = True, shadow: bool = False) -> None:
     """Notes under which id MLflow has an attempt, and the forecast set that it made at a cutoff; the id may be known only later.
 
     Args:
         published: whether that set was published; an attempt may have made others that were not.
+        shadow: it is the challenger's, which stands beside the attempt and is not it.
     """
-    conn.execute(update(runs).where(runs.c.id == run_id).values(mlflow_run_id=mlflow_run_id))
     c = forecast_sets.c
-    made = (c.run_id == run_id, c.cutoff == cutoff, c.published_at.is_not(None) if published else c.published_at.is_(None))
-    conn.execute(update(forecast_sets).where(*made).values(mlflow_run_id=mlflow_run_id))
+    which = c.shadow if shadow else and_(~c.shadow, c.published_at.is_not(None) if published else c.published_at.is_(None))
+    conn.execute(update(forecast_sets).where(c.run_id == run_id, c.cutoff == cutoff, which).values(mlflow_run_id=mlflow_run_id))
+    if not shadow:
+        conn.execute(update(runs).where(runs.c.id == run_id).values(mlflow_run_id=mlflow_run_id))
 
 
 def latest(conn: Connection, business_date: date | None = None) -> Run | None:

@@ -26,6 +26,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     true,
 )
 from sqlalchemy.types import TypeEngine
@@ -183,6 +184,15 @@ count_changes = Table(
     Index(None, "received_at"),
 )
 
+compaction = Table(  # how far the changes of long ago are put together
+    "compaction",
+    metadata,
+    Column("id", Integer, primary_key=True),  # one row: 1
+    Column("known_since", Moment, nullable=False),  # from then on counts can be told as they were known
+    Column("done_until", Moment),  # the last pass that came to its end put together what was known by then,
+    Column("done_change", BigInteger),  # of the changes up to this one
+)
+
 baseline_days = Table(  # for which districts and days there are counts that came without tickets
     "baseline_days",
     metadata,
@@ -295,6 +305,8 @@ forecast_sets = Table(
     Column("gate", JSON),  # [{name, passed, measured, limit, where, vital}]; None: nobody asked for its publication, or before there was a gate
     Column("withdrawn_at", Moment),  # rolled back, or refused by the gate: since then it judges no day
     Column("model_version", Integer),  # of the registered model; None: not yet known
+    Column("shadow", Boolean, nullable=False, server_default=false()),  # the challenger's: never published, judges no day
+    Column("newest_change", BigInteger),  # in `count_changes`, of those that it learnt from; None in sets that were made before it was kept
     Index(None, "cutoff"),
 )
 
@@ -319,35 +331,42 @@ day_scores = Table(
     Column("pit", Float, nullable=False),  # mid probability integral transform
 )
 
-promised_days = Table(  # finished days that were compared with what was promised for them
-    "promised_days",
-    metadata,
-    Column("day", Date, primary_key=True),
-    Column("newest_change", BigInteger, nullable=False),  # of the day in `count_changes`, 0 without any: a later one makes it due again
-    Column("sets", Integer, nullable=False),  # forecast sets that had promised something
-    Column("scored_at", Moment, nullable=False),
-)
 
-promised_sums = Table(  # see `forecasting.promised`
-    "promised_sums",
-    metadata,
-    Column("level", String, primary_key=True),  # city, category, district, series
-    Column("day", Date, primary_key=True),
-    Column("horizon", Integer, primary_key=True, autoincrement=False),
-    Column("area", String, primary_key=True),
-    Column("category", String, primary_key=True),
-    Column("rows", Integer, nullable=False),
-    Column("actual", BigInteger, nullable=False),
-    Column("forecast", Float, nullable=False),
-    Column("absolute", Float, nullable=False),
-    Column("squared", Float, nullable=False),
-    Column("loss", Float, nullable=False),
-    Column("in80", Integer, nullable=False),
-    Column("in90", Integer, nullable=False),
-    Column("naive", Float, nullable=False),
-    Column("chance", Float, nullable=False),
-    sqlite_with_rowid=False,
-)
+def _promised(name: str) -> tuple[Table, Table]:
+    """The finished days that were compared with what was promised for them, and the sums of that, see `forecasting.promised`."""
+    days = Table(
+        f"{name}_days",
+        metadata,
+        Column("day", Date, primary_key=True),
+        Column("newest_change", BigInteger, nullable=False),  # of the day in `count_changes`, 0 without any: a later one makes it due again
+        Column("sets", Integer, nullable=False),  # forecast sets that had promised something
+        Column("scored_at", Moment, nullable=False),
+    )
+    sums = Table(
+        f"{name}_sums",
+        metadata,
+        Column("level", String, primary_key=True),  # city, category, district, series
+        Column("day", Date, primary_key=True),
+        Column("horizon", Integer, primary_key=True, autoincrement=False),
+        Column("area", String, primary_key=True),
+        Column("category", String, primary_key=True),
+        Column("rows", Integer, nullable=False),
+        Column("actual", BigInteger, nullable=False),
+        Column("forecast", Float, nullable=False),
+        Column("absolute", Float, nullable=False),
+        Column("squared", Float, nullable=False),
+        Column("loss", Float, nullable=False),
+        Column("in80", Integer, nullable=False),
+        Column("in90", Integer, nullable=False),
+        Column("naive", Float, nullable=False),
+        Column("chance", Float, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    return days, sums
+
+
+promised_days, promised_sums = _promised("promised")
+shadow_days, shadow_sums = _promised("shadow")  # what the challenger would have promised
 
 input_drift = Table(
     "input_drift",

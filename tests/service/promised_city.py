@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,8 +58,12 @@ class PromisedCity:
         table.to_csv(path, index=False)
         ingest(self.engine, path, self.settings(as_of).clock)
 
-    def publish(self, cutoff: int, at: str = "", seed: int = 0, published: bool = True) -> pd.DataFrame:
-        """Publishes (or only keeps) forecasts made up for the days after the n-th one: by default at two in the next morning."""
+    def publish(self, cutoff: int, at: str = "", seed: int = 0, published: bool = True, **more: Any) -> pd.DataFrame:
+        """Publishes (or only keeps) forecasts made up for the days after the n-th one: by default at two in the next morning.
+
+        Args:
+            more: of what `forecast_sets.add` takes.
+        """
         frame = forecasts(cutoff, seed)
         moment = datetime.fromisoformat(at or f"{day(cutoff + 1)}T02:00+00:00")
         with writing(self.engine) as conn:
@@ -66,7 +71,7 @@ class PromisedCity:
             runs.succeed(conn, run, moment)
             row = {"run_id": run, "mlflow_run_id": None, "cutoff": day(cutoff), "horizon": HORIZON, "issued_at": moment, "rows": len(frame)}
             keep = forecast_sets.publish if published else forecast_sets.add
-            keep(conn, **row, blob=ForecastSet(frame).to_parquet())
+            keep(conn, **row, **more, blob=ForecastSet(frame).to_parquet())
         return frame
 
 

@@ -54,6 +54,9 @@ class AccuracyParameters(Places, Period, Table):
         [], description="A row for each of these, repeated; one of day, week (from Monday) and month at most.", examples=[["week_ahead"]]
     )
     horizon: list[Annotated[int, Field(ge=1, le=366)]] = Field([], description="Only forecasts made so many days ahead, repeated.", examples=[[1]])
+    of: store.Of = Field(
+        "published", description="`challenger`: forecasts that the challenger made in shadow, beside the published ones.", examples=["challenger"]
+    )
     rolling: int | None = Field(
         None, ge=2, le=92, description="With `by=day`: each row sums the last so many days, up to its own; 7 and 28 even out weekdays.", examples=[28]
     )
@@ -67,13 +70,15 @@ def list_accuracy(
 
     Without parameters: one row a level, over the last 28 days and all horizons. `area` names districts, `category` categories with all below them;
     series are told by district or by category, not by both at a time. A limited key sees the levels `district` and `series` of its own districts.
-    Late tickets are taken up for two weeks. Not there: days that were excluded or not delivered, and what was never published.
+    Late tickets are taken up for two weeks. Not there: days that were excluded or not delivered, and what was never published. `of=challenger` tells
+    the same of the challenger in shadow, as if its forecasts had been published; with another recipe its days begin anew.
 
-    查询已发布预测的实际准确度:按层级、日/周/月、类别、区、提前天数统计 WAPE、偏差、区间覆盖率、分位损失及相对基线的技巧分。
+    查询已发布预测的实际准确度:按层级、日/周/月、类别、区、提前天数统计 WAPE、偏差、区间覆盖率、分位损失及相对基线的技巧分;
+    of=challenger 查询影子模型。
     """
     place = pages.place(request, asked.next, pages.number)
     with reading(service.engine) as conn:
-        span = store.span(conn)
+        span = store.span(conn, asked.of)
         table = _table(conn, asked, caller, span)
     first = 0 if place is None else place[0]
     limit = asked.limit or (len(table) if asked.format == "csv" else DEFAULT_ROWS)
@@ -146,7 +151,7 @@ def _table(conn: Connection, asked: AccuracyParameters, caller: Caller, span: tu
     start, end = max(start, span[0]), min(end, span[1])
     before = timedelta(days=(asked.rolling or 1) - 1)
     by = list(dict.fromkeys(KEPT[one] for one in asked.by if one in KEPT))
-    sums = store.read(conn, start - before, end, levels, ["day", *by], areas, categories, asked.horizon or None)
+    sums = store.read(conn, start - before, end, levels, ["day", *by], areas, categories, asked.horizon or None, asked.of)
     if "week_ahead" in asked.by:
         sums["week_ahead"] = (sums["horizon"] - 1) // promised.WEEK + 1
     keys = ["level", *(column for name, column in TOLD.items() if name in asked.by)]

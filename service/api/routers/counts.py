@@ -21,7 +21,7 @@ from service.api.parameters import DEFAULT_ROWS, MOST_ROWS, Period, Places, Tabl
 from service.api.schemas import CountPage, CountRow
 from service.api.tables import CSV, csv_response
 from service.clock import Clock
-from service.store import category_map, count_sums, counts, excluded_spans
+from service.store import category_map, compaction, count_sums, counts, excluded_spans
 from service.store.engine import reading
 from service.store.keys import Caller
 
@@ -36,7 +36,8 @@ class CountParameters(Places, Period, Table):
     as_of: str | None = Field(
         None,
         max_length=40,
-        description="Counts as they were known at a moment, or at the end of a day: what came in later, and corrections made later, are left out.",
+        description="Counts as they were known at a moment, or at the end of a day: what came in later, and corrections made later, are left out. "
+        "Kept for `WEISU_KEEP_HISTORY_DAYS`, 400 unless set.",
         examples=["2025-11-15"],
     )
     recoded: bool = Field(False, description="Tell beside each count what it is in today's codes, by the category map.")
@@ -63,7 +64,9 @@ def list_counts(
         span = counts.span(conn)
         marked = excluded_spans.frame(conn)
         recodings = category_map.read(conn) if asked.recoded else None
-    moment = None if asked.as_of is None else min(as_of(asked.as_of, service.clock), service.clock.now())
+        moment = None if asked.as_of is None else min(as_of(asked.as_of, service.clock), service.clock.now())
+        if moment is not None:
+            compaction.require_known(conn, moment)
     wanted = asked.areas(areas)
     allowed(areas, caller, wanted, "area")
     own = visible(areas, caller)

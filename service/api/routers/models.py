@@ -75,6 +75,7 @@ def _told(service: Service, one: forecast_sets.About, pointer: int | None) -> Mo
         run_id=one.run_id,
         mlflow_run_id=one.mlflow_run_id,
         version=one.model_version,
+        shadow=one.shadow,
         gate=None if one.gate is None else ("passed" if all(check["passed"] for check in one.gate) else "failed"),
         checks=[GateCheck.model_validate(check) for check in one.gate or ()],
     )

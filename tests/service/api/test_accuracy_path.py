@@ -6,10 +6,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from api_city import HORIZON, YESTERDAY, ZONE, Ask, City
+from api_city import HORIZON, YESTERDAY, ZONE, Ask, City, forecast_frame
 from fastapi.testclient import TestClient
 
+from forecasting.forecast_set import ForecastSet
 from service.jobs import monitoring, promised
+from service.store import forecast_sets, runs
 from service.store.engine import writing
 
 CUTOFFS = [YESTERDAY - timedelta(days=back) for back in range(10, 0, -1)]
@@ -87,6 +89,28 @@ def test_each_level_is_what_can_be_counted_from_the_forecasts_as_they_were_publi
         assert (row["first_day"], row["last_day"]) == (str(FIRST), str(YESTERDAY))
         assert (row["area"], row["category"], row["horizon"]) == (None, None, None)
         assert 0 < row["chance"] < row["wape"] + 1
+
+
+def test_the_challenger_is_told_apart_and_only_if_it_is_asked_for(compared: City, ask: TestClient) -> None:
+    before = items(ask)
+    assert items(ask, of="challenger") == [], "none has forecast yet"
+    cutoff = YESTERDAY - timedelta(days=2)
+    at = datetime.combine(cutoff + timedelta(days=1), datetime.min.time(), ZONE) + timedelta(hours=3)
+    with writing(compared.engine) as conn:
+        run, frame = runs.newest_success(conn), forecast_frame(cutoff, 2.0)
+        assert run is not None
+        row = {"run_id": run.id, "mlflow_run_id": None, "cutoff": cutoff, "horizon": HORIZON, "issued_at": at, "rows": len(frame)}
+        shadow = forecast_sets.add(conn, **row, blob=ForecastSet(frame, {}).to_parquet(), shadow=True)
+    promised.run(compared.engine, compared.settings)
+    promised.run(compared.engine, compared.settings, "challenger")
+    assert items(ask) == before == items(ask, of="published")
+    city = next(row for row in items(ask, of="challenger") if row["level"] == "city")
+    node = frame[(frame["area"] == "ALL") & (frame["category"] == "ALL") & (frame["horizon"] <= 2)]
+    assert (city["first_day"], city["last_day"], city["rows"]) == (str(cutoff + timedelta(days=1)), str(YESTERDAY), 2)
+    assert city["forecast"] == pytest.approx(node["mean"].sum())
+    told = {row["id"]: row["shadow"] for row in ask.get("/v1/models").json()["items"]}
+    assert [number for number, is_shadow in told.items() if is_shadow] == [shadow]
+    assert ask.get("/v1/accuracy", params={"of": "both"}).status_code == 422
 
 
 def test_it_is_told_by_horizon_week_day_and_node(compared: City, ask: TestClient) -> None:

@@ -1,15 +1,15 @@
 """`/v1/counts` against sums made by hand from what was put in."""
 
 import io
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pandas as pd
 import pytest
-from api_city import NOW, YESTERDAY, City, daily_cells
+from api_city import NOW, YESTERDAY, ZONE, City, daily_cells
 from fastapi.testclient import TestClient
 
-from service.store import bulk, category_map, counts, excluded_spans, ingests
+from service.store import bulk, category_map, compaction, counts, excluded_spans, ingests
 from service.store.engine import writing
 
 TODAY = NOW.date()
@@ -177,6 +177,17 @@ def test_as_of_tells_what_was_known_then(city: City, ask: TestClient) -> None:
     assert at(f"{YESTERDAY}") == [row["count"] for row in before]
     assert at(NOW.isoformat()) == [before[0]["count"] + 7, before[1]["count"]]
     assert at("2025-11-05T12:00:00+08:00") == [0]  # the 6th was not known at all
+
+
+def test_what_was_known_before_the_history_that_is_kept_is_an_error_and_what_was_known_since_is_told(city: City, ask: TestClient) -> None:
+    horizon = datetime.combine(YESTERDAY - timedelta(days=9), datetime.min.time(), ZONE)
+    question = {"as_of": horizon.isoformat()}
+    before = ask.get("/v1/counts", params=question).json()
+    compaction.run(city.engine, horizon)
+    assert ask.get("/v1/counts", params=question).json() == before
+    problem = ask.get("/v1/counts", params={"as_of": (horizon - timedelta(seconds=1)).isoformat()})
+    assert problem.status_code == 422
+    assert "are not kept" in problem.json()["detail"]
 
 
 @pytest.mark.parametrize(("as_of", "says"), [("soon", "neither a date nor a moment"), ("2020-01-01", "nothing was known")])

@@ -51,6 +51,8 @@ BAD = {
     "unknown columns": (("ingest", "odd.csv"), {}, "odd.csv"),
     "another ending": (("ingest", "letter.txt"), {}, ".txt"),
     "train on an empty store": (("train",), {}, "weisu ingest"),
+    "a challenger that is not set": (("train", "--challenger"), {}, "WEISU_CHALLENGER"),
+    "a challenger by force": (("train", "--challenger", "--force"), {}, "--force"),
     "watch an empty store": (("watch",), {}, "weisu ingest"),
     "forecast before the first training": (("forecast",), {}, "weisu train"),
     "unknown status of alerts": (("alerts", "--status", "closed"), {}, "--status"),

@@ -23,10 +23,11 @@ def test_the_report_of_a_month_goes_to_stdout_or_to_a_file(typed: Typed, bench: 
     assert code == 0
     assert text.startswith("# Model report 2025-11\n")
     assert "| city | 6 |" in text
-    code, out, err = typed(bench, "report", "models", "--month", "2025-11", "--out", "report.md")
+    code, out, err = typed(bench, "report", "models", "--month", "2025-11", "--out", "reports/report.md")
     assert (code, out) == (0, "")
-    assert "wrote report.md" in err
-    assert (bench.folder / "report.md").read_text("utf-8") == text
+    assert "wrote reports/report.md" in err
+    assert (bench.folder / "reports" / "report.md").read_text("utf-8") == text
+    assert [path.name for path in (bench.folder / "reports").iterdir()] == ["report.md"], "it is there as a whole, and nothing beside it"
 
 
 def test_a_month_that_is_none_or_that_nobody_knows_is_one_clear_line(typed: Typed, bench: Bench) -> None:

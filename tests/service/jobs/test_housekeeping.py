@@ -1,21 +1,25 @@
 """Housekeeping: a backup a day, what is old and of no use goes, what is precious stays."""
 
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from sqlalchemy import Engine, select
 
+from forecasting.drift import Drift
 from forecasting.errors import InputError
+from forecasting.promised import SUMS
 from service.jobs import housekeeping
 from service.settings import Settings
-from service.store import forecast_sets, runs
+from service.store import compaction, drift, forecast_sets, promised, runs
 from service.store.engine import reading, writing
 from service.store.schema import day_scores, metadata
 
 NOW = datetime(2025, 11, 9, 20, tzinfo=UTC)
+OF_DAYS = ("day_scores", "input_drift", "promised_days", "promised_sums", "shadow_days", "shadow_sums")
 
 
 def settings_of(folder: Path, now: datetime = NOW, **changes: Any) -> Settings:
@@ -41,6 +45,54 @@ def test_only_old_sets_that_were_never_published_and_judged_nothing_go(engine: E
         assert forecast_sets.pointer(conn) == current
     assert kept == {published, current, judged, fresh}
     assert useless not in kept
+
+
+def test_a_challenger_s_set_stays_until_its_last_day_is_compared(engine: Engine, folder: Path) -> None:
+    with writing(engine) as conn:
+        run = runs.start(conn, NOW.date(), "test", NOW, timedelta(hours=1))
+        runs.succeed(conn, run, NOW)
+        kept = []
+        for days in (43, 41):
+            moment = NOW - timedelta(days=days)
+            row = {"run_id": run, "mlflow_run_id": None, "cutoff": moment.date(), "horizon": 28, "issued_at": moment, "rows": 1, "blob": b"x"}
+            kept.append(forecast_sets.add(conn, **row, shadow=True))
+    housekeeping.run(engine, settings_of(folder, keep_days=7))
+    with reading(engine) as conn:
+        assert [one.id for one in forecast_sets.list_sets(conn)] == kept[1:], "28 days ahead, and 14 in which late tickets come"
+
+
+def days_of(engine: Engine) -> dict[str, set[date]]:
+    """The days that are left in each table."""
+    with reading(engine) as conn:
+        return {name: set(conn.execute(select(metadata.tables[name].c.day)).scalars()) for name in OF_DAYS}
+
+
+def test_what_was_found_of_days_beyond_the_history_is_forgotten_and_that_of_the_others_stays(engine: Engine, folder: Path) -> None:
+    old, first = NOW.date() - timedelta(days=101), NOW.date() - timedelta(days=100)  # in Shanghai it is the tenth already
+    frame = pd.DataFrame([("city", 1, "ALL", "ALL", *range(len(SUMS)))], columns=["level", "horizon", "area", "category", *SUMS])
+    score = {"area": "ALL", "category": "ALL", "observed": 1, "expected": 1.0, "p_value": 0.5, "pit": 0.5}
+    with writing(engine) as conn:
+        run = runs.start(conn, NOW.date(), "test", NOW, timedelta(hours=1))
+        row = {"run_id": run, "mlflow_run_id": None, "cutoff": old, "horizon": 28, "rows": 1, "blob": b"x"}
+        made = forecast_sets.publish(conn, **row, issued_at=NOW - timedelta(days=101))
+        for day in (old - timedelta(days=300), old, first, NOW.date()):
+            for of in (promised.PUBLISHED, promised.CHALLENGER):
+                promised.put(conn, day, 1, 1, frame, NOW, of)
+            conn.execute(day_scores.insert().values(day=day, forecast_set_id=made, **score))
+            drift.put(conn, day, {"category": Drift(0.1, 0.01, 100, ())})
+    housekeeping.run(engine, settings_of(folder, keep_history_days=100))
+    assert days_of(engine) == {name: {first, NOW.date()} for name in OF_DAYS}
+    with reading(engine) as conn:
+        assert forecast_sets.pointer(conn) == made
+
+
+def test_changes_of_counts_beyond_the_history_are_put_together(engine: Engine, folder: Path) -> None:
+    settings = settings_of(folder, keep_history_days=100)
+    horizon = settings.clock.end_of(settings.history_from - timedelta(days=1))
+    housekeeping.run(engine, settings)
+    with reading(engine) as conn:
+        assert compaction.known_since(conn) == horizon
+        compaction.require_known(conn, horizon)
 
 
 def test_details_of_old_errors_go(engine: Engine, folder: Path) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, text
 
 from forecasting.promised import LEVELS, SUMS
 from service.jobs import promised
+from service.settings import Settings
 from service.store import promised as store
 from service.store.engine import reading, writing
 
@@ -111,6 +112,19 @@ def test_a_set_that_was_never_published_promised_nothing(city: PromisedCity) -> 
     assert set(kept(city)["horizon"]) == {1, 2}
 
 
+def test_of_a_challenger_s_sets_those_of_its_newest_recipe_count_and_go_where_they_belong(city: PromisedCity) -> None:
+    one, other = {"members": {"seasonal_naive": {}}}, {"members": {"four_week_mean": {}}}
+    for cutoff, mine in ((LAST - 5, one), (LAST - 4, other), (LAST - 2, one)):
+        city.publish(cutoff, published=False, shadow=True, recipe=mine)
+    assert run(city) == []
+    assert promised.run(city.engine, city.settings(day(LAST)), "challenger") == promised.Compared(tuple(day(LAST - n) for n in range(4, -1, -1)), 2)
+    with reading(city.engine) as conn:
+        found = store.read(conn, day(1), day(LAST), ["city"], ["day", "horizon"], of="challenger")
+        assert store.span(conn) is None
+    pairs = {(at.date(), ahead) for at, ahead in zip(found["day"], found["horizon"], strict=True)}
+    assert pairs == {(day(cutoff + h), h) for cutoff in (LAST - 5, LAST - 2) for h in range(1, LAST - cutoff + 1)}
+
+
 def test_what_was_published_when_the_day_was_over_was_no_promise_for_it(city: PromisedCity) -> None:
     city.publish(LAST - 3, at=f"{day(LAST - 1)}T00:00+00:00")
     assert run(city) == [day(LAST - 1), day(LAST)]
@@ -163,6 +177,14 @@ def test_after_an_upgrade_the_newest_days_come_first_and_the_others_follow(city:
         [day(n) for n in range(LAST - 7, LAST - 5)],
         [],
     ]
+
+
+def test_days_that_are_older_than_the_history_that_is_kept_are_not_made_up_for(city: PromisedCity) -> None:
+    city.publish(LAST - 6)
+    later = day(LAST + 98)
+    city.bring(counts(LAST + 98, LAST + 1), later, "more")
+    settings = Settings(**city.settings(later).model_dump() | {"keep_history_days": 100})
+    assert promised.run(city.engine, settings).days == tuple(day(n) for n in range(LAST - 2, LAST + 4))
 
 
 def test_a_pass_that_breaks_off_leaves_whole_days(city: PromisedCity, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from processes import Bench, free_port, until
 
-from experiments import registry, spool, tracking
+from experiments import over_time, registry, spool, tracking
 from service.jobs import nightly, tracked
 from service.settings import Settings
-from service.store import forecast_sets, runs
+from service.store import forecast_sets, promised, runs
 from service.store.engine import reading
 
 pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)
@@ -285,6 +286,45 @@ def test_a_night_whose_writer_died_is_not_sent_and_goes(unseen: City) -> None:
     assert spool.waiting(settings.spool_dir) == []
     night(unseen, 1)
     assert not half.exists()
+
+
+def curve(settings: Settings, year: int, name: str) -> dict[int, float]:
+    """What MLflow has of one metric of monitoring, by the day of the year; every point stands at the end of its day."""
+    client = tracking.connect(settings.tracking_uri)
+    experiment = client.get_experiment_by_name(over_time.EXPERIMENT)
+    (run,) = client.search_runs([experiment.experiment_id], f"tags.kind = 'monitoring' and tags.year = '{year}'")
+    points = client.get_metric_history(run.info.run_id, name)
+    for point in points:
+        end = settings.clock.end_of(date(year, 1, 1) + timedelta(days=point.step - 1))
+        assert point.timestamp == end.timestamp() * 1000
+    assert len({point.step for point in points}) == len(points), "a day is told once"
+    return {point.step: point.value for point in points}
+
+
+def test_what_monitoring_finds_is_a_curve_over_the_days_and_days_that_were_not_told_follow(unseen: City) -> None:
+    for n in (1, 2):
+        night(unseen, n, mlflow_tracking_uri=f"http://127.0.0.1:{free_port()}")
+    settings = unseen.settings(day(DAYS + 3))
+    unseen.bring(counts(DAYS + 3, first=DAYS + 3), "more3")
+    done = nightly.run(unseen.engine, settings)
+    if done.mlflow_run_id is None:  # a busy machine could not send three nights in time
+        tracked.monitored(unseen.engine, settings, done.cutoff)
+    tracked.monitored(unseen.engine, settings, done.cutoff)
+    found = curve(settings, 2025, "promised.series.wape")
+    assert list(found) == [day(DAYS + n).timetuple().tm_yday for n in (1, 2, 3)]
+    assert found[day(DAYS + 3).timetuple().tm_yday] == done.monitored["promised.series.wape"]
+    with reading(unseen.engine) as conn:
+        sums = promised.read(conn, day(1), day(DAYS + 1), ["series"])
+    assert found[day(DAYS + 1).timetuple().tm_yday] == pytest.approx(sums["absolute"].item() / sums["actual"].item())
+    assert set(curve(settings, 2025, "drift.category.psi")) >= set(found)
+
+
+def test_monitoring_is_told_in_time_whatever_mlflow_does(unseen: City) -> None:
+    with hanging() as port:
+        settings = unseen.settings(day(DAYS), mlflow_tracking_uri=f"http://127.0.0.1:{port}")
+        began = time.monotonic()
+        tracked.monitored(unseen.engine, settings, day(DAYS))
+        assert time.monotonic() - began < tracked.LEAST + 1
 
 
 def test_an_experiment_that_somebody_deleted_comes_back(unseen: City) -> None:

@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from promised_city import ALL, PromisedCity, by_hand, counts, day, forecasts
@@ -10,8 +12,9 @@ from scipy import stats
 from sqlalchemy import Engine
 
 from forecasting.errors import InputError
+from forecasting.promised import SUMS
 from service.jobs import monitoring, watch
-from service.reports import models
+from service.reports import models, shadow
 from service.store import alerts, forecast_sets
 from service.store.engine import reading, writing
 
@@ -116,6 +119,73 @@ def test_drift_and_nights_are_told(city: PromisedCity) -> None:
     assert "stable" in newest
     assert "0 trained, 0 failed attempts." in text, "the night was in October"
     assert "1 trained, 0 failed attempts." in report(city, 10)
+
+
+def check(name: str, measured: float, limit: float, passed: bool, at_least: bool = False, where: str = "") -> dict[str, Any]:
+    return {"name": name, "measured": measured, "limit": limit, "passed": passed, "at_least": at_least, "where": where, "vital": False}
+
+
+def test_what_the_gate_said_is_told_check_by_check_with_figure_and_limit(city: PromisedCity) -> None:
+    assert "## The gate\n\nThe gate was not asked." in report(city)
+    gates = {
+        LAST - 3: [check("totals", 1.4, 2.5, True, where="city"), check("coverage 80", 0.81, 0.68, True, True, "series")],
+        LAST - 2: [check("totals", 3.25, 2.5, False, where="city"), check("coverage 80", 0.70, 0.68, True, True, "district")],
+        LAST - 1: [check("totals", 1.2, 2.5, True, where="city"), check("coverage 80", 0.82, 0.68, True, True, "series")],
+    }
+    for cutoff, gate in gates.items():
+        city.publish(cutoff, published=cutoff != LAST - 2, gate=gate)
+    with reading(city.engine) as conn:
+        refused = next(one.id for one in forecast_sets.list_sets(conn) if one.refused)
+    text = report(city)
+    nights = [f"{day(n)}" for n in gates]
+    assert table_under(text, "## The gate") == [
+        ["totals: times as many (or as few) tickets as in the last four weeks", "3", "1",
+         "1.2 (city)", "≤ 2.5", nights[2], "3.25 (city)", "≤ 2.5", nights[1]],
+        ["coverage 80: coverage of the 80 % interval", "3", "0",
+         "82.0% (series)", "≥ 68.0%", nights[2], "70.0% (districts)", "≥ 68.0%", nights[1]],
+    ]  # fmt: skip
+    assert table_under(text, "## The gate", 1) == [[nights[1], f"{refused}", "totals", "3.25 (city)", "≤ 2.5", "no"]]
+
+
+SHADOW = "## The challenger in shadow"
+
+
+def test_the_challenger_stands_beside_what_was_published_on_the_days_that_both_forecast(city: PromisedCity) -> None:
+    assert f"{SHADOW}\n\nNo challenger forecast in shadow" in report(city)
+    with writing(city.engine) as conn:
+        conn.exec_driver_sql("delete from promised_days")
+    city.publish(LAST - 3, seed=5)
+    for cutoff in (LAST - 5, LAST - 3):
+        city.publish(cutoff, seed=9, published=False, shadow=True)
+    monitoring.run(city.engine, city.settings(day(LAST)))
+    mine = pd.DataFrame(by_hand(forecasts(LAST - 3, 9), counts(LAST), LAST - 3, range(LAST - 2, LAST + 1)))
+    theirs = pd.DataFrame(by_hand(forecasts(LAST - 3, 5), counts(LAST), LAST - 3, range(LAST - 2, LAST + 1)))
+    expected = []
+    for score, column in (("WAPE", "absolute"), ("WQL", "loss")):
+        for level, here in (
+            ("city", (theirs["area"] == ALL) & (theirs["category"] == ALL)),
+            ("category", (theirs["area"] == ALL) & (theirs["category"] != ALL)),
+            ("district", (theirs["area"] != ALL) & (theirs["category"] == ALL)),
+            ("series", (theirs["area"] != ALL) & (theirs["category"] != ALL)),
+        ):
+            came, one, other = theirs.loc[here, "actual"].sum(), theirs.loc[here, column].sum(), mine.loc[here, column].sum()
+            worth = [f"{100 * number:.1f} %" for number in (one / came, other / came, other / one - 1)]
+            expected.append([score, level, "3", f"{here.sum()}", *worth, "–", "–", "too few days to tell"])
+    assert table_under(report(city), SHADOW) == expected, "what was forecast five days ahead was published by none, and is no pair"
+
+
+@pytest.mark.parametrize(("factor", "told"), [(0.9, "better"), (1.1, "worse"), (1.0, "no difference beyond noise")])
+def test_a_difference_that_every_week_shows_is_one_and_noise_is_not(factor: float, told: str) -> None:
+    rng = np.random.default_rng(0)
+    losses = rng.gamma(20, 10, 28)
+    other = factor * losses * rng.uniform(0.97, 1.03, 28)
+    days = pd.date_range("2025-11-01", periods=28)
+    both = pd.DataFrame({"level": "city", "day": days, "horizon": 1})
+    for which, loss in (("_published", losses), ("_challenger", other)):
+        both = both.assign(**{f"{name}{which}": 1 for name in SUMS} | {f"absolute{which}": loss, f"loss{which}": loss, f"actual{which}": 1000})
+    rows = table_under(f"{SHADOW}\n\n{shadow.markdown(both)}", SHADOW)
+    assert [row[-1] for row in rows] == [told, told]
+    assert rows[0][6] == f"{100 * (other.sum() / losses.sum() - 1):.1f} %"
 
 
 def test_a_month_that_was_not_compared_is_bad_input(city: PromisedCity) -> None:

@@ -52,7 +52,8 @@ class CountFile:
     cells: tuple[tuple[Cell, int], ...]
 
 
-def _deliver(engine: Engine, file: TicketFile | CountFile) -> None:
+def deliver(engine: Engine, file: TicketFile | CountFile) -> None:
+    """Ingests a file at its hour."""
     now = START + file.at * HOUR
     if isinstance(file, CountFile):
         if not file.cells:
@@ -129,7 +130,8 @@ def _stands(frame: pd.DataFrame) -> dict[Cell, int]:
     return {(r.area, r.category, (r.date - pd.Timestamp(START).tz_localize(None)).days): r.count for r in frame.itertuples(index=False)}
 
 
-def _new(scratch_engine: Callable[..., Engine], place: int) -> Engine:
+def new(scratch_engine: Callable[..., Engine], place: int) -> Engine:
+    """A store that knows of the streets."""
     engine = scratch_engine(place)
     with writing(engine) as conn:
         areas.join(conn, {"S1": "D1", "D2": "ALL"}, START)
@@ -172,11 +174,11 @@ def deliveries(draw: st.DrawFn) -> list[TicketFile | CountFile]:
 def test_nothing_counts_twice_and_every_moment_is_as_a_store_that_stopped_then(
     scratch_engine: Callable[..., Engine], files: list[TicketFile | CountFile], moment: int
 ) -> None:
-    whole, stopped = _new(scratch_engine, 0), _new(scratch_engine, 1)
+    whole, stopped = new(scratch_engine, 0), new(scratch_engine, 1)
     for file in files:
-        _deliver(whole, file)
+        deliver(whole, file)
     for file in _known(files, moment):
-        _deliver(stopped, file)
+        deliver(stopped, file)
     with reading(whole) as conn:
         assert _stands(counts.daily(conn)) == _by_hand(files)
         then = _stands(counts.as_of(conn, START + moment * HOUR))
@@ -199,7 +201,7 @@ def test_tickets_take_the_place_of_a_days_baseline_and_strays_do_not(engine: Eng
     history = CountFile(100, ((("D1", "L", 0), 20), (("D1", "L", 1), 20), (("D2", "L", 1), 20)))
     live = TicketFile(100, (*(Version(n, "S1", "X", 1, 30) for n in range(15)), Version(99, "D1", "X", 0, 6), Version(98, "D2", "Y", 1, 30)))
     for file in (live, history) if tickets_first else (history, live):
-        _deliver(engine, file)
+        deliver(engine, file)
     with reading(engine) as conn:
         assert _stands(counts.daily(conn)) == {("D1", "L", 0): 20, ("S1", "X", 1): 15, ("D2", "L", 1): 20}
         hours = counts.hourly(conn, START.date(), START.date() + timedelta(days=1))
@@ -209,9 +211,9 @@ def test_tickets_take_the_place_of_a_days_baseline_and_strays_do_not(engine: Eng
 def test_a_street_that_moves_keeps_its_days_once(engine: Engine) -> None:
     with writing(engine) as conn:
         areas.join(conn, {"S1": "D1", "D2": "ALL"}, START)
-    _deliver(engine, CountFile(100, ((("S1", "L", 0), 4),)))
+    deliver(engine, CountFile(100, ((("S1", "L", 0), 4),)))
     with writing(engine) as conn:
         areas.put(conn, pd.DataFrame({"code": ["S1"], "parent": ["D2"], "level": ["street"], "zh": ["街"], "en": ["Street"]}), START)
-    _deliver(engine, TicketFile(101, tuple(Version(n, "D2", "X", 0, 7) for n in range(3))))
+    deliver(engine, TicketFile(101, tuple(Version(n, "D2", "X", 0, 7) for n in range(3))))
     with reading(engine) as conn:
         assert _stands(counts.daily(conn)) == {("D2", "X", 0): 3}
