@@ -88,6 +88,7 @@ bench-detection: setup
 
 bench-intake: postgresql
 	@$(BIN)/python -m service.benchmarks.intake $(ARGS)
+	@$(BIN)/python -m service.benchmarks.sending
 
 clean:
 	rm -rf .venv .weisu

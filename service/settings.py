@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from forecasting.errors import InputError
 from service.clock import Clock, parse_as_of
+from service.pull_settings import Pulls
 
 TOML = "weisu.toml"  # in the folder where `weisu` is started
 
@@ -42,7 +43,12 @@ class Settings(BaseSettings):
     challenger: str = Field("", description="Path of the YAML recipe of a challenger that forecasts in shadow every night; empty: none does.")
     horizon: int = Field(28, ge=1, le=90, description="Days ahead that every night forecasts.")
     false_alerts_per_day: float = Field(1.5, gt=0, le=50, description="The alert budget: expected false demand alerts a day, city-wide.")
-    intake_body_mb: int = Field(32, ge=1, le=512, description="Largest body of a request that brings tickets, in MiB.")
+    intake_body_mb: int = Field(
+        256,
+        ge=1,
+        le=4096,
+        description="Largest body of a request that brings tickets or drivers, in MiB; it is read from the disk, not held in memory.",
+    )
     intake_rows_at_once: int = Field(
         2000,
         ge=0,
@@ -69,6 +75,7 @@ class Settings(BaseSettings):
         ge=100,
         description="Days back to which accuracy, drift and the scores of days are kept, and counts can be asked for as they were known.",
     )
+    pull: Pulls = Field(Pulls(), description="What is pulled from elsewhere: tables of `weisu.toml`, see [connectors](connectors.md).")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe log line that is written.")
 
     @classmethod
@@ -142,7 +149,8 @@ def load_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise InputError(first["msg"], f"setting WEISU_{name.upper()}", "see docs/settings.md") from None
+        where, page = (f"{TOML}, {name}", "connectors") if name.startswith("pull") else (f"setting WEISU_{name.upper()}", "settings")
+        raise InputError(first["msg"], where, f"see docs/{page}.md") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise InputError(f"cannot be read: {error}", TOML, "write lines like timezone = 'Asia/Shanghai'") from None
     settings.clock.now()

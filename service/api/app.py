@@ -23,6 +23,7 @@ from service.api.routers import (
     categories,
     counts,
     districts,
+    drivers,
     forecasts,
     health,
     ingests,
@@ -54,7 +55,7 @@ TAGS = [
     {"name": "areas and categories", "description": "The two trees that everything is counted by. 区域与问题分类。"},
     {"name": "counts and forecasts", "description": "What came in and what is coming, in tickets a day. 工单量与预测。"},
     {"name": "alerts", "description": "What to act on now, and what was done about it. 预警及处置。"},
-    {"name": "intake", "description": "Tickets in, and what became of them. 工单接入。"},
+    {"name": "intake", "description": "Tickets and drivers in, and what became of them. 工单与驱动因素接入。"},
     {"name": "operation", "description": "How fresh everything is, and whether the service runs. 运行状态。"},
 ]
 
@@ -123,6 +124,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         alerts,
         silences,
         tickets,
+        drivers,
         ingests,
         models,
         runs,

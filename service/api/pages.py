@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from fastapi import Request
@@ -14,9 +14,9 @@ from forecasting.errors import InputError
 _NOT_THE_QUESTION = frozenset({"next", "limit", "format", "bom"})  # these may change from page to page
 
 
-def token(request: Request, *place: str | int | datetime) -> str:
+def token(request: Request, *place: str | int | date) -> str:
     """A token for a place in the list that this request asks for."""
-    parts = [part.isoformat() if isinstance(part, datetime) else part for part in place]
+    parts = [part.isoformat() if isinstance(part, date) else part for part in place]
     text = json.dumps([_question(request), *parts], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
@@ -63,6 +63,18 @@ def moment(part: Any) -> datetime:
     if found.tzinfo is None:
         raise ValueError("no zone")
     return found.astimezone(UTC)
+
+
+def day(part: Any) -> date:
+    """Reads a date."""
+    return date.fromisoformat(part)
+
+
+def flag(part: Any) -> bool:
+    """Reads what is true or false."""
+    if not isinstance(part, bool):
+        raise ValueError("neither true nor false")
+    return part
 
 
 def _question(request: Request) -> str:

@@ -631,15 +631,15 @@ class Ingest(Model):
 class RejectedRow(Model):
     """A row that was not taken, and why."""
 
-    index: int | None = Field(None, description="Its place among the tickets of a JSON body, from 0.", examples=[0])
-    line: int | None = Field(None, description="Its line, from 1, in NDJSON or a file.", examples=[17])
+    index: int | None = Field(None, description="Its place in a JSON body, from 0.", examples=[0])
+    line: int | None = Field(None, description="Its line, from 1, in NDJSON, CSV or a file; its row, from 1, in Parquet.", examples=[17])
     ticket_id: str = Field(description="As sent; empty if it has none.")
     field: str = Field(description="The field concerned; empty: the row as a whole.", examples=["created_at"])
     reason: str = Field(description="What is wrong.", examples=["created_at is no moment"])
 
 
 class IngestDetail(Ingest):
-    """What became of an intake: of a file, or of a request to `/v1/tickets`."""
+    """What became of an intake: of a file, or of a request to `/v1/tickets` or `/v1/drivers`."""
 
     rows: int = Field(description="Rows that came.")
     added: int = Field(description="Rows that were new.")

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError
 from typer.exceptions import TyperException
 
 from forecasting.errors import InputError
-from service.cli import data, models, processes, reports
+from service.cli import data, models, processes, pulls, reports
 from service.cli.backtest import backtest
 from service.logs import set_up
 from service.settings import load_settings
@@ -28,6 +28,7 @@ app.command()(processes.api)
 app.command()(processes.scheduler)
 app.command()(processes.mlflow)
 app.command()(data.ingest)
+app.command()(pulls.pull)
 app.command()(data.simulate)
 app.command()(data.status)
 app.command()(data.backup)

@@ -12,8 +12,8 @@ from service.cli import options
 from service.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from service.intake.ingest import Report
     from service.intake.mapping import Mapping
+    from service.intake.work import Report
 
 
 def upgrade() -> None:

@@ -21,7 +21,8 @@ from forecasting.errors import InputError
 from service.cli import feed, options
 from service.cli.data import describe
 from service.intake import mapping, privacy
-from service.intake.ingest import Report, ingest
+from service.intake.ingest import ingest
+from service.intake.work import Report
 from service.jobs import supervisor
 from service.settings import Settings
 from service.store import engine, keys

@@ -1,177 +1,131 @@
-"""Tickets in the body of a request, as rows of a table. A further form of body is a function of bytes and its line in `READERS`."""
+"""Rows in the body of a request, as those of a table. A further form of body is a function that reads it, and its line in `READERS`."""
 
-import json
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from io import BytesIO
-from typing import Any
+from functools import partial
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from forecasting.errors import InputError
+from service.intake import files, json_stream
 from service.intake.columns import KINDS, LONGEST, SHORT, find
 from service.intake.files import Batch
-from service.intake.privacy import CALLER_NAME
+from service.intake.json_stream import Row
+from service.intake.mapping import Mapping
+from service.intake.privacy import CALLER_NAME, Privacy
 
 ROWS = 10_000  # of a batch: some tens of milliseconds, between which other requests are answered
-_NEEDED = ("ticket_id", "created_at", "category")
-_TICKETS = next(kind for kind in KINDS if kind.name == "tickets")
-_SPACE = re.compile(r"[ \t\n\r]*")
-
-Row = tuple[int, Any]  # line, value
+LETTERS = 8 << 20  # of a batch, where its rows are long
+MOST_ROWS = 5_000_000  # of a Parquet body: a few kilobytes can hold any number of rows that say nothing
+_BODY = "body"
+_KINDS = {kind.name: kind for kind in KINDS}
+_NEEDED = {"tickets": ("ticket_id", "created_at", "category"), "drivers": ("name", "date", "value")}
+_UTF8 = frozenset({"", "utf-8", "utf8"})
+_CHINESE = frozenset({"gb18030", "gbk", "gb2312"})
 
 
 @dataclass(frozen=True)
 class Form:
-    """A form of body: how it is read, and whether its rows are told by their place (`lines` begins at 1) or by their line."""
+    """A form of body.
 
-    read: Callable[[bytes], Iterator[Batch]]
-    by_index: bool
+    Attributes:
+        read: reads the rows of a kind of table (`tickets`, `drivers`) from a stream that can be read anew, as a Privacy allows.
+        by_index: rows are told by their place (`lines` begins at 1), and not by their line.
+        charsets: in which it may be said to be written.
+    """
+
+    read: Callable[[BinaryIO, str, Privacy], Iterator[Batch]]
+    by_index: bool = False
+    charsets: Collection[str] = _UTF8
 
 
-def read_json(body: bytes) -> Iterator[Batch]:
-    """One ticket, or an array of tickets.
+def read_json(stream: BinaryIO, kind: str, privacy: Privacy) -> Iterator[Batch]:
+    """One object, or an array of objects.
 
     Raises:
         InputError: the body is no JSON; names the line.
     """
-    return _batches(_elements(_text(body)))
+    return from_objects(json_stream.elements(stream), kind, privacy)
 
 
-def read_lines(body: bytes) -> Iterator[Batch]:
-    """A ticket a line (NDJSON); blank lines are skipped.
+def read_lines(stream: BinaryIO, kind: str, privacy: Privacy) -> Iterator[Batch]:
+    """An object a line (NDJSON); blank lines are skipped.
 
     Raises:
         InputError: a line is no JSON; names it.
     """
-    return _batches(_lines(body))
+    return from_objects(json_stream.lines(stream), kind, privacy)
+
+
+def read_table(form: str, stream: BinaryIO, kind: str, privacy: Privacy) -> Iterator[Batch]:
+    """A table with a header, read as a file of the same form (`CSV`, `Parquet`) is.
+
+    Raises:
+        InputError: the body is not readable as such, or a table of another kind.
+    """
+    how = Mapping()
+    with files.readable(_BODY):
+        head, layout = files.header(stream, form, _BODY, how, privacy)
+        if layout.kind != kind:
+            raise InputError(f"is a table of {layout.kind}, not of {kind}", _BODY, "see docs/files.md for the columns of each")
+        if (head.total or 0) > MOST_ROWS:
+            raise InputError(f"holds more than {MOST_ROWS:,} rows", _BODY, "send it in several requests")
+        stream.seek(0)
+        for batch in files.rows(stream, form, head, layout, _BODY, how):
+            yield from _pieces(batch)
 
 
 READERS = {
     "application/json": Form(read_json, by_index=True),
-    "application/x-ndjson": Form(read_lines, by_index=False),
-    "application/ndjson": Form(read_lines, by_index=False),
-    "application/jsonl": Form(read_lines, by_index=False),
+    "application/x-ndjson": Form(read_lines),
+    "application/ndjson": Form(read_lines),
+    "application/jsonl": Form(read_lines),
+    "text/csv": Form(partial(read_table, "CSV"), charsets=_UTF8 | _CHINESE),  # which of them it is, its bytes tell
+    "application/vnd.apache.parquet": Form(partial(read_table, "Parquet")),
+    "application/x-parquet": Form(partial(read_table, "Parquet")),
 }
 
 
-class _NoJson(ValueError):
-    """Text that is no JSON, from a place on."""
-
-    def __init__(self, what: str, at: int) -> None:
-        self.what, self.at = what, at
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+def _pieces(batch: Batch) -> Iterator[Batch]:
+    for start in range(0, max(len(batch.lines), 1), ROWS):
+        columns = {name: column.slice(start, ROWS) for name, column in batch.columns.items()}
+        first = start == 0
+        yield Batch(batch.lines[start : start + ROWS], columns, batch.broken if first else [], batch.left_out if first else 0)
 
 
-# Numbers stay as they are written: an id of twenty digits must not lose any.
-_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse)
-
-
-def _bad_line(line: int, what: str) -> InputError:
-    return InputError(f"line {line} {what}", "body", "correct it and send the whole body again; nothing of it was taken")
-
-
-def _text(body: bytes) -> str:
-    try:
-        return body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _bad_line(body.count(b"\n", 0, error.start) + 1, "is no UTF-8") from None
-
-
-def _elements(text: str) -> Iterator[Row]:
-    """The one object of a text, or the elements of its array with their number, each read when it is its turn."""
-    try:
-        at = _skip(text, 0)
-        if text[at : at + 1] == "[":
-            at = _skip(text, at + 1)
-            number = 0
-            while number or text[at : at + 1] != "]":
-                value, at = _decode(text, at)
-                number += 1
-                yield number, value
-                at = _skip(text, at)
-                if text[at : at + 1] == "]":
-                    break
-                if text[at : at + 1] != ",":
-                    raise _NoJson("expecting ',' or ']'", at)
-                at = _skip(text, at + 1)
-            at += 1
-        else:
-            value, at = _decode(text, at)
-            yield 1, value
-        if _skip(text, at) < len(text):
-            raise _NoJson("nothing may follow the end", _skip(text, at))
-    except _NoJson as error:
-        line, column = text.count("\n", 0, error.at) + 1, error.at - text.rfind("\n", 0, error.at)
-        raise _bad_line(line, f"is no JSON (column {column}: {error.what})") from None
-
-
-def _lines(body: bytes) -> Iterator[Row]:
-    """The lines of a body with their number, blank ones left out."""
-    for number, raw in enumerate(BytesIO(body.removeprefix(b"\xef\xbb\xbf")), 1):
-        try:
-            text = raw.decode().strip(" \t\r\n")
-            if not text:
-                continue
-            value, end = _decode(text, 0)
-            if end < len(text):
-                raise _NoJson("one ticket a line", end)
-        except UnicodeDecodeError:
-            raise _bad_line(number, "is no UTF-8") from None
-        except _NoJson as error:
-            raise _bad_line(number, f"is no JSON (column {error.at + 1}: {error.what})") from None
-        yield number, value
-
-
-def _decode(text: str, at: int) -> tuple[Any, int]:
-    try:
-        return _DECODER.raw_decode(text, at)
-    except json.JSONDecodeError as error:
-        raise _NoJson(error.msg, error.pos) from None
-    except RecursionError:
-        raise _NoJson("nested too deeply", at) from None
-    except ValueError as error:
-        raise _NoJson(str(error), at) from None
-
-
-def _skip(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return found.end() if found else at
-
-
-def _batches(rows: Iterator[Row]) -> Iterator[Batch]:
+def from_objects(rows: Iterator[Row], kind: str, privacy: Privacy) -> Iterator[Batch]:
+    """Objects, each with its line, as rows of a kind of table; what is none is broken."""
     lines: list[int] = []
-    tickets: list[dict[str, Any]] = []
+    objects: list[dict[str, Any]] = []
     broken: list[tuple[int, str]] = []
-    for line, value in rows:
+    letters = 0
+    for line, value, length in rows:
         if isinstance(value, dict):
             lines.append(line)
-            tickets.append(value)
+            objects.append(value)
         else:
             broken.append((line, "is no object"))
-        if len(lines) + len(broken) >= ROWS:
-            yield _batch(lines, tickets, broken)
-            lines, tickets, broken = [], [], []
+        letters += length
+        if len(lines) + len(broken) >= ROWS or letters >= LETTERS:
+            yield _batch(lines, objects, broken, kind, privacy)
+            lines, objects, broken, letters = [], [], [], 0
     if lines or broken:
-        yield _batch(lines, tickets, broken)
+        yield _batch(lines, objects, broken, kind, privacy)
 
 
-def _batch(lines: list[int], tickets: list[dict[str, Any]], broken: list[tuple[int, str]]) -> Batch:
-    headers = list(dict.fromkeys(name for ticket in tickets for name in ticket))
+def _batch(lines: list[int], objects: list[dict[str, Any]], broken: list[tuple[int, str]], kind: str, privacy: Privacy) -> Batch:
+    headers = list(dict.fromkeys(name for one in objects for name in one))
     found = find(headers)
-    known = {ours for group in _TICKETS.needs for ours in group} | set(_TICKETS.may)
-    values = {ours: [ticket.get(headers[place]) for ticket in tickets] for ours, place in found.items() if ours in known}
+    known = ({ours for group in _KINDS[kind].needs for ours in group} | set(_KINDS[kind].may)) - privacy.unread
+    values = {ours: [one.get(headers[place]) for one in objects] for ours, place in found.items() if ours in known}
     if CALLER_NAME in values:  # whatever it is, it is no reason to reject a ticket
         values[CALLER_NAME] = [cell if isinstance(cell, str) and not _fault("", cell) else None for cell in values[CALLER_NAME]]
-    for ours in _NEEDED:
+    for ours in _NEEDED[kind]:
         if ours not in values and not (ours == "category" and "path_1" in values):
-            values[ours] = [None] * len(tickets)
+            values[ours] = [None] * len(objects)
     wrong = np.zeros(len(lines), bool)
     columns: dict[str, Any] = {}
     for ours, cells in values.items():

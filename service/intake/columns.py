@@ -174,7 +174,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
 _ANY = Export("", ALIASES | {"ticket_type": EXPORTS[0].columns["ticket_type"], "title": EXPORTS[0].columns["title"]})
 
 LONGEST = 200  # characters of a name or code: four bytes each, it still fits twice into an index of every database
-SHORT = frozenset({"ticket_id", "source", "status", "district", "street", "category", "category_l1", "path_1", "path_2", "path_3"})
+SHORT = frozenset({"ticket_id", "source", "status", "district", "street", "category", "category_l1", "path_1", "path_2", "path_3", "name"})
 _PATH = ("path_1", "path_2", "path_3")
 MAY_BE_CONSTANT = ("source", "district", "street", "category", "category_l1", "status", "ticket_type", "name")
 

@@ -84,27 +84,40 @@ def open_table(path: Path, mapping: Mapping | None = None, privacy: Privacy | No
     if not path.is_file():
         raise InputError("there is no such file", where)
 
+    with readable(where):
+        form = _format(path)
+        with _opened(path, form) as stream:
+            head, layout = header(stream, form, where, mapping, privacy)
+        sha256 = _sha256(path)
+    for name in (*mapping.only, *mapping.leave_out):
+        _place(head.headers, name, where)
+    return TableFile(path, sha256, layout, head.total, head.headers, form, head, mapping)
+
+
+def header(stream: BinaryIO, form: str, where: str, mapping: Mapping, privacy: Privacy) -> tuple[Head, Layout]:
+    """Reads the header of a table from its beginning: how its rows are written, and which column is which.
+
+    Args:
+        form: one of `FORMATS`.
+    Raises:
+        InputError: it is not readable as such, or has columns of no known table.
+    """
+
     def score(headers: Sequence[str]) -> int:
         return len(find(headers, mapping.columns))
 
-    with _readable(where):
-        form = _format(path)
-        with _opened(path, form) as stream:
-            if form == "CSV":
-                head = csv_rows.head(stream, where, score)
-            elif form == "XLSX":
-                head = sheets.head(stream, where, score, mapping.sheet)
-            elif form == "JSON":
-                head = json_rows.head(stream, where)
-            else:
-                head = _parquet_head(stream, where)
-            layout = recognise(head.headers, where, mapping.columns, mapping.constants, privacy.unread)
-            if form == "Parquet":
-                _check_types(stream, layout, where)
-        sha256 = _sha256(path)
-    for header in (*mapping.only, *mapping.leave_out):
-        _place(head.headers, header, where)
-    return TableFile(path, sha256, layout, head.total, head.headers, form, head, mapping)
+    if form == "CSV":
+        head = csv_rows.head(stream, where, score)
+    elif form == "XLSX":
+        head = sheets.head(stream, where, score, mapping.sheet)
+    elif form == "JSON":
+        head = json_rows.head(stream, where)
+    else:
+        head = _parquet_head(stream, where)
+    layout = recognise(head.headers, where, mapping.columns, mapping.constants, privacy.unread)
+    if form == "Parquet":
+        _check_types(stream, layout, where)
+    return head, layout
 
 
 def batches(file: TableFile) -> Iterator[Batch]:
@@ -114,19 +127,28 @@ def batches(file: TableFile) -> Iterator[Batch]:
         InputError: the file breaks off or is damaged.
     """
     where = str(file.path)
+    with readable(where), _opened(file.path, file.format) as stream:
+        yield from rows(stream, file.format, file.head, file.layout, where, file.mapping)
+
+
+def rows(stream: BinaryIO, form: str, head: Head, layout: Layout, where: str, mapping: Mapping) -> Iterator[Batch]:
+    """The rows below a header that `header` has read, from the beginning of the same bytes.
+
+    Raises:
+        InputError: they break off or are damaged.
+    """
     filters = [
-        (_place(file.headers, header, where), values, keep)
-        for table, keep in ((file.mapping.only, True), (file.mapping.leave_out, False))
-        for header, values in table.items()
+        (_place(head.headers, name, where), values, keep)
+        for table, keep in ((mapping.only, True), (mapping.leave_out, False))
+        for name, values in table.items()
     ]
-    places = sorted({*file.layout.positions.values(), *(place for place, _, _ in filters)})
-    with _readable(where), _opened(file.path, file.format) as stream:
-        if file.format == "Parquet":
-            parts = _parquet_rows(stream, file.headers, places)
-        else:
-            parts = {"CSV": csv_rows.rows, "XLSX": sheets.rows, "JSON": json_rows.rows}[file.format](stream, file.head, places, where)
-        for part in parts:
-            yield _batch(part if file.format == "Parquet" else _without_blanks(part), filters, file.layout)
+    places = sorted({*layout.positions.values(), *(place for place, _, _ in filters)})
+    if form == "Parquet":
+        parts = _parquet_rows(stream, head.headers, places)
+    else:
+        parts = {"CSV": csv_rows.rows, "XLSX": sheets.rows, "JSON": json_rows.rows}[form](stream, head, places, where)
+    for part in parts:
+        yield _batch(part if form == "Parquet" else _without_blanks(part), filters, layout)
 
 
 def _batch(part: Part, filters: list[tuple[int, tuple[str, ...], bool]], layout: Layout) -> Batch:
@@ -217,7 +239,7 @@ def _opened(path: Path, form: str) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _readable(where: str) -> Iterator[None]:
+def readable(where: str) -> Iterator[None]:
     """Failures to read, as bad input."""
     try:
         yield

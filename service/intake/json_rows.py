@@ -100,7 +100,7 @@ def _objects(stream: BinaryIO, head: Head, where: str) -> Iterator[tuple[int, _R
         for text in block.removesuffix(b"\n").split(b"\n"):
             line += 1
             if text.strip():
-                yield line, _flat(_parsed(text))
+                yield line, flat(_parsed(text))
 
 
 def _parsed(text: bytes) -> Any:
@@ -130,7 +130,7 @@ def _elements(stream: BinaryIO, where: str) -> Iterator[_Row]:
                 value, at = parse(text, at)
             except (ValueError, RecursionError):
                 break
-            yield _flat(value)
+            yield flat(value)
         text = text[at:]
         if len(text) > encoding.LONGEST_LINE:
             break
@@ -143,13 +143,14 @@ def _skip(text: str, at: int, signs: str) -> int:
     return at
 
 
-def _flat(value: Any, prefix: str = "") -> _Row:
+def flat(value: Any, prefix: str = "") -> _Row:
+    """An object whose members are no objects: those of an inner one are named `outer.inner`; None if it is no object."""
     if not isinstance(value, dict):
         return None
-    flat: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for name, inner in value.items():
         if isinstance(inner, dict):
-            flat |= _flat(inner, f"{prefix}{name}.") or {}
+            found |= flat(inner, f"{prefix}{name}.") or {}
         else:
-            flat[f"{prefix}{name}"] = inner
-    return flat
+            found[f"{prefix}{name}"] = inner
+    return found

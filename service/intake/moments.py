@@ -59,11 +59,11 @@ def moments(column: Any, zone: ZoneInfo, form: str = "") -> pd.Series:
         return to_utc(_series(column.cast(pa.timestamp("us"))), zone)
     column = column.cast(pa.string()) if not pa.types.is_string(column.type) else column
     if form:
-        return to_utc(_formed(pd.Series(column.to_pandas(), dtype="str").str.strip(), form), zone)
+        return to_utc(_formed(_texts(column), form), zone)
     try:
         return to_utc(_series(column.cast(pa.timestamp("us"))), zone)
     except pa.ArrowInvalid:
-        return _read(pd.Series(column.to_pandas(), dtype="str").str.strip(), zone)
+        return _read(_texts(column), zone)
 
 
 def days(column: Any, zone: ZoneInfo, form: str = "") -> pd.Series:
@@ -77,6 +77,12 @@ def to_utc(local: pd.Series, zone: ZoneInfo) -> pd.Series:
     aware = local if local.dt.tz is not None else local.dt.tz_localize(zone, ambiguous=np.ones(len(local), bool), nonexistent="shift_forward")
     moment: pd.Series = aware.dt.tz_convert("UTC").astype(UTC_MOMENT)
     return moment
+
+
+def _texts(column: Any) -> pd.Series:
+    """Trimmed texts; without those that pandas takes for the present moment."""
+    texts = pd.Series(column.to_pandas(), dtype="str").str.strip()
+    return texts.mask(texts.str.lower().isin(["now", "today"]))
 
 
 def _series(column: Any) -> pd.Series:

@@ -156,8 +156,10 @@ def counts(batch: Batch, areas: Nodes, categories: Nodes, clock: Clock, mapping:
     return Rows(kept, rejects, int(is_later.sum()))
 
 
-def drivers(batch: Batch, areas: Nodes, clock: Clock, mapping: Mapping | None = None) -> Rows:
+def drivers(batch: Batch, areas: Nodes, clock: Clock, mapping: Mapping | None = None, districts: frozenset[str] | None = None) -> Rows:
     """Values for `service.store.drivers.put`. An observation is known from the end of its day; a forecast names the moment of its issue.
+
+    Rows of other districts than `districts`, if they are given, are rejected, and with them those of the whole city.
 
     A district has to be one already: a driver adds none. Only while no district is known at all, because the weather is loaded first, is it
     taken as it is named; whose it is `service.jobs.knowledge` finds when it is read.
@@ -179,10 +181,13 @@ def drivers(batch: Batch, areas: Nodes, clock: Clock, mapping: Mapping | None = 
     unreadable = observed & pd.Series(issued_text.is_valid().to_numpy(zero_copy_only=False)) if issued_text is not None else observed & False
     reasons = (
         (name.isna(), "no name"),
+        (~name.fillna("").map(str.isprintable).astype(bool), "name cannot be printed"),
         (day.isna(), "date is no date"),
         (~np.isfinite(value), "value is no number"),
         (unreadable, "issued_at is no moment"),
         (area.isna(), "district is not known: load areas or tickets first"),
+        (area.isna() if districts is None else ~area.isin(list(districts)), "district lies outside of those that the sender is limited to"),
+        *_too_long(given),
     )
     wrong, rejects = _rejects(batch, reasons, None)
     known = issued.where(~observed, to_utc((day + pd.Timedelta(days=1)).astype(DAY), clock.zone))

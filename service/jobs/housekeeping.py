@@ -16,8 +16,8 @@ log = logging.getLogger(__name__)
 
 
 def run(db: Engine, settings: Settings) -> None:
-    """Makes the day's backup if `backup_dir` is set, then drops what is old: backups, forecast sets that were never published, deliveries of webhooks,
-    details of errors, and what was found of days beyond the history that is kept; changes of counts beyond it are put together.
+    """Makes the day's backup if `backup_dir` is set, then drops what is old: backups, forecast sets that were never published, details of errors,
+    deliveries of webhooks, and what was found of days beyond the history that is kept; changes of counts beyond it are put together.
 
     Raises:
         InputError: the backup cannot be made.

@@ -12,13 +12,15 @@ from datetime import date, datetime, time, timedelta
 from math import inf
 from time import monotonic
 
+from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.blocking import BlockingScheduler
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from experiments import spool
 from forecasting.errors import InputError
-from service.intake import ingest
+from service.connectors import pull
+from service.intake import ingest, requests
 from service.jobs import housekeeping, turns
 from service.jobs.children import Children
 from service.jobs.telling import Teller
@@ -33,6 +35,7 @@ RECONCILE_EVERY = timedelta(minutes=5)
 LOOK_EVERY = timedelta(seconds=5)  # how soon a new ingest is watched
 WATCH_PAUSE = 30.0  # seconds from one watch to the next: many small requests are watched together, and a core is busy a tenth of the time
 WATCH_EVERY = timedelta(minutes=10)  # without a new ingest, too: an hour that is over says more than it did
+PULL_EVERY = timedelta(seconds=5)  # how soon a pull begins that is due
 APPLY_EVERY = timedelta(seconds=1)  # how soon a large request is counted
 BEAT_EVERY = timedelta(seconds=30)
 BEAT_LATE = timedelta(minutes=2)  # several beats, or one restart by the supervisor
@@ -40,6 +43,7 @@ WATCH_LATE = timedelta(minutes=20)  # after its turn
 NIGHT_LATE = timedelta(hours=2)  # after the nightly hour: three attempts of a usual night with their pauses, or one that runs into its limit
 HOUSEKEEPING_AFTER = timedelta(hours=2)  # the nightly hour, when a usual night is over
 HOUSEKEEPING_LATE = timedelta(hours=6)  # after its turn
+OWN_THREADS = 15  # more than there are jobs
 ATTEMPTS = 3  # a night that failed three times needs a person
 BACK_OFF = timedelta(minutes=10)  # after the first failure, doubled after the next
 
@@ -104,7 +108,8 @@ def run(db: Engine, settings: Settings, tellers: Sequence[Teller] = ()) -> None:
 def _run(db: Engine, settings: Settings, leads: Callable[[], bool], tellers: Sequence[Teller]) -> None:
     logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a job that is at work still when it is its turn again is no trouble
     hour, minute = settings.nightly_at.split(":")
-    scheduler = BlockingScheduler(timezone=settings.zone)
+    threads = ThreadPoolExecutor(OWN_THREADS + len(settings.pull.by_name))  # a slow server of somebody's keeps none of our own jobs waiting
+    scheduler = BlockingScheduler(executors={"default": threads}, timezone=settings.zone)
     options = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
     children = Children()
     work = _Work(db, settings, children)
@@ -132,6 +137,10 @@ def _run(db: Engine, settings: Settings, leads: Callable[[], bool], tellers: Seq
         scheduler.add_job(work.take_turn, "interval", args=(name, turn), id=name, **each, **options)
     if not settings.challenger:
         work.forget(turns.CHALLENGER)
+    work.forget(pull.JOB, [pull.JOB + name for name in settings.pull.by_name])
+    for name in settings.pull.by_name:
+        every = PULL_EVERY.total_seconds()
+        scheduler.add_job(work.pull, "interval", args=[name], seconds=every, next_run_time=start, id=f"pull:{name}", **options)
     log.info("scheduler.start", extra={"nightly_at": settings.nightly_at, "zone": settings.timezone})
     try:
         scheduler.start()
@@ -209,7 +218,7 @@ class _Work:
 
     def apply(self) -> None:
         """Counts the requests that are accepted and wait."""
-        applied = ingest.apply_all_waiting(self.db, self.settings.clock)
+        applied = requests.apply_all_waiting(self.db, self.settings.clock)
         if applied:
             self.watched = None  # where the clock stands still, what was applied last need not be the newest
             log.info("requests.applied", extra={"requests": applied})
@@ -219,6 +228,20 @@ class _Work:
         recovered = ingest.recover(self.db, self.settings.clock)
         if recovered:
             log.warning("ingests.recovered", extra={"ingests": recovered})
+
+    def pull(self, name: str) -> None:
+        """Starts a pull if it is due, in a process of its own; one that dies is noted here."""
+        with engine.reading(self.db) as conn:
+            if not pull.is_due(conn, self.settings, name):
+                return
+        error = self.children.run("pull", name)
+
+        def note(conn: Connection) -> None:
+            if pull.is_due(conn, self.settings, name):  # else it has noted its failure itself
+                pull.failed(conn, self.settings, name, error or "")
+
+        if error is not None:
+            self._write(note)
 
     def send(self) -> None:
         """Sends the nights that wait for MLflow, in a process of its own: it takes memory, and MLflow may hang."""
@@ -241,9 +264,9 @@ class _Work:
         else:
             self._write(lambda conn: jobs.fail(conn, name, now, error, next_hour(self.settings, now)))
 
-    def forget(self, name: str) -> None:
-        """Forgets a job that is not wanted any more: it would be late for ever."""
-        self._write(lambda conn: jobs.forget(conn, name))
+    def forget(self, prefix: str, keep: Collection[str] = ()) -> None:
+        """Forgets jobs that are not wanted any more: they would be late for ever."""
+        self._write(lambda conn: jobs.forget(conn, prefix, keep))
 
     def keep_house(self) -> None:
         """Does the day's housekeeping if it is due; what is missed is made up for."""

@@ -21,7 +21,7 @@ from forecasting.forecast_set import ForecastSet, unpack
 from forecasting.hierarchy import ALL
 from forecasting.models.base import Known
 from service.alerting import lifecycle, tuning
-from service.jobs import knowledge, today
+from service.jobs import knowledge, today, weather
 from service.settings import Settings
 from service.store import category_map, day_scores, engine, forecast_sets
 
@@ -81,7 +81,10 @@ def run(db: Engine, settings: Settings) -> Watched:
         with engine.writing(db) as conn:
             day_scores.put(conn, day, before.set_id, scores)
             now = settings.clock.now()
-            for kinds, mine in ((GROWS, found), ((DATA,), [*judged.notes, *_refusals(conn, day)])):
+            for kinds, mine in (
+                (GROWS, found),
+                ((DATA,), [*judged.notes, *_refusals(conn, day), *(weather.late(conn, settings, day) if day == until else [])]),
+            ):
                 total = _add(total, lifecycle.apply(conn, kinds, mine, day, now, before.set_id, filed.areas, filed.categories))
         done.append(day)
     with engine.reading(db) as conn:

@@ -1,9 +1,13 @@
 """Drivers: weather and other inputs, observed or forecast."""
 
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pandas as pd
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, func, literal, select, tuple_
 
 from service.store import bulk
 from service.store.ingests import Totals
@@ -11,6 +15,29 @@ from service.store.schema import drivers
 
 _KEY = ["name", "area", "day", "issued_at", "observed"]
 _CITY = "ALL"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which values are asked for.
+
+    Attributes:
+        as_of: those known at this moment.
+        newest: only what counts of each name, area and day: the observation or, without one, the forecast issued last.
+        names, areas: of these alone; None: of all.
+        start, end: of these days alone, both included; None: open.
+    """
+
+    as_of: datetime
+    newest: bool = True
+    names: Collection[str] | None = None
+    areas: Collection[str] | None = None
+    start: date | None = None
+    end: date | None = None
+
+
+Place = tuple[str, str, date, datetime, bool]
+"""Where a value stands in a list: name, area, day, issued_at, observed."""
 
 
 def put(conn: Connection, frame: pd.DataFrame, ingest_id: int) -> Totals:
@@ -59,3 +86,35 @@ def frame(conn: Connection, zone: ZoneInfo | None = None) -> pd.DataFrame:
     if zone is not None:
         rows["issued_at"] = rows["issued_at"].dt.tz_convert(zone)
     return rows.drop(columns="observed")
+
+
+def known(conn: Connection, wanted: Wanted, limit: int, after: Place | None = None) -> pd.DataFrame:
+    """Values in the order of their places.
+
+    Args:
+        limit: at most so many.
+        after: those behind this place alone.
+    Returns:
+        `name, area, date, value, issued_at, observed`; the area of the whole city is `ALL`, an observation has the end of its day as `issued_at`.
+    """
+    c = drivers.c
+    asked: Select[Any] = select(c.name, c.area, c.day.label("date"), c.value, c.issued_at, c.observed)
+    asked = asked.where(c.issued_at <= wanted.as_of)
+    if wanted.names is not None:
+        asked = asked.where(c.name.in_(list(wanted.names)))
+    if wanted.areas is not None:
+        asked = asked.where(c.area.in_(list(wanted.areas)))
+    if wanted.start is not None:
+        asked = asked.where(c.day >= wanted.start)
+    if wanted.end is not None:
+        asked = asked.where(c.day <= wanted.end)
+    if wanted.newest:
+        order = func.row_number().over(partition_by=(c.name, c.area, c.day), order_by=(c.observed.desc(), c.issued_at.desc()))
+        ranked = asked.add_columns(order.label("place")).subquery()
+        asked = select(*(column for column in ranked.c if column.key != "place")).where(ranked.c.place == 1)
+    one = asked.subquery().c
+    page = select(one.name, one.area, one.date, one.value, one.issued_at, one.observed)
+    key = (one.name, one.area, one.date, one.issued_at, one.observed)
+    if after is not None:
+        page = page.where(tuple_(*key) > tuple_(*(literal(value, column.type) for value, column in zip(after, key, strict=True))))
+    return bulk.read(conn, page.order_by(*key).limit(limit))

@@ -4,6 +4,7 @@ Each success says by when the next one is expected. Whoever reads a row after th
 stopped or cut off is seen by what it no longer writes.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -61,9 +62,9 @@ def fail(conn: Connection, name: str, now: datetime, error: str, next_at: dateti
     conn.execute(jobs.update().where(jobs.c.name == name).values(failed_at=now, error=error, next_at=next_at))
 
 
-def forget(conn: Connection, name: str) -> None:
-    """Forgets a job."""
-    conn.execute(jobs.delete().where(jobs.c.name == name))
+def forget(conn: Connection, prefix: str, keep: Collection[str] = ()) -> None:
+    """Drops the jobs whose names begin alike, but those to keep."""
+    conn.execute(jobs.delete().where(jobs.c.name.startswith(prefix, autoescape=True), jobs.c.name.not_in(list(keep))))
 
 
 def list_jobs(conn: Connection) -> list[Job]:

@@ -285,6 +285,17 @@ jobs = Table(
     Column("late_at", Moment, nullable=False),  # it is late from then on unless it has succeeded
 )
 
+pulls = Table(
+    "pulls",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("watermark", Text),  # up to where it has come, as its connector writes it
+    Column("etag", Text),
+    Column("last_modified", Text),
+    Column("sha256", String),  # of the last answer
+    Column("failures", Integer, nullable=False, default=0),  # since its last success
+)
+
 forecast_sets = Table(
     "forecast_sets",
     metadata,

@@ -39,6 +39,7 @@ def test_it_names_every_promised_path(document: dict[str, Any]) -> None:
         "silences",
         "silences/{silence_id}",
         "tickets",
+        "drivers",
         "ingests/{ingest_id}",
         "status",
         "runs",

@@ -14,7 +14,7 @@ import pytest
 from processes import Bench, free_port, until
 from sqlalchemy import Engine, func, select
 
-from service.intake import ingest
+from service.intake import ingest, requests
 from service.settings import Settings
 from service.store import areas, counts, keys, waiting_ingests
 from service.store.engine import reading, writing
@@ -81,7 +81,7 @@ def test_nothing_is_lost_and_nothing_counts_twice(engine: Engine, bench: Bench, 
         with writing(engine) as conn:
             waiting_ingests.renew(conn, answer.json()["id"], datetime.now(UTC) - timedelta(seconds=1))
         clock = Settings(as_of=str(SETTINGS["as_of"])).clock
-        assert ingest.apply_all_waiting(engine, clock) == 1
+        assert requests.apply_all_waiting(engine, clock) == 1
     again = send()
     assert (again.status_code, again.json()["status"]) == (200, "done")
     assert (again.json()["added"], again.json()["unchanged"]) == (ROWS - 500, 500)

@@ -9,7 +9,8 @@ from sqlalchemy import Engine
 
 from forecasting.errors import InputError
 from service.clock import Clock
-from service.intake.ingest import Report, ingest
+from service.intake.ingest import ingest
+from service.intake.work import Report
 from service.store import areas, categories, category_map, excluded_spans
 from service.store.engine import reading, writing
 

@@ -19,9 +19,10 @@ from forecasting.errors import InputError
 from service.clock import Clock, parse_as_of
 from service.intake import csv_rows, dry_run, encoding, json_rows, sheets
 from service.intake.files import batches, open_table
-from service.intake.ingest import Report, ingest
+from service.intake.ingest import ingest
 from service.intake.mapping import Mapping
 from service.intake.nodes import Nodes
+from service.intake.work import Report
 from service.store import areas, ingests
 from service.store.engine import reading
 from service.store.schema import count_changes, staged_tickets, tickets

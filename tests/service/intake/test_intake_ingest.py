@@ -17,7 +17,8 @@ from sqlalchemy import Engine, func, select
 import service
 from forecasting.errors import InputError
 from service.clock import Clock, parse_as_of
-from service.intake.ingest import STALE_AFTER, Report, ingest, recover
+from service.intake.ingest import STALE_AFTER, ingest, recover
+from service.intake.work import Report
 from service.store import areas, categories, counts, drivers, ingests
 from service.store import tickets as store
 from service.store.engine import open_engine, reading, writing

@@ -39,7 +39,7 @@ def test_a_moment_is_read_however_it_is_written(cell: object) -> None:
     assert _one(cell) == "2024-01-05 02:03:00+00:00"
 
 
-@pytest.mark.parametrize("cell", ["", "  ", "yesterday", "2024-13-01", "05.01.2024 10:03", "2024-01-05 25:00"])
+@pytest.mark.parametrize("cell", ["", "  ", "yesterday", "today", " Now", "2024-13-01", "05.01.2024 10:03", "2024-01-05 25:00"])
 def test_what_is_no_moment_is_missing(cell: str) -> None:
     assert _one(cell) == "NaT"
 

@@ -24,9 +24,10 @@ from forecasting.errors import InputError
 from service.clock import Clock, parse_as_of
 from service.intake import dry_run
 from service.intake.bodies import READERS
-from service.intake.ingest import Request, accept, apply_waiting, ingest
+from service.intake.ingest import ingest
 from service.intake.nodes import Nodes
 from service.intake.privacy import PERSONAL_HEADER, STARS, Privacy, caller_key, mask, mask_text
+from service.intake.requests import Request, accept, apply_waiting
 from service.store.engine import reading
 from service.store.schema import tickets
 
@@ -128,7 +129,7 @@ def test_no_table_holds_a_name_or_a_number_whatever_the_format(engine: Engine, f
         assert _found([report.name, *report.new_areas, *report.new_categories]) == set()
         assert _found([dry_run.report(dry_run.examine(path, CLOCK, Nodes.empty(), Nodes.empty(), None, privacy))]) == set()
     body = json.dumps([dict(zip(HEADER, row, strict=True)) for row in _rows("B")]).encode()
-    request = Request("0", READERS["application/json"].read(body), True, "key", privacy=privacy)
+    request = Request("0", READERS["application/json"].read(io.BytesIO(body), "tickets", privacy), True, "key", privacy=privacy)
     assert apply_waiting(engine, CLOCK, accept(engine, request, CLOCK))
 
     assert _found(_of_database(engine)) == set()
@@ -161,7 +162,8 @@ def test_where_texts_are_kept_the_caller_whom_the_row_names_is_masked_in_them(en
     ingest(engine, path, CLOCK, privacy=Privacy(b"key", keep_text=True))
     sent = [{"ticket_id": "B1", "来电人": {"姓名": NAME}, "created_at": "2024-01-05", "district": "X", "category": "Y", "title": "停电"}]
     sent.append(sent[0] | {"ticket_id": "B2", "caller_name": "令狐冲", "text": "令狐冲家停电"})
-    request = Request("0", READERS["application/json"].read(json.dumps(sent).encode()), True, "key", privacy=Privacy(b"key", keep_text=True))
+    privacy = Privacy(b"key", keep_text=True)
+    request = Request("0", READERS["application/json"].read(io.BytesIO(json.dumps(sent).encode()), "tickets", privacy), True, "key", privacy=privacy)
     assert apply_waiting(engine, CLOCK, accept(engine, request, CLOCK))
     with reading(engine) as conn:
         stored = {row.ticket_id: (row.title, row.text) for row in conn.execute(select(tickets))}

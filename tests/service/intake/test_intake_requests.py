@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -9,10 +10,11 @@ from sqlalchemy import Engine, func, select
 
 from forecasting.errors import InputError
 from service.clock import Clock, parse_as_of
-from service.intake import ingest
+from service.intake import ingest, requests
 from service.intake.bodies import read_lines
 from service.intake.files import Batch
-from service.intake.ingest import LEASE, Request
+from service.intake.privacy import Privacy
+from service.intake.requests import LEASE, Request
 from service.store import counts, ingest_reports, ingests, waiting_ingests
 from service.store.engine import reading, writing
 from service.store.schema import areas, staged_tickets, tickets
@@ -24,7 +26,7 @@ CLOCK = Clock(ZONE, parse_as_of("2024-02-01T12:00", ZONE))
 def batches(*rows: tuple[str, str]) -> Iterator[Batch]:
     """Tickets of one day and district: id and category."""
     texts = [f'{{"ticket_id": "{name}", "created_at": "2024-01-05", "district": "D", "category": "{category}"}}' for name, category in rows]
-    return read_lines("\n".join(texts).encode())
+    return read_lines(BytesIO("\n".join(texts).encode()), "tickets", Privacy())
 
 
 def request(*rows: tuple[str, str], key: str | None = None, first: Iterator[Batch] | None = None) -> Request:
@@ -47,37 +49,37 @@ def status(engine: Engine, ingest_id: int) -> str:
 
 
 def test_what_is_accepted_is_counted_when_it_is_applied(engine: Engine) -> None:
-    accepted = ingest.accept(engine, request(("1", "X"), ("2", "X")), CLOCK)
+    accepted = requests.accept(engine, request(("1", "X"), ("2", "X")), CLOCK)
     assert (daily(engine), status(engine, accepted)) == ({}, ingests.APPLYING)
-    assert ingest.apply_waiting(engine, CLOCK, accepted)
+    assert requests.apply_waiting(engine, CLOCK, accepted)
     assert (daily(engine), status(engine, accepted), left(engine)) == ({"X": 2}, ingests.DONE, 0)
-    assert not ingest.apply_waiting(engine, CLOCK, accepted)
+    assert not requests.apply_waiting(engine, CLOCK, accepted)
 
 
 def test_only_the_first_of_the_queue_is_applied(engine: Engine) -> None:
-    first = ingest.accept(engine, request(("1", "X")), CLOCK)
-    second = ingest.accept(engine, request(("1", "Y")), CLOCK)
-    assert not ingest.apply_waiting(engine, CLOCK, second)
-    assert ingest.apply_all_waiting(engine, CLOCK) == 2
+    first = requests.accept(engine, request(("1", "X")), CLOCK)
+    second = requests.accept(engine, request(("1", "Y")), CLOCK)
+    assert not requests.apply_waiting(engine, CLOCK, second)
+    assert requests.apply_all_waiting(engine, CLOCK) == 2
     assert daily(engine) == {"Y": 1}
     assert (status(engine, first), status(engine, second)) == (ingests.DONE, ingests.DONE)
 
 
 def test_while_somebody_is_at_work_nobody_else_begins_and_after_the_lease_somebody_does(engine: Engine) -> None:
-    accepted = ingest.accept(engine, request(("1", "X")), CLOCK)
+    accepted = requests.accept(engine, request(("1", "X")), CLOCK)
     now = datetime.now(UTC)
     with writing(engine) as conn:
         assert waiting_ingests.take(conn, accepted, now, now + LEASE)
-    assert not ingest.apply_waiting(engine, CLOCK, accepted)
-    assert ingest.apply_all_waiting(engine, CLOCK) == 0
+    assert not requests.apply_waiting(engine, CLOCK, accepted)
+    assert requests.apply_all_waiting(engine, CLOCK) == 0
     with writing(engine) as conn:
         waiting_ingests.renew(conn, accepted, now - timedelta(seconds=1))
-    assert ingest.apply_all_waiting(engine, CLOCK) == 1
+    assert requests.apply_all_waiting(engine, CLOCK) == 1
     assert daily(engine) == {"X": 1}
 
 
 def test_tidying_up_leaves_requests_that_wait_to_their_queue(engine: Engine) -> None:
-    accepted = ingest.accept(engine, request(("1", "X")), CLOCK)
+    accepted = requests.accept(engine, request(("1", "X")), CLOCK)
     later = Clock(ZONE, CLOCK.now() + timedelta(hours=2))
     assert ingest.recover(engine, later) == []
     assert (status(engine, accepted), left(engine)) == (ingests.APPLYING, 1)
@@ -89,7 +91,7 @@ def test_a_body_that_breaks_off_leaves_nothing(engine: Engine) -> None:
         raise InputError("line 2 is no JSON", "body")
 
     with pytest.raises(InputError, match="line 2"):
-        ingest.accept(engine, request(first=breaks()), CLOCK)
+        requests.accept(engine, request(first=breaks()), CLOCK)
     assert (left(engine), daily(engine)) == (0, {})
     with reading(engine) as conn:
         assert [(one.status, one.note) for one in ingests.list_recent(conn)] == [(ingests.FAILED, "body: line 2 is no JSON")]
@@ -97,12 +99,12 @@ def test_a_body_that_breaks_off_leaves_nothing(engine: Engine) -> None:
 
 def test_of_two_requests_under_one_key_the_one_that_is_read_first_counts(engine: Engine) -> None:
     def slow() -> Iterator[Batch]:
-        ingest.accept(engine, request(("1", "X"), key="k"), CLOCK)
+        requests.accept(engine, request(("1", "X"), key="k"), CLOCK)
         yield from batches(("1", "X"), ("2", "Neu"))
 
-    with pytest.raises(ingest.SentTwice):
-        ingest.accept(engine, request(key="k", first=slow()), CLOCK)
-    assert ingest.apply_all_waiting(engine, CLOCK) == 1
+    with pytest.raises(requests.SentTwice):
+        requests.accept(engine, request(key="k", first=slow()), CLOCK)
+    assert requests.apply_all_waiting(engine, CLOCK) == 1
     assert (daily(engine), left(engine)) == ({"X": 1}, 0)
     with reading(engine) as conn:
         assert ingest_reports.sent_before(conn, "someone", "k") == 2
@@ -112,7 +114,7 @@ def test_of_two_requests_under_one_key_the_one_that_is_read_first_counts(engine:
 def test_of_very_many_wrong_rows_the_first_are_listed_and_all_counted(engine: Engine) -> None:
     many = ingest_reports.LISTED_REJECTS + 500
     rows = [("good", "X"), *((f"bad{number}", "") for number in range(many))]
-    accepted = ingest.accept(engine, request(*rows), CLOCK)
+    accepted = requests.accept(engine, request(*rows), CLOCK)
     with reading(engine) as conn:
         report = ingest_reports.get(conn, accepted)
         assert ingests.get(conn, accepted).rejected == many
@@ -122,11 +124,11 @@ def test_of_very_many_wrong_rows_the_first_are_listed_and_all_counted(engine: En
 
 
 def test_a_request_without_a_right_row_adds_nothing_to_the_trees(engine: Engine) -> None:
-    with pytest.raises(ingest.NoneTaken) as caught:
-        ingest.accept(engine, request(("", "X"), ("2", "")), CLOCK)
+    with pytest.raises(requests.NoneTaken) as caught:
+        requests.accept(engine, request(("", "X"), ("2", "")), CLOCK)
     assert [(reject.line, reject.field) for reject in caught.value.rejects] == [(1, "ticket_id"), (2, "category")]
     with pytest.raises(InputError):
-        ingest.accept(engine, request(), CLOCK)
+        requests.accept(engine, request(), CLOCK)
     with reading(engine) as conn:
         assert conn.execute(select(func.count()).select_from(tickets)).scalar() == 0
         assert conn.execute(select(func.count()).select_from(areas)).scalar() == 0

@@ -4,13 +4,16 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
-from service.intake import ingest
+from service.intake import ingest, requests
 from service.intake.bodies import read_json
+from service.intake.files import Batch
+from service.intake.privacy import Privacy
 from service.jobs import scheduler
 from service.settings import Settings
 from service.store import counts, ingests, jobs, runs
@@ -53,10 +56,10 @@ def post(engine: Engine, settings: Settings, *ticket_ids: str) -> int:
     """A request as the API accepts it."""
     rows = [{"ticket_id": name, "created_at": "2025-11-09T08:00", "district": "D", "category": "X"} for name in ticket_ids]
 
-    def batches() -> Iterator[ingest.Batch]:
-        return read_json(json.dumps(rows).encode())
+    def batches() -> Iterator[Batch]:
+        return read_json(BytesIO(json.dumps(rows).encode()), "tickets", Privacy())
 
-    return ingest.accept(engine, ingest.Request("0" * 64, batches(), True, "someone"), settings.clock)
+    return requests.accept(engine, requests.Request("0" * 64, batches(), True, "someone"), settings.clock)
 
 
 def test_a_request_is_applied_and_then_watched_once(engine: Engine, settings: Settings, commands: Commands, work: scheduler._Work) -> None:

@@ -1,7 +1,7 @@
 """The watch: every finished day against what was published before it, once and for all."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from forecasting.errors import InputError
 from forecasting.forecast_set import ForecastSet
 from forecasting.hierarchy import ALL
 from service.jobs import watch
-from service.store import alerts, day_scores, forecast_sets, runs
+from service.store import alerts, day_scores, forecast_sets, jobs, runs
 from service.store.alerts import Alert
 from service.store.engine import reading, writing
 
@@ -192,3 +192,25 @@ def test_forecasts_of_an_older_night_tell_no_coming_rise(trained: City) -> None:
     trained.bring(counts(TODAY, first=TODAY), "more")
     watch.run(trained.engine, trained.settings(day(TODAY)))
     assert not [a for a in alerts_of(trained, "SEASONAL") if a.category == "Heat"]
+
+
+def test_weather_that_comes_no_more_is_a_note_on_the_newest_day_until_it_comes_again(trained: City) -> None:
+    trained.bring(counts(TODAY, first=TODAY), "more")
+    pull = {"drivers": [{"name": "forecast", "url": "http://weather.example/", "date": "days", "values": {"tmax": "tmax"}}]}
+    settings = trained.settings(day(TODAY), pull=pull)
+    now = settings.clock.now()
+
+    def fresh_until(moment: datetime) -> None:
+        with writing(trained.engine) as conn:
+            jobs.succeed(conn, "pull:forecast", now - timedelta(days=3), now, moment)
+        watch.run(trained.engine, settings)
+
+    fresh_until(now)
+    assert alerts_of(trained, "DATA") == []
+    fresh_until(now - timedelta(hours=2))
+    (note,) = alerts_of(trained, "DATA")
+    assert (note.area, note.category, note.level, note.last_day) == (ALL, ALL, "yellow", day(TODAY))
+    assert "forecast" in note.reason_en
+    assert "forecast" in note.reason_zh
+    watch.run(trained.engine, trained.settings(day(TODAY)))
+    assert len(alerts_of(trained, "DATA")) == 1

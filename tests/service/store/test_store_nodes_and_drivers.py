@@ -1,4 +1,5 @@
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -125,3 +126,27 @@ def test_a_statement_over_an_empty_table_gives_typed_columns(engine: Engine) -> 
     with reading(engine) as conn:
         assert areas.frame(conn).empty
         assert str(drivers.frame(conn)["date"].dtype) == "datetime64[us]"
+
+
+def test_drivers_are_told_place_by_place_as_they_were_known(engine: Engine) -> None:
+    day = date(2025, 1, 1)
+    issues = [(NOW - timedelta(days=3), False), (NOW - timedelta(days=2), False), (NOW, True)]
+    rows = [(name, day, None, value, *issue) for name in ("rain", "tmax") for value, issue in enumerate(issues)]
+    values = pd.DataFrame(rows, columns=["name", "date", "district", "value", "issued_at", "observed"])
+    values = values.assign(date=values["date"].astype(bulk.DAY), issued_at=values["issued_at"].astype(bulk.UTC_MOMENT), value=values["value"] * 1.0)
+    with writing(engine) as conn:
+        drivers.put(conn, values, ingests.begin(conn, "drivers", "a.csv", NOW))
+
+    def told(moment: datetime, after: drivers.Place | None = None, **wanted: Any) -> list[tuple[str, float]]:
+        with reading(engine) as conn:
+            found = drivers.known(conn, drivers.Wanted(moment, **wanted), 10, after)
+        return list(zip(found["name"], found["value"], strict=True))
+
+    assert told(NOW) == [("rain", 2.0), ("tmax", 2.0)]
+    assert told(NOW - timedelta(seconds=1)) == [("rain", 1.0), ("tmax", 1.0)]
+    assert told(NOW - timedelta(days=4)) == []
+    everything = told(NOW, newest=False)
+    assert everything == [(name, value) for name in ("rain", "tmax") for value in (0.0, 1.0, 2.0)]
+    assert told(NOW, ("rain", "ALL", day, NOW - timedelta(days=2), False), newest=False) == everything[2:]
+    assert told(NOW, names=["tmax"], areas=["ALL"], start=day, end=day) == [("tmax", 2.0)]
+    assert told(NOW, start=day + timedelta(days=1)) == told(NOW, areas=["x"]) == []

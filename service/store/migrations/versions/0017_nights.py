@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0017"
-down_revision = "0014"
+down_revision = "0016"
 
 word = sa.String().with_variant(sa.String(collation="C"), "postgresql")  # as every text
 moment = sa.DateTime().with_variant(sa.BigInteger(), "sqlite")

@@ -1,0 +1,58 @@
+"""Tickets that were pulled, brought in: each part as a request of its own, and how far the pull has come in the same transaction."""
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from service.intake import mapping, privacy, requests
+from service.intake.bodies import from_objects
+from service.intake.files import Batch
+from service.intake.privacy import Privacy
+from service.settings import Settings
+from service.store import ingests
+from service.store.engine import reading, writing
+
+Note = Callable[[Connection], None]
+
+
+def batches(objects: Iterator[Any], kept: Privacy) -> Iterator[Batch]:
+    """Objects as rows of tickets; their line is their place, from 1."""
+    return from_objects(((line, one, 0) for line, one in enumerate(objects, 1)), "tickets", kept)
+
+
+def bring(db: Engine, settings: Settings, name: str, rows: Iterator[Batch], note: Note) -> ingests.Ingest | None:
+    """Brings a part in and counts it; it is kept whatever happens to this process as soon as `note` is stored.
+
+    Args:
+        name: of the pull.
+        note: stores how far the pull has come; also if there is no row.
+    Returns:
+        The ingest; None if there was no row.
+    Raises:
+        InputError: the rows cannot be read, or none of them is right. Nothing is stored then, neither is the note.
+    """
+    first = next(rows, None)
+    if first is None:
+        with writing(db) as conn:
+            note(conn)
+        return None
+    kept, how = privacy.of(settings), mapping.usual(settings)
+    request = requests.Request("", chain([first], rows), False, f"pull {name}", None, None, kept, how, f"pull {name}")
+    ingest_id = requests.accept(db, request, settings.clock, note)
+    requests.apply_all_waiting(db, settings.clock)
+    with reading(db) as conn:
+        return ingests.get(conn, ingest_id)
+
+
+def plain(value: Any) -> Any:
+    """A value of a database as a text that intake reads, or as JSON has it."""
+    if value is None or isinstance(value, str | dict | list):
+        return value
+    if isinstance(value, bytes | memoryview):
+        return None
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return json.dumps(value) if isinstance(value, bool) else str(value)

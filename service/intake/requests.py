@@ -1,0 +1,231 @@
+"""Rows that come without a file, over HTTP or pulled: tickets are staged as a whole and wait to be applied, drivers are stored at once."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import IntegrityError
+
+from forecasting.errors import InputError
+from service.clock import Clock
+from service.intake import normalise, work
+from service.intake.columns import Layout
+from service.intake.files import Batch, TableFile
+from service.intake.mapping import Mapping
+from service.intake.privacy import Privacy
+from service.intake.work import Trees, Work
+from service.store import drivers, ingest_reports, ingests, tickets, waiting_ingests
+from service.store.engine import reading, writing
+from service.store.ingest_reports import IngestReport, Reject
+
+BODY = "body"  # stands for a request where a file has its name
+LEASE = timedelta(seconds=15)  # to apply a batch of a request takes a second or two; a process that died is replaced so much later
+MOST_DRIVERS = 200_000  # rows of drivers in one request, which are held: a year of hourly issues of 16 days; more come as a file
+_FOREIGN = "ticket_id belongs to another district"
+
+Also = Callable[[Connection], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Rows that came otherwise than as a file.
+
+    Attributes:
+        sha256: fingerprint of the body.
+        batches: its rows; an InputError that they raise refuses all of it.
+        by_index: rows are told by their place from 0 (a batch's `lines` less 1), and not by their line.
+        sender: id of the API key, or the name of the pull.
+        request_key: under which the sender may repeat it.
+        districts: codes of the districts that the sender is limited to; None: the whole city.
+        privacy: what is kept of people; None: nothing.
+        mapping: which ticket types are no demand.
+        name: as the ledger shows it.
+    """
+
+    sha256: str
+    batches: Iterator[Batch]
+    by_index: bool
+    sender: str
+    request_key: str | None = None
+    districts: frozenset[str] | None = None
+    privacy: Privacy | None = None
+    mapping: Mapping = field(default_factory=Mapping)
+    name: str = BODY
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a request would bring.
+
+    Attributes:
+        rows, taken, rejected, later, left_out: numbers of rows.
+        report: its days, new codes and rejects.
+    """
+
+    rows: int
+    taken: int
+    rejected: int
+    later: int
+    left_out: int
+    report: IngestReport
+
+
+class NoneTaken(InputError):
+    """No row of a request is right; `rejects` says why."""
+
+    def __init__(self, under_way: Work) -> None:
+        self.rejects: tuple[Reject, ...] = tuple(under_way.rejects)
+        what = f"none of the {under_way.rows} {under_way.kind} can be taken ({self.rejects[0].reason})"
+        super().__init__(what, str(under_way.file.path), "correct them and send them again")
+
+
+class SentTwice(Exception):
+    """Another request of this sender has taken the request key while this one was read."""
+
+
+def accept(engine: Engine, request: Request, clock: Clock, also: Also | None = None) -> int:
+    """Checks the tickets of a request and stages them; they wait for `apply_waiting` then, and are kept whatever happens to this process.
+
+    A limited sender's tickets of other districts are rejected, and so are those that would take over a ticket stored for another district.
+
+    Args:
+        also: what is stored in the transaction that accepts it.
+    Returns:
+        The ingest's id.
+    Raises:
+        InputError: the body cannot be read, or has no ticket (`NoneTaken`: none that is right). Nothing is stored then.
+        SentTwice: the request key was taken meanwhile. Nothing is stored then, either.
+    """
+    under_way = _work(engine, request, clock, "tickets")
+    with under_way.opened() as ingest_id:
+        work.stage(under_way, ingest_id, request.batches, request.districts)
+        if request.districts is not None:
+            with writing(engine) as conn:
+                under_way.refuse(tickets.drop_foreign(conn, ingest_id, under_way.trees.areas.inside(request.districts)), _FOREIGN)
+        _refuse_if_none(under_way)
+
+        def waits(conn: Connection) -> None:
+            ingest_reports.put(conn, under_way.told(ingest_id, request.sender, request.request_key))
+            waiting_ingests.add(conn, ingest_id)
+            if also is not None:
+                also(conn)
+
+        try:
+            work.accept(under_way, ingest_id, waits)
+        except IntegrityError:
+            raise SentTwice from None
+    return ingest_id
+
+
+def take_drivers(engine: Engine, request: Request, clock: Clock, also: Also | None = None) -> int:
+    """Stores the drivers of a request, all in one transaction.
+
+    Args:
+        also: what is stored in the same transaction.
+    Returns:
+        The ingest's id.
+    Raises:
+        InputError: the body cannot be read, has no row, or too many (`NoneTaken`: none that is right). Nothing is stored then.
+        SentTwice: the request key was taken meanwhile. Nothing is stored then, either.
+    """
+    under_way = _work(engine, request, clock, "drivers")
+    with under_way.opened() as ingest_id:
+        values = _values(under_way, request, ingest_id)
+        try:
+            with writing(engine) as conn:
+                ingest_reports.put(conn, under_way.told(ingest_id, request.sender, request.request_key))
+                totals = drivers.put(conn, values, ingest_id)
+                ingests.mark(conn, ingest_id, rows=under_way.rows, rejected=under_way.rejected, later=under_way.later)
+                ingests.advance(conn, ingest_id, totals)
+                ingests.finish(conn, ingest_id, clock.now())
+                if also is not None:
+                    also(conn)
+        except IntegrityError:
+            raise SentTwice from None
+    return ingest_id
+
+
+def check(engine: Engine, request: Request, clock: Clock, kind: str) -> Checked:
+    """What `accept` (of tickets) or `take_drivers` would take and reject; nothing is stored. Raises InputError as they do."""
+    under_way = _work(engine, request, clock, kind)
+    taken = 0
+    if kind == "drivers":
+        taken = len(_values(under_way, request, 0))
+    else:
+        own = None if request.districts is None else set(under_way.trees.areas.inside(request.districts))
+        for batch in request.batches:
+            rows = under_way.normalised(batch, request.districts)
+            under_way.count(batch, rows, 0)
+            taken += len(rows.kept)
+            if own is not None:
+                with reading(engine) as conn:
+                    foreign = tickets.foreign(conn, rows.kept, own)
+                under_way.refuse(foreign, _FOREIGN)
+                taken -= len(foreign)
+        _refuse_if_none(under_way)
+    under_way.check()
+    trees = under_way.trees
+    under_way.joined = (sorted(trees.areas.found), sorted(trees.categories.found))
+    return Checked(under_way.rows, taken, under_way.rejected, under_way.later, under_way.left_out, under_way.told(0))
+
+
+def apply_waiting(engine: Engine, clock: Clock, ingest_id: int) -> bool:
+    """Applies a request that waits, or goes on with it; False if an earlier one still waits, or somebody else is at work on it."""
+
+    def until() -> datetime:
+        return datetime.now(UTC) + LEASE  # of processes, not of the city: it runs out although the city's clock may stand still
+
+    with reading(engine) as conn:
+        if waiting_ingests.first_free(conn, datetime.now(UTC)) != ingest_id:
+            return False
+    with writing(engine) as conn:
+        if not waiting_ingests.take(conn, ingest_id, datetime.now(UTC), until()):
+            return False
+
+    def renew(_: int) -> None:
+        with writing(engine) as conn:
+            waiting_ingests.renew(conn, ingest_id, until())
+
+    tickets.apply(engine, ingest_id, progress=renew)
+    with writing(engine) as conn:
+        ingests.finish(conn, ingest_id, clock.now())
+        waiting_ingests.remove(conn, ingest_id)
+    return True
+
+
+def apply_all_waiting(engine: Engine, clock: Clock) -> int:
+    """Applies the requests that wait, one after the other; returns how many."""
+    applied = 0
+    while True:
+        with reading(engine) as conn:
+            following = waiting_ingests.first_free(conn, datetime.now(UTC))
+        if following is None or not apply_waiting(engine, clock, following):
+            return applied
+        applied += 1
+
+
+def _work(engine: Engine, request: Request, clock: Clock, kind: str) -> Work:
+    file = TableFile(Path(request.name), request.sha256, Layout(kind, {}), None, (), mapping=request.mapping)
+    return Work(engine, file, clock, Trees.stored(engine), kind, None, None, request.privacy, by_index=request.by_index)
+
+
+def _values(under_way: Work, request: Request, ingest_id: int) -> pd.DataFrame:
+    """The drivers of a request that are right, as `drivers.put` takes them."""
+    parts = []
+    for batch in request.batches:
+        rows = normalise.drivers(batch, under_way.trees.areas, under_way.clock, request.mapping, request.districts)
+        under_way.count(batch, rows, ingest_id, day="date")
+        parts.append(rows.kept)
+        if under_way.rows > MOST_DRIVERS:
+            raise InputError(f"holds more than {MOST_DRIVERS:,} drivers", request.name, "send them in several requests, or load them as a file")
+    _refuse_if_none(under_way)
+    under_way.check()
+    return pd.concat(parts, ignore_index=True)
+
+
+def _refuse_if_none(under_way: Work) -> None:
+    if under_way.rows and under_way.rejected == under_way.rows:
+        raise NoneTaken(under_way)
