@@ -13,7 +13,7 @@ CITY := $(if $(DATA),--data '$(DATA)') $(if $(AS_OF),--as-of '$(AS_OF)') $(if $(
 # A zone for the city is no zone for this machine's own programs.
 unexport TZ
 
-.PHONY: setup demo up postgresql alertmanager test test-survival check fmt lock bench-accuracy bench-detection bench-intake clean
+.PHONY: setup demo up postgresql alertmanager test test-survival check fmt lock bench-accuracy bench-speed bench-detection bench-tracking bench-intake clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -81,10 +81,18 @@ $(PEERS)/.ready: $(ACCURACY)/peers.lock
 bench-accuracy: setup $(PEERS)/.ready
 	@$(BIN)/python -m experiments.benchmarks.accuracy $(ARGS)
 
+# Of accuracy's parts the one that measures time.
+bench-speed: setup $(PEERS)/.ready
+	@$(BIN)/python -m experiments.benchmarks.accuracy --parts speed $(ARGS)
+
 # The peers of detection come from R.
 bench-detection: setup
 	@Rscript -e 'packageVersion("surveillance")' >/dev/null 2>&1 || ./scripts/packages.sh r-cran-surveillance >&2
 	@$(BIN)/python -m experiments.benchmarks.detection $(ARGS)
+
+# ARGS=--postgresql needs its server.
+bench-tracking: setup
+	@$(BIN)/python -m service.benchmarks.tracking $(ARGS)
 
 bench-intake: postgresql
 	@$(BIN)/python -m service.benchmarks.intake $(ARGS)

@@ -1,7 +1,6 @@
 """How free experiments look in MLflow: a run per backtest, below one parent where several are compared.
 
-Parameters are the recipe's settings and scores are named as those of a night, so that both can be searched and drawn alike:
-`city.WRMSSE` is the champion's, `city.WRMSSE.prophet` a member's. `by_cutoff/…` has a step per cutoff, `difference/…` is against the first recipe.
+Parameters are the recipe's settings and scores are named as those of a night (`metric_names`), so that both can be searched and drawn alike.
 """
 
 import os
@@ -15,7 +14,8 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
-from experiments import tracking, trials
+from experiments import metric_names, tracking, trials
+from experiments.metric_names import HIGH, LOW, VERSUS, WINDOWS, P
 from experiments.rolling import Request
 from experiments.tracking import Dataset, Run
 from experiments.trials import Tried
@@ -106,12 +106,12 @@ def _log(client: MlflowClient, experiment: str, one: Tried, request: Request, ta
 
 
 def scores(one: Tried) -> dict[str, float]:
-    """Scores over all cutoffs, as `level.WAPE` of the champion and `level.WAPE.model` of others."""
+    """Scores over all cutoffs, of the champion and of what else was asked for."""
     out = {}
     for row in one.scores.to_dict("records"):
         for name in SCORES:
             if pd.notna(row[name]):
-                out[_name(row["level"], name, row["model"])] = float(row[name])
+                out[metric_names.score(row["level"], name, _member(row["model"]))] = float(row[name])
     return out
 
 
@@ -120,17 +120,18 @@ def curves(one: Tried) -> Iterator[Metric]:
     levels = one.losses.xs(ALL, level="category") if len(one.losses) else one.losses
     for key, values in zip(levels.index, levels.to_numpy(), strict=True):
         model, level, metric = map(str, key)
+        name = metric_names.score(level, metric, _member(model), WINDOWS)
         for step, (cutoff, value) in enumerate(zip(levels.columns, values, strict=True), 1):
-            yield Metric(f"by_cutoff/{_name(level, metric, model)}", float(value), int(cutoff.timestamp() * 1000), step)
+            yield Metric(name, float(value), int(cutoff.timestamp() * 1000), step)
 
 
 def differences(compared: pd.DataFrame) -> dict[str, float]:
     """Share by which each level's score lies above that of the first recipe (below: negative), its interval and p."""
     out: dict[str, float] = {}
     for row in compared[compared["category"] == ALL].to_dict("records") if len(compared) else ():
-        name = f"difference/{_name(row['level'], row['metric'], row['model'])}"
-        values = {name: row["difference"], f"{name}.low": row["low"], f"{name}.high": row["high"], f"{name}.p": row["p"]}
-        out |= {key: float(value) for key, value in values.items() if pd.notna(value)}
+        for section, column in ((VERSUS, "difference"), (LOW, "low"), (HIGH, "high"), (P, "p")):
+            if pd.notna(row[column]):
+                out[metric_names.score(row["level"], row["metric"], _member(row["model"]), section)] = float(row[column])
     return out
 
 
@@ -139,8 +140,9 @@ def _now() -> int:
     return round(time.time() * 1000)
 
 
-def _name(level: str, metric: str, model: str) -> str:
-    return f"{level}.{metric}" if model == CHAMPION else f"{level}.{metric}.{model}"
+def _member(model: str) -> str:
+    """As `metric_names` has it: a run is of a recipe's champion."""
+    return "" if model == CHAMPION else model
 
 
 def _task(request: Request) -> dict[str, str]:

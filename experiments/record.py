@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments import night, report
+from experiments import metric_names, night, report
+from experiments.metric_names import WEEKS, WORTH
 from experiments.night import Night
 from experiments.report import Before
 from experiments.tracking import DESCRIPTION, Dataset, Run, code_version
@@ -17,8 +18,8 @@ NAMES = ("WAPE", "MASE", "WRMSSE", "WQL", "cover80", "cover90", "bias")
 def runs(result: Night, tags: Mapping[str, str], members: bool = True) -> list[Run]:
     """The night's run, then (with `members`) one for each member that could learn, and one for the blend of them.
 
-    Keys are the same in all of them: `city.WAPE` over all days ahead, `city.WAPE.by_week` with the week ahead as step. So nights can be
-    compared with nights, and members with one another, in any view of MLflow's.
+    Names are the same in all of them, see `metric_names`: so nights can be compared with nights, and members with one another, in any view of
+    MLflow's.
 
     Args:
         result: the training.
@@ -60,24 +61,25 @@ def parameters(result: Night) -> dict[str, str]:
 
 
 def _scores(result: Night, model: str) -> Iterator[tuple[str, float, int]]:
-    """A model's scores by level, as 'level.NAME', and by week ahead, as 'level.NAME.by_week'; skill is 1 - WAPE / WAPE of the better baseline."""
+    """A model's scores by level, and as a curve by week ahead; skill is 1 - WAPE / WAPE of the better baseline."""
     baselines = [member.name for member in result.recipe.members if member.reference]
     for table, weekly in ((result.scores, False), (result.week_scores, True)):
         keys = ["level", "week"] if weekly else ["level"]
         best = table[table["model"].isin(baselines)].groupby(keys)["WAPE"].min()
         for row in table[table["model"] == model].to_dict("records"):
-            step, suffix = (int(row["week"]), ".by_week") if weekly else (0, "")
+            step, section = (int(row["week"]), WEEKS) if weekly else (0, "")
             base = best.get((row["level"], row["week"]) if weekly else row["level"])
             values = {name: row[name] for name in NAMES} | {"skill": 1 - row["WAPE"] / base if base else None}
-            yield from ((f"{row['level']}.{name}{suffix}", float(value), step) for name, value in values.items() if pd.notna(value))
+            told = {metric_names.score(row["level"], name, section=section): value for name, value in values.items() if pd.notna(value)}
+            yield from ((name, float(value), step) for name, value in told.items())
 
 
 def _of_night(result: Night) -> Iterator[tuple[str, float, int]]:
     """Seconds by step, memory, and what each member is worth."""
-    yield from ((f"seconds.{step}", value, 0) for step, value in result.seconds.items())
-    yield "peak_mb", result.peak_mb, 0
+    yield from ((metric_names.usage(f"seconds.{step}"), value, 0) for step, value in result.seconds.items())
+    yield metric_names.usage("peak_mb"), result.peak_mb, 0
     for row in result.worth.dropna().to_dict("records"):
-        yield f"{row['level']}.worth.{row['member']}", float(row["WRMSSE"]), 0
+        yield metric_names.score(row["level"], "WRMSSE", row["member"], WORTH), float(row["WRMSSE"]), 0
 
 
 def _description(result: Night) -> str:
@@ -91,11 +93,12 @@ def _description(result: Night) -> str:
     return head + "\n".join(lines)
 
 
-def save(result: Night, before: Before | None, folder: Path) -> None:
+def save(result: Night, before: Before | None, drawn: bool, folder: Path) -> None:
     """Writes the files of a night: model, scores, the backtest's forecasts, the report.
 
     Args:
         before: the night before, if there is one.
+        drawn: the report has pictures.
         folder: is there, and empty.
     """
     night.save_models(result, folder / "model")
@@ -103,4 +106,4 @@ def save(result: Night, before: Before | None, folder: Path) -> None:
     result.week_scores.to_parquet(folder / "week_scores.parquet", index=False)
     result.series_scores.to_parquet(folder / "series_scores.parquet", index=False)
     result.backtest.assign(mean=result.backtest["mean"].round(2)).to_parquet(folder / "backtest.parquet", index=False, compression="zstd")
-    (folder / "report.html").write_text(report.page(result, before), "utf-8")
+    (folder / "report.html").write_text(report.page(result, before, drawn), "utf-8")

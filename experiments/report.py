@@ -32,27 +32,19 @@ class Before:
     forecasts: pd.DataFrame
 
 
-def page(result: Night, before: Before | None = None) -> str:
+def page(result: Night, before: Before | None = None, drawn: bool = True) -> str:
     """The report as HTML.
 
     Args:
         before: the night whose forecasts were published until now; None: there was none.
+        drawn: with pictures; they take seconds.
     """
     known = result.champion.backtested.known
     sections = [("What changed", "", _changes(result, before))]
     if len(result.scores):
-        worst = f"Greatest RMSSE of those with {pictures.LEAST_A_DAY:g} ticket a day or more. Orange: what came; blue: mean and 80 % interval."
-        sections += [
-            ("Scores", "Of forecasts of past windows by weights learnt from the others.", _table(_champion(result.scores), 3)),
-            ("By week ahead", "", pictures.weeks(result)),
-            ("Calibration", "On the line: as often below a quantile as it says.", pictures.calibration(result)),
-            ("Skill by category", "Below 0 the champion is worse than a mean of past weeks.", pictures.skill_by_category(result)),
-            ("The worst series", worst, pictures.worst_series(result)),
-        ]
-    sections += [
-        ("What calendar and weather add", "To the forecast of the whole city.", pictures.parts_ahead(result)),
-        ("What the booster looks at", "", pictures.features(result)),
-    ]
+        sections.append(("Scores", "Of forecasts of past windows by weights learnt from the others.", _table(_champion(result.scores), 3)))
+    if drawn:
+        sections += _pictures(result)
     body = "".join(f"<h2>{title}</h2>{f'<p>{words}</p>' if words else ''}{content}" for title, words, content in sections if content)
     head = f"Known until {known.cutoff:%Y-%m-%d}"
     about = f"{len(known.panel.series):,} series over {len(known.panel.days):,} days; trained in {result.seconds['total']:.0f} s."
@@ -60,6 +52,24 @@ def page(result: Night, before: Before | None = None) -> str:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{head}</title><style>{STYLE}</style>'
         f"<h1>{head}</h1><p>{about} Fingerprint {result.fingerprint[:12]}.</p>{body}</html>\n"
     )
+
+
+def _pictures(result: Night) -> list[tuple[str, str, str]]:
+    """Title, words and picture of each section that has one."""
+    drawn = []
+    if len(result.scores):
+        worst = f"Greatest RMSSE of those with {pictures.LEAST_A_DAY:g} ticket a day or more. Orange: what came; blue: mean and 80 % interval."
+        drawn = [
+            ("By week ahead", "", pictures.weeks(result)),
+            ("Calibration", "On the line: as often below a quantile as it says.", pictures.calibration(result)),
+            ("Skill by category", "Below 0 the champion is worse than a mean of past weeks.", pictures.skill_by_category(result)),
+            ("The worst series", worst, pictures.worst_series(result)),
+        ]
+    return [
+        *drawn,
+        ("What calendar and weather add", "To the forecast of the whole city.", pictures.parts_ahead(result)),
+        ("What the booster looks at", "", pictures.features(result)),
+    ]
 
 
 def _champion(scores: pd.DataFrame) -> pd.DataFrame:

@@ -70,6 +70,7 @@ def run(
     out: Path,
     progress: Callable[[int], None] | None = None,
     note: Callable[[str], None] | None = None,
+    finished: Callable[[Tried], None] | None = None,
 ) -> list[Tried]:
     """Backtests one recipe after the other, each over its cutoffs with `request.workers` processes, into a folder of `out` each (one alone: `out`).
 
@@ -79,6 +80,7 @@ def run(
         request: its recipe is not looked at.
         progress: called with the number of cutoffs done, of all trials together.
         note: called with what is to be said of the data, once.
+        finished: called with each trial that is done.
 
     Raises:
         InputError: bad files or flags, or several trials and no day after the cutoffs to compare them on.
@@ -113,6 +115,8 @@ def run(
             truth = _truth(table) if truth is None else truth
             losses = compare.losses(pd.read_parquet(folder / "forecasts.parquet"), truth) if len(scores) else pd.DataFrame()
             made.append(Tried(trial, folder, scores, losses))
+            if finished:
+                finished(made[-1])
     return made
 
 

@@ -60,7 +60,7 @@ def backtest(
     trials = _trials(config, compare, sweep)
     plain = len(trials) == 1 and not track
     with options.progress("backtesting", total=len(trials) * len(request.cutoffs)) as bar:
-        tried = [] if plain else several.run(trials, request, out, bar, options.console.print)
+        tried = [] if plain else several.run(trials, request, out, bar, options.console.print, _say_finished if sweep else None)
         scores = rolling.run(request, out, bar, options.console.print) if plain else tried[0].scores
     tables: dict[str, pd.DataFrame] = {}
     said = ""
@@ -96,6 +96,15 @@ def _trials(config: Path | None, compare: Path | None, sweep: Path | None) -> li
         raise InputError("is the same recipe as that of --config", str(compare), "give one that differs from it")
     names = (label, compare.stem) if label != compare.stem else (str(config or recipes.DEFAULT), str(compare))
     return [Trial("a", names[0], recipe), Trial("b", names[1], other)]
+
+
+def _say_finished(one: "Tried") -> None:
+    """A sweep takes long: whoever looks sees what is done, and whether to go on."""
+    from experiments.compare import EVERY, HEADLINE
+
+    means = one.scores[one.scores["level"] == EVERY].set_index("model")[HEADLINE]
+    told = ", ".join(f"{HEADLINE} {mean:.4f} ({model})" for model, mean in means.items())
+    options.console.print(f"{one.trial.name} {one.trial.label}: {told}", markup=False)
 
 
 def _track(tried: Sequence["Tried"], request: "Request", settings: Settings, tables: dict[str, "pd.DataFrame"], said: str) -> None:

@@ -36,21 +36,24 @@ def record(db: Engine, settings: Settings, made: Sequence[tuple[Night, Mapping[s
 
     Args:
         made: trainings, with what is known of each besides: business date, the ledger's run (`ledger_run`), the gate's result, whether it was
-            `let_in` (true if left out) or made in `shadow` (false if left out). The first one's members have runs of their own.
+            `let_in` (true if left out) or made in `shadow` (false if left out). The first one's members have runs of their own,
+            its report has pictures.
     """
     began = time.monotonic()
     folders: list[Path | None] = []
     before = _before(db)
     for number, (result, tags) in enumerate(made):
         try:
-            told = content.runs(result, tags, members=number == 0 and tags.get("shadow") != "true")
-            folders.append(spool.write(settings.spool_dir, told, partial(content.save, result, before)))
+            first = number == 0
+            told = content.runs(result, tags, members=first and tags.get("shadow") != "true")
+            folders.append(spool.write(settings.spool_dir, told, partial(content.save, result, before, first)))
         except Exception as error:  # noqa: BLE001  a full disk, a picture that cannot be drawn: a forecast is worth more than its record
             log.error("spool.not_written", extra={"reason": f"{type(error).__name__}: {error}"[:300]})
             folders.append(None)
-    left = max(PATIENCE - (time.monotonic() - began), LEAST)
-    sent = spool.replay_within(left, settings.spool_dir, settings.tracking_uri, settings.mlflow_dir / "artifacts")
+    written = time.monotonic() - began
+    sent = spool.replay_within(max(PATIENCE - written, LEAST), settings.spool_dir, settings.tracking_uri, settings.mlflow_dir / "artifacts")
     _note(db, sent)
+    log.info("mlflow.told", extra={"written_s": round(written, 2), "sent_s": round(time.monotonic() - began - written, 2), "taken": len(sent)})
     ids = {one.folder: one.run_id for one in sent}
     return [None if folder is None else ids.get(folder) for folder in folders]
 

@@ -42,6 +42,13 @@ def test_it_has_every_picture_and_loads_nothing(page: str) -> None:
     assert "@import" not in page
 
 
+def test_without_pictures_it_has_the_tables(result: Night) -> None:
+    page = report.page(result, drawn=False)
+    assert "<h2>What changed" in page
+    assert "<td>series</td>" in page[page.index("<h2>Scores") :]
+    assert "<svg" not in page
+
+
 def test_every_picture_is_well_formed_and_names_are_text(page: str) -> None:
     pictures = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
     texts = [" ".join(ElementTree.fromstring(picture).itertext()) for picture in pictures]

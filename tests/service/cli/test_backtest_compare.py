@@ -21,6 +21,7 @@ CUTOFFS = ",".join(f"{DATES[-1] - pd.Timedelta(days=HORIZON * k):%Y-%m-%d}" for 
 PLAIN = ("backtest", "--counts", "counts.csv", "--cutoffs", CUTOFFS, "--horizon", str(HORIZON), "--country", "none")
 USUAL = "windows: 2\nmembers: {four_week_mean: , usual_weeks: }\n"
 NAIVE = "members: {seasonal_naive: }\n"
+GRID = [(1, 0.1), (1, 2), (3, 0.1), (3, 2)]
 TABLES = {"comparison", "differences", "ranking"}
 
 
@@ -105,15 +106,15 @@ def test_a_comparison_is_a_run_for_each_recipe_below_one(compared: subprocess.Co
     scores = pd.read_parquet(machine.folder / "out" / "b" / "scores.parquet").set_index("level")
     assert b.data.metrics["city.WAPE"] == pytest.approx(scores.loc["city", "WAPE"])
     assert b.data.metrics["all.WRMSSE"] == pytest.approx(scores.loc["all", "WRMSSE"])
-    assert b.data.metrics["difference/all.WRMSSE"] > b.data.metrics["difference/all.WRMSSE.low"] > 0
-    assert not [name for name in a.data.metrics if name.startswith("difference")]
+    assert b.data.metrics["versus/all.WRMSSE"] > b.data.metrics["versus_low/all.WRMSSE"] > 0
+    assert not [name for name in a.data.metrics if name.startswith("versus")]
     (data,) = b.inputs.dataset_inputs
     assert data.dataset.name == "counts.csv"
 
 
 def test_each_cutoff_is_a_step_and_they_add_up_to_the_score(compared: subprocess.CompletedProcess[str], machine: Bench) -> None:
     (b,) = runs(machine, "attributes.run_name = 'naive'")
-    steps = store(machine).get_metric_history(b.info.run_id, "by_cutoff/city.WQL")
+    steps = store(machine).get_metric_history(b.info.run_id, "windows/city.WQL")
     assert sorted(m.step for m in steps) == list(range(1, WINDOWS + 1))
     assert np.mean([m.value for m in steps]) == pytest.approx(b.data.metrics["city.WQL"])
     assert [f"{pd.Timestamp(m.timestamp, unit='ms'):%Y-%m-%d}" for m in sorted(steps, key=lambda m: m.step)] == CUTOFFS.split(",")
@@ -134,11 +135,13 @@ def test_a_sweep_is_ranked_and_every_combination_is_a_run_below_one(swept: subpr
     lines = swept.stdout.splitlines()
     assert [line.split()[0] for line in lines[1:6]] == ["1", "2", "3", "4", "5"]
     assert lines[-1].startswith("the best of 4: ")
+    told = [line for line in swept.stderr.splitlines() if ": WRMSSE " in line]
+    assert [line.split(":")[0] for line in told] == ["base usual", *(f"{n + 1:02d} windows={w} shrink={s}" for n, (w, s) in enumerate(GRID))]
     ranking = pd.read_parquet(machine.folder / "sweep" / "ranking.parquet")
     assert set(ranking["trial"]) == {"base", "01", "02", "03", "04"}
     (parent,) = runs(machine, "tags.kind = 'sweep' and params.trials = '5'")
     children = runs(machine, f"tags.mlflow.parentRunId = '{parent.info.run_id}'")
-    assert [run.info.run_name for run in children] == ["usual", *(f"windows={w} shrink={s}" for w in (1, 3) for s in (0.1, 2))]
+    assert [run.info.run_name for run in children] == ["usual", *(f"windows={w} shrink={s}" for w, s in GRID)]
     assert [(run.data.params["windows"], run.data.params["shrink"]) for run in children[1:]] == [
         ("1", "0.1"),
         ("1", "2.0"),
@@ -149,15 +152,16 @@ def test_a_sweep_is_ranked_and_every_combination_is_a_run_below_one(swept: subpr
         row = ranking.set_index("trial").loc[run.data.tags["trial"]]
         assert run.data.metrics["all.WRMSSE"] == pytest.approx(row["WRMSSE"])
         if run.data.tags["trial"] != "base":
-            assert run.data.metrics["difference/all.WRMSSE"] == pytest.approx(row["difference"])
+            assert run.data.metrics["versus/all.WRMSSE"] == pytest.approx(row["difference"])
 
 
 @pytest.mark.parametrize(
     "where",
     [
-        "metrics.`difference/all.WRMSSE` > 0 and tags.verdict = 'worse'",
+        "metrics.`versus/all.WRMSSE` > 0 and tags.verdict = 'worse'",
+        "metrics.`versus_p/all.WRMSSE` < 0.05",
+        "metrics.city.WAPE < 1 and tags.kind = 'sweep'",
         "params.windows = '3'",
-        "metrics.`city.WAPE` < 1 and tags.kind = 'sweep'",
     ],
 )
 def test_runs_are_found_by_what_they_have(swept: subprocess.CompletedProcess[str], machine: Bench, where: str) -> None:

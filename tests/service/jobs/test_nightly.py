@@ -216,10 +216,10 @@ def test_a_run_in_mlflow_has_everything_that_a_person_compares(trained: City) ->
     assert {"kind", "model", "code_version", "ledger_run"} <= set(run.data.tags)
     names = ("WAPE", "MASE", "WRMSSE", "WQL", "cover80", "cover90", "bias", "skill")
     for level in ("city", "district", "category", "series"):
-        assert {f"{level}.{name}{curve}" for name in names for curve in ("", ".by_week")} <= set(run.data.metrics)
-    assert {"seconds.total", "peak_mb"} <= set(run.data.metrics)
+        assert {f"{section}{level}.{name}" for name in names for section in ("", "weeks/")} <= set(run.data.metrics)
+    assert {"usage/seconds.total", "usage/peak_mb"} <= set(run.data.metrics)
     assert 0 < run.data.metrics["city.WAPE"] < 1
-    assert [point.step for point in client.get_metric_history(run_id, "city.WAPE.by_week")] == [1, 2, 3, 4]
+    assert [point.step for point in client.get_metric_history(run_id, "weeks/city.WAPE")] == [1, 2, 3, 4]
     (learnt,) = run.inputs.dataset_inputs
     assert learnt.dataset.digest == run.data.tags["fingerprint"][:36]
     assert json.loads(learnt.dataset.profile)["days"] == DAYS

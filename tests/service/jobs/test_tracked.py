@@ -23,6 +23,7 @@ from mlflow.entities import Run
 from processes import Bench, free_port, until
 
 from experiments import over_time, registry, spool, tracking
+from service.benchmarks.server import Server
 from service.jobs import nightly, tracked
 from service.settings import Settings
 from service.store import forecast_sets, promised, runs
@@ -33,9 +34,9 @@ pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)
 MODELS = {"champion", "seasonal_naive", "four_week_mean", "usual_weeks", "loglinear"}  # that sixty days are long enough for
 
 
-def serve(bench: Bench, folder: Path, port: int) -> None:
+def serve(bench: Bench, folder: Path, port: int, **settings: object) -> None:
     """Starts `weisu mlflow` and waits until it answers."""
-    bench.start("mlflow", data_dir=folder, mlflow_port=port)
+    bench.start("mlflow", data_dir=folder, mlflow_port=port, **settings)
 
     def answers() -> bool:
         try:
@@ -64,7 +65,7 @@ def nights(uri: str) -> list[Run]:
         assert {run.data.tags["model"] for run in children} == MODELS
         assert len(children) == len(MODELS), "no child is there twice"
         assert {run.info.status for run in [parent, *children]} == {"FINISHED"}
-        assert all({"city.WAPE", "city.WAPE.by_week", "series.skill"} <= set(run.data.metrics) for run in [parent, *children])
+        assert all({"city.WAPE", "weeks/city.WAPE", "series.skill"} <= set(run.data.metrics) for run in [parent, *children])
         names = {artifact.path for artifact in client.list_artifacts(parent.info.run_id)}
         assert names == {"model", "scores.csv", "week_scores.parquet", "series_scores.parquet", "backtest.parquet", "report.html"}
         assert len(client.search_model_versions(f"run_id = '{parent.info.run_id}'")) == 1
@@ -165,6 +166,26 @@ def test_a_server_killed_in_the_middle_has_the_night_once_and_whole_later(
     (run,) = nights(settings.tracking_uri)
     assert kept_id(unseen) == run.info.run_id
     assert spool.waiting(settings.spool_dir) == []
+    kill_all(bench)
+
+
+def test_an_mlflow_over_postgresql_takes_a_night_that_waited_and_the_next_one(unseen: City, bench: Bench, postgresql: Server) -> None:
+    postgresql.run("create database nights")
+    store, port = postgresql.address("nights"), free_port()
+    serve(bench, unseen.folder, port, mlflow_tracking_uri=store)
+    night(unseen, 1, mlflow_tracking_uri=f"http://127.0.0.1:{free_port()}")
+    done = bench.run("mlflow", "--send", data_dir=unseen.folder, timezone="UTC", country="none", mlflow_tracking_uri=store)
+    assert "sent 1 night; 0 still wait" in done.stderr
+    settings, seconds = night(unseen, 2, mlflow_tracking_uri=f"http://127.0.0.1:{port}")
+    assert seconds < 15
+    send_all(unseen, settings)
+    for uri in (store, settings.tracking_uri):
+        found = nights(uri)
+        assert [run.data.tags["business_date"] for run in found] == [str(day(DAYS + n)) for n in (1, 2)]
+    assert kept_id(unseen) == found[-1].info.run_id
+    with reading(unseen.engine) as conn:
+        told = {run.business_date: run.mlflow_run_id for run in runs.list_runs(conn)}
+    assert told[day(DAYS + 1)] == found[0].info.run_id
     kill_all(bench)
 
 
