@@ -85,7 +85,7 @@ def worst_series(result: Night) -> str:
     for key in KEYS:
         rows = rows[rows[key].isin(worst.index.get_level_values(key))]  # first what is fast among millions of rows
     days = dict(iter(rows.astype(dict.fromkeys(KEYS, str)).groupby(KEYS)))
-    with _figure(3.2 * COLUMNS, 1.9 * lines, layout="none") as figure:  # to fit margins around so many charts takes longer than to draw them
+    with _figure(3.2 * COLUMNS, 1.9 * lines, layout=None) as figure:  # to fit margins around so many charts takes longer than to draw them
         margins = {"left": 0.03, "right": 0.99, "bottom": 0.25 / (1.9 * lines), "top": 1 - 0.25 / (1.9 * lines), "wspace": 0.15, "hspace": 0.4}
         grid = figure.subplots(lines, COLUMNS, squeeze=False, gridspec_kw=margins).ravel()
         for axes, district, category, score in zip(grid, *(worst.index.get_level_values(key) for key in KEYS), worst, strict=False):
