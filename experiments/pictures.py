@@ -150,7 +150,7 @@ def _bars(values: "pd.Series[float]", label: str) -> str:
 
 
 @contextmanager
-def _figure(width: float, height: float, layout: Literal["constrained", "none"] = "constrained") -> Iterator[Figure]:
+def _figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Iterator[Figure]:
     """A figure of inches; nothing of it is global, so that it may be drawn beside other work."""
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "weisu", "text.parse_math": False, "font.size": 8}), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of letters that matplotlib lacks: the browser has them
