@@ -11,6 +11,7 @@ from processes import Bench, until
 from sqlalchemy import Engine
 
 from forecasting.errors import InputError
+from service.connectors import pull
 from service.jobs import scheduler
 from service.settings import Settings, load_settings
 from service.store import jobs, pulls
@@ -108,7 +109,7 @@ def test_what_is_pulled_no_more_is_late_no_more(engine: Engine, folder: Path) ->
     with writing(engine) as conn:
         for name in ("pull:weather", "pull:old", "watch"):
             jobs.expect(conn, name, NOW, NOW)
-    scheduler._Work(engine, settings_of(folder, ["weather"]), Commands(None)).forget_pulls()
+    scheduler._Work(engine, settings_of(folder, ["weather"]), Commands(None)).forget(pull.JOB, ["pull:weather"])
     with reading(engine) as conn:
         assert [one.name for one in jobs.list_jobs(conn)] == ["pull:weather", "watch"]
 
