@@ -13,7 +13,7 @@ CITY := $(if $(DATA),--data '$(DATA)') $(if $(AS_OF),--as-of '$(AS_OF)') $(if $(
 # A zone for the city is no zone for this machine's own programs.
 unexport TZ
 
-.PHONY: setup demo up postgresql alertmanager test test-survival check fmt lock bench-accuracy bench-speed bench-detection bench-tracking bench-intake clean
+.PHONY: setup demo up postgresql alertmanager test test-survival check fmt lock bench-accuracy bench-speed bench-detection bench-tracking bench-intake bench-load clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -47,6 +47,7 @@ test: postgresql alertmanager
 
 # Real processes killed, stopped and starved: minutes.
 test-survival: postgresql
+	@ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || ./scripts/packages.sh libfaketime >&2
 	@$(BIN)/python -m pytest tests/survival $(ARGS)
 
 check: setup
@@ -97,6 +98,11 @@ bench-tracking: setup
 bench-intake: postgresql
 	@$(BIN)/python -m service.benchmarks.intake $(ARGS)
 	@$(BIN)/python -m service.benchmarks.sending
+
+# What one API worker bears; wrk asks as fast as it is answered.
+bench-load: setup
+	@command -v wrk >/dev/null 2>&1 || ./scripts/packages.sh wrk >&2
+	@$(BIN)/python -m service.benchmarks.load $(ARGS)
 
 clean:
 	rm -rf .venv .weisu

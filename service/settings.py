@@ -3,10 +3,12 @@
 import tomllib
 from datetime import date, timedelta
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
+from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from forecasting.errors import InputError
@@ -18,6 +20,15 @@ TOML = "weisu.toml"  # in the folder where `weisu` is started
 
 # Ticket types that are no demand: questions that are answered at once. More than half of all calls, they follow no problem of the city.
 NOT_DEMAND = ("咨询", "咨询类", "业务咨询", "政策咨询", "consultation", "inquiry", "enquiry", "311 information only call")
+
+
+# Networks that no address of the internet lies in (RFC 1918, RFC 4193), and this machine.
+PRIVATE = ("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+
+
+def _network(text: str) -> str:
+    ip_network(text, strict=False)  # ValueError says what is wrong
+    return text
 
 
 class Settings(BaseSettings):
@@ -77,6 +88,10 @@ class Settings(BaseSettings):
     )
     pull: Pulls = Field(Pulls(), description="What is pulled from elsewhere: tables of `weisu.toml`, see [connectors](connectors.md).")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe log line that is written.")
+    log_format: str = Field("text", pattern="^(text|json)$", description="How log lines are written: text for people, json for programs.")
+    metrics_from: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
+        PRIVATE, description="Addresses and networks, as a JSON list, that may ask for `/metrics`; all others are refused."
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -40,11 +40,12 @@ class Bench:
             command, cwd=self.folder, env=self.environment(settings), capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL
         )
 
-    def start(self, *arguments: str, **settings: object) -> subprocess.Popen[bytes]:
-        """Starts a command; what it says goes to `out.txt` and `err.txt`."""
+    def start(self, *arguments: str, environment: Mapping[str, str] | None = None, **settings: object) -> subprocess.Popen[bytes]:
+        """Starts a command; what it says goes to `out.txt` and `err.txt`. It gets more of an environment than the settings, if there is some."""
         command = [sys.executable, "-m", "service.cli", *arguments]
         with (self.folder / "out.txt").open("ab") as out, (self.folder / "err.txt").open("ab") as err:
-            process = subprocess.Popen(command, cwd=self.folder, env=self.environment(settings), stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+            whole = self.environment(settings) | dict(environment or {})
+            process = subprocess.Popen(command, cwd=self.folder, env=whole, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
         self._started.append(process)
         return process
 

@@ -1,11 +1,12 @@
 """The HTTP application: `uvicorn --factory service.api.app:create_app`."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.concurrency import run_in_threadpool
 from fastapi_offline import FastAPIOffline
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -13,7 +14,10 @@ from forecasting.errors import InputError
 from service.api import errors
 from service.api.deps import Service
 from service.api.news import News
+from service.api.observed import Observed, Requests
 from service.api.published import PublishedForecasts
+from service.api.recent import ForgettingWrites, Recent
+from service.api.repeated import Repeating
 from service.api.routers import (
     accuracy,
     alert_feed,
@@ -93,8 +97,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise InputError(f"the database does not answer: {reason}", "WEISU_DATABASE_URL", "start its server, or mend the address") from None
 
+    sets = PublishedForecasts()
+    service = Service(settings, engine, sets, News(engine), Recent(engine, sets, settings.clock))
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        with suppress(SQLAlchemyError):  # it goes away just now: requests will say so
+            await run_in_threadpool(service.recent.city)  # who asks first need not wait for the set to be read
         yield
         engine.dispose()
 
@@ -109,7 +118,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     _with_problem(app)
-    app.state.service = Service(settings, engine, PublishedForecasts(), News(engine))
+    app.state.service = service
+    app.state.requests = Requests()
+    app.add_middleware(Repeating, service=service)
+    app.add_middleware(ForgettingWrites, recent=service.recent)
+    app.add_middleware(Observed, requests=app.state.requests)
     errors.install(app)
     v1 = APIRouter(prefix="/v1", responses=errors.problems(401, 403, 422, 500, 503))
     for noun in (

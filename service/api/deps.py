@@ -5,16 +5,16 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Security
+from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 from sqlalchemy import Engine
 
 from service.api.errors import Problem
 from service.api.news import News
 from service.api.published import PublishedForecasts
+from service.api.recent import Recent
 from service.clock import Clock
 from service.settings import Settings
-from service.store import keys
-from service.store.engine import reading
 from service.store.keys import Caller
 
 
@@ -26,6 +26,7 @@ class Service:
     engine: Engine
     forecasts: PublishedForecasts
     news: News
+    recent: Recent
 
     @property
     def clock(self) -> Clock:
@@ -54,14 +55,17 @@ _bearer = HTTPBearer(
 _CHALLENGE = 'Bearer realm="weisu"'
 
 
-def _caller(service: Running, needed: SecurityScopes, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
+async def _caller(
+    request: Request, service: Running, needed: SecurityScopes, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Caller:
     if credentials is None:
         raise Problem(401, "the request carries no key", where="Authorization", headers={"WWW-Authenticate": _CHALLENGE})
-    with reading(service.engine) as conn:
-        caller = keys.verify(conn, credentials.credentials)
+    token = credentials.credentials
+    caller = service.recent.known_caller(token) or await run_in_threadpool(service.recent.caller, token)
     if caller is None:
         challenge = f'{_CHALLENGE}, error="invalid_token"'
         raise Problem(401, "the key is mistyped, unknown or revoked", where="Authorization", headers={"WWW-Authenticate": challenge})
+    request.state.key_id = caller.id
     for scope in needed.scopes:
         if not caller.may(scope):
             challenge = f'{_CHALLENGE}, error="insufficient_scope", scope="{scope}"'

@@ -17,6 +17,8 @@ from forecasting.errors import InputError
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+NO_ANSWER = (OperationalError, InterfaceError, TimeoutError)
+"""What a database raises that is away, full or locked."""
 RETRY_AFTER = "5"  # seconds; a database that restarts is back within a few of these
 
 
@@ -126,7 +128,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(InterfaceError)
     @app.exception_handler(TimeoutError)
     async def _database(request: Request, error: Exception) -> JSONResponse:
-        log.error("database: %s %s: %s", request.method, request.url.path, error.__cause__ or error)
+        reason = str(error.__cause__ or error).splitlines()[0]
+        log.error("database.no_answer", extra={"method": request.method, "path": request.url.path, "reason": reason})
         return problem_response(request, Problem(503, "the database does not answer", headers={"Retry-After": RETRY_AFTER}))
 
     @app.exception_handler(Exception)  # the server logs the traceback; the caller learns nothing of the inside

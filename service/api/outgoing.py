@@ -11,6 +11,7 @@ from service.api.alert_view import AlertView
 from service.api.deps import Service
 from service.api.news import News
 from service.api.published import PublishedForecasts
+from service.api.recent import Recent
 from service.api.routers.alert_feed import change_told
 from service.api.routers.alertmanager import posted_to
 from service.settings import Settings
@@ -26,7 +27,8 @@ class Outgoing:
     """
 
     def __init__(self, settings: Settings, db: Engine) -> None:
-        self._service = Service(settings, db, PublishedForecasts(), News(db))
+        forecasts = PublishedForecasts()
+        self._service = Service(settings, db, forecasts, News(db), Recent(db, forecasts, settings.clock))
 
     def changes(self, conn: Connection, districts: Sequence[str] | None) -> Callable[[Change], dict[str, Any]]:
         """A function that tells changes, as they stand now, to a key that is limited to some districts (None: it is not)."""

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -30,7 +31,7 @@ COLUMNS: dict[Granularity, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LoadedSet:
     """One forecast set, ready to be asked.
 
@@ -50,6 +51,12 @@ class LoadedSet:
     frame: pd.DataFrame
     outlook: pd.DataFrame | None
     shares: pd.DataFrame | None
+
+    @cached_property
+    def _places(self) -> "tuple[_Places, _Places]":
+        """Where the nodes stand among the days, and among the weeks."""
+        days = _Places.of(self.frame)
+        return days, days if self.outlook is None else _Places.of(self.outlook)
 
     def span(self, granularity: Granularity, today: date) -> tuple[date, date]:
         """First and last day that can be asked for.
@@ -74,17 +81,51 @@ class LoadedSet:
             raise Problem(404, what, where="granularity", mend="wait for the next nightly run, or ask for granularity=day")
         return first, last
 
+    def rows(self, areas: Collection[str], categories: Collection[str], granularity: Granularity = "day") -> np.ndarray:
+        """Positions of the rows of these nodes in `frame`, or with weeks in `outlook`, ascending."""
+        return self._places[granularity == "week"].rows(areas, categories)
+
     def find(self, granularity: Granularity, areas: Collection[str], categories: Collection[str], start: date, end: date) -> "Found":
         """The rows of these nodes from `start` to `end` inclusive; weeks that have one of these days."""
         table = self.outlook if granularity == "week" and self.outlook is not None else self.frame
-        fits = _is_in(table["area"], areas) & _is_in(table["category"], categories)
-        days = table["date"].to_numpy()
+        rows = self.rows(areas, categories, granularity)
+        days = table["date"].to_numpy()[rows]
         first = np.datetime64(start) - (np.timedelta64(DAYS_OF_WEEK) if granularity == "week" else np.timedelta64(0, "D"))
-        positions = np.flatnonzero(fits & (days >= first) & (days <= np.datetime64(end)))
+        positions = rows[(days >= first) & (days <= np.datetime64(end))]
         if granularity == "hour" and self.shares is not None:
             table = intraday.hours(self.frame.iloc[positions], self.frame, self.shares)
             positions = np.arange(len(table))
         return Found(table, positions, COLUMNS[granularity], self.issued_at, self.run_id)
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where each of the N nodes stands in a table in the order of area and category: of 20,000 nodes one is found without looking at every row.
+
+    Attributes:
+        areas, categories: [N] the nodes.
+        ends: [N + 1] the first row of each node, and the end of the table.
+    """
+
+    areas: "pd.Series[str]"
+    categories: "pd.Series[str]"
+    ends: np.ndarray
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> "_Places":
+        codes = [table[name].cat.codes.to_numpy() for name in ("area", "category")]
+        begins = np.ones(len(table), bool)
+        begins[1:] = np.logical_or(*(column[1:] != column[:-1] for column in codes))
+        firsts = np.flatnonzero(begins)
+        nodes = table[["area", "category"]].iloc[firsts]
+        return cls(nodes["area"], nodes["category"], np.append(firsts, len(table)))
+
+    def rows(self, areas: Collection[str], categories: Collection[str]) -> np.ndarray:
+        """Positions of all rows of these nodes, ascending."""
+        wanted = np.flatnonzero(_is_in(self.areas, areas) & _is_in(self.categories, categories))
+        firsts, lengths = self.ends[wanted], np.diff(self.ends)[wanted]
+        skipped = np.concatenate([[0], np.cumsum(lengths)[:-1]]) if len(wanted) else firsts
+        return np.repeat(firsts - skipped, lengths) + np.arange(lengths.sum())
 
 
 @dataclass(frozen=True)
@@ -156,7 +197,7 @@ class PublishedForecasts:
         found = self.current(conn) if forecast_sets.pointer(conn) == set_id else self._in_memory(set_id)
         if found is None:
             return ForecastSet.of_nodes(forecast_sets.get(conn, set_id).blob, areas, categories)
-        rows: pd.DataFrame = found.frame.loc[_is_in(found.frame["area"], areas) & _is_in(found.frame["category"], categories)]
+        rows: pd.DataFrame = found.frame.iloc[found.rows(areas, categories)]
         return rows
 
     def _in_memory(self, set_id: int) -> LoadedSet | None:

@@ -139,6 +139,9 @@ class ForecastPage(Model):
 
     items: list[ForecastRow] | list[WeekRow] | list[HourRow]
     next: str | None = _NEXT
+    stale_since: datetime | None = Field(
+        None, description="The store does not answer: this is what it said at this moment, and newer forecasts may be there. Null: it answers."
+    )
 
 
 class Contribution(Model):

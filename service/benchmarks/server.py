@@ -23,17 +23,36 @@ OWNER, PASSWORD = "weisu", "right"
 START_WITHIN = 60  # seconds
 
 
-@dataclass(frozen=True)
+@dataclass
 class Server:
-    """A running server. Its socket lets everybody in as OWNER; over TCP it asks for the PASSWORD.
+    """A server. Its socket lets everybody in as OWNER; over TCP it asks for the PASSWORD.
 
     Attributes:
         folder: where its socket is.
         port: of the socket, and on 127.0.0.1.
+        command: starts it. owner: as whom.
+        process: at work; None: it is stopped.
     """
 
     folder: Path
     port: int
+    command: list[str]
+    owner: dict[str, Any]
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def start(self) -> None:
+        """Starts it, unless it runs, and waits until it answers. Raises InputError if it does not."""
+        if self.process is None:
+            with (self.folder / "log").open("ab") as log:
+                self.process = subprocess.Popen(self.command, stdout=log, stderr=log, **self.owner)
+            _await(self, self.process)
+
+    def stop(self) -> None:
+        """Stops it at once and tidily, with everybody still connected."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait()
+            self.process = None
 
     def address(self, database: str) -> str:
         """The address of one of its databases."""
@@ -56,23 +75,21 @@ def running(settings: Mapping[str, object]) -> Iterator[Server]:
     """
     binaries = _binaries()
     folder = Path(tempfile.mkdtemp(prefix="weisu-pg-", dir="/tmp"))  # the path of a socket holds 107 bytes at most
-    process: subprocess.Popen[bytes] | None = None
+    server: Server | None = None
     try:
         owner = _owner(folder)
         _make_cluster(binaries, folder, owner)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            server = Server(folder, free.getsockname()[1])
-        chosen = {"listen_addresses": "127.0.0.1", "port": server.port, "unix_socket_directories": folder, **settings}
+            port = free.getsockname()[1]
+        chosen = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": folder, **settings}
         command = [str(binaries / "postgres"), "-D", str(folder / "data"), *(f"--{name}={value}" for name, value in chosen.items())]
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, **owner)
-        _await(server, process)
+        server = Server(folder, port, command, owner)
+        server.start()
         yield server
     finally:
-        if process is not None:
-            process.send_signal(signal.SIGINT)  # ends at once, and tidily
-            process.wait()
+        if server is not None:
+            server.stop()
         shutil.rmtree(folder)
 
 

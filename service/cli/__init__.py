@@ -64,7 +64,8 @@ def weisu() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command and returns its exit code; the installed `weisu` calls it."""
     try:
-        set_up(load_settings().log_level)
+        settings = load_settings()
+        set_up(settings.log_level, settings.log_format)
         code = app(arguments, prog_name="weisu", standalone_mode=False)
         sys.stdout.flush()
         if code == STOPPED:  # what Typer makes of Ctrl-C

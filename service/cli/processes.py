@@ -52,7 +52,8 @@ def api() -> None:
     end_with_supervisor()
     settings = load_settings()
     require_free(settings.host, settings.api_port, "api_port")
-    uvicorn.run(create_app(settings), host=settings.host, port=settings.api_port, log_level="warning", access_log=False)
+    # our own log tells every request, and errors in one form
+    uvicorn.run(create_app(settings), host=settings.host, port=settings.api_port, log_level="warning", log_config=None, access_log=False)
 
 
 def scheduler() -> None:

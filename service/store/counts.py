@@ -78,6 +78,12 @@ def span(conn: Connection) -> tuple[date, date] | None:
     return None if first is None or last is None else (first, last)
 
 
+def newest_received(conn: Connection) -> datetime | None:
+    """When the newest ticket was received; None: no ticket has come."""
+    c = count_changes.c
+    return conn.execute(select(c.received_at).where(c.part == TICKETS).order_by(c.received_at.desc()).limit(1)).scalar()
+
+
 def as_of(
     conn: Connection,
     moment: datetime,

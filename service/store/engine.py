@@ -32,6 +32,7 @@ WAIT = 5.0  # seconds that a writer waits for another one
 POLL = 0.001  # seconds between two looks at SQLite's lock: its own waiting sleeps ever longer, and would miss the gaps
 GAP = 0.005  # seconds between two batches, in which others get their turn
 CONNECT = 5  # seconds that a PostgreSQL server has to answer
+UNHEARD = 10  # seconds after which a connection over which nothing comes back is given up: a cable was pulled
 ADVISORY_LOCK = 0x7765697375  # "weisu": the writers' lock in a PostgreSQL database
 
 PRAGMAS = (
@@ -197,7 +198,8 @@ def _engine(url: str, mode: str) -> Engine:
     path = _sqlite_path(address)
     if path is None:
         # A server may be restarted between two requests: `pool_pre_ping` looks first.
-        engine = create_engine(address, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT, "application_name": "weisu"})
+        arguments = {"connect_timeout": CONNECT, "tcp_user_timeout": 1000 * UNHEARD, "keepalives_idle": UNHEARD, "application_name": "weisu"}
+        engine = create_engine(address, pool_pre_ping=True, connect_args=arguments)
         event.listen(engine, "begin", _begin_postgresql)
         return engine
 

@@ -112,6 +112,11 @@ def verify(conn: Connection, token: str) -> Caller | None:
     return Caller(row.id, row.name, frozenset(row.scopes), None if row.districts is None else frozenset(row.districts))
 
 
+def usable(conn: Connection) -> frozenset[str]:
+    """Ids of the keys that are not revoked."""
+    return frozenset(conn.scalars(select(api_keys.c.id).where(api_keys.c.revoked_at.is_(None))))
+
+
 def revoke(conn: Connection, key_id: str, now: datetime) -> bool:
     """Ends a key for good; False if there is none of that id or it was revoked before."""
     ended = conn.execute(update(api_keys).where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None)).values(revoked_at=now))

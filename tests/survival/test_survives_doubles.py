@@ -1,8 +1,10 @@
-"""Two schedulers at once, a trainer that was stopped and goes on, a machine that slept: one training, and only the newest attempt publishes."""
+"""Two schedulers at once, a trainer that was stopped and goes on, a machine that slept: one training, and only the newest attempt publishes.
+Several API workers: one answer."""
 
 import os
 import signal
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +12,10 @@ import pytest
 from job_city import OLD_WAYS_OF_MLFLOW, day
 from processes import until
 from sqlalchemy import text
-from town import AFTER_THE_LEASE, FIRST, Survived, Town, at, end, reach, rest_of
+from town import AFTER_THE_LEASE, FIRST, Api, Survived, Town, at, end, reach, rest_of
 
-from service.store import runs
-from service.store.engine import writing
+from service.store import forecast_sets, runs
+from service.store.engine import reading, writing
 from service.store.leader import LEADERS_LOCK
 
 pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)
@@ -103,3 +105,29 @@ def test_a_machine_that_slept_finds_another_scheduler_at_work_and_gives_way(town
     assert second.poll() is None
     end(second)
     survived("gave way when it woke, its training published nothing")
+
+
+def test_three_api_workers_agree_within_a_second_after_a_publish(town: Town, survived: Survived) -> None:
+    town.train_in_this_process(at(FIRST))
+    with reading(town.engine) as conn:
+        sets = {one.id: f"{one.cutoff}" for one in forecast_sets.list_sets(conn) if one.published_at is not None}
+    workers = [Api(town, at(FIRST)) for _ in range(3)]
+    slowest = 0.0
+    for number in range(ROUNDS):
+        wanted = sorted(sets)[number % 2]
+        with writing(town.engine) as conn:
+            forecast_sets.point(conn, wanted, town.settings(at(FIRST)).clock.now())
+        moved = time.monotonic()
+        first_day = day(FIRST if sets[wanted] == f"{day(FIRST - 1)}" else FIRST + 1)
+
+        def agreed(first_day: object = first_day) -> bool:
+            return all(worker.forecasts()[0]["date"] == f"{first_day}" for worker in workers)
+
+        until("they agree", agreed, 10)
+        slowest = max(slowest, time.monotonic() - moved)
+        for _ in range(5):
+            assert agreed(), "one has gone back"
+    for worker in workers:
+        worker.stop()
+    assert slowest < 1.0
+    survived(f"{ROUNDS} times three workers agreed, after {slowest:.2f} s at most")

@@ -2,7 +2,8 @@
 
 import os
 import signal
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from job_city import OLD_WAYS_OF_MLFLOW, day
@@ -11,6 +12,8 @@ from town import FIRST, Api, Survived, Town, at, end
 
 from service.jobs import scheduler
 from service.store import runs
+
+JUMPS = ("+1h", "-1h", "+400d", "-400d", "+30d")
 
 pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)
 
@@ -53,6 +56,27 @@ def test_a_scheduler_that_was_killed_is_late_two_minutes_after(town: Town, survi
             api = Api(town, at(FIRST, hour, later))
             told = {job["name"]: job["late"] for job in api.get("/v1/status").json()["jobs"]}
             assert told[name] is late
-            assert f'weisu_job_late{{job="{name}"}} {int(late)}' in api.get("/metrics").text.splitlines()
+            assert f'weisu_job_late{{job="{name}"}} {float(late)}' in api.get("/metrics").text.splitlines()
             api.stop()
     survived("the status says late, and the metrics have it")
+
+
+def test_a_clock_that_jumps_to_and_fro_stops_no_answer(town: Town, survived: Survived) -> None:
+    offset = town.bench.folder / "offset"
+    (library,) = Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
+    offset.write_text("+0")
+    jumping = {"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    api = Api(town, "", "forecasts:read", "alerts:read", "tickets:write", "admin", environment=jumping)
+    known, now = api.forecasts(), api.get("/v1/status").json()["now"]
+    for jump in JUMPS:
+        offset.write_text(jump)
+        told = api.get("/v1/status").json()
+        assert abs(datetime.fromisoformat(told["now"]) - datetime.fromisoformat(now)) > timedelta(minutes=50), "the clock did not jump"
+        assert api.forecasts() == known
+        for path in ("/readyz", "/v1/alerts", "/v1/runs", "/metrics"):
+            api.get(path)
+        row = {"ticket_id": jump, "created_at": f"{day(FIRST)}T08:00", "district": "North", "category": "Heat"}
+        assert api.client.post("/v1/tickets", json=row).json()["added"] == 1
+        assert api.client.post("/v1/tickets", json=row).json()["unchanged"] == 1
+    api.stop()
+    survived(f"{', '.join(JUMPS)}: every answer as before")

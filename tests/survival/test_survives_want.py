@@ -1,16 +1,21 @@
 """No memory, no disk: the night fails and says so, the old forecasts stay, and it heals when there is room."""
 
+import json
 import os
 import resource
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from job_city import DAYS, OLD_WAYS_OF_MLFLOW, day
-from town import AFTER_THE_LEASE, FIRST, Survived, Town, at, reach, rest_of
+from sqlalchemy import func, select
+from town import AFTER_THE_LEASE, FIRST, Api, Survived, Town, at, reach, rest_of
 
 from service.store import runs
+from service.store.engine import reading
+from service.store.schema import tickets
 
 pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)
 
@@ -88,3 +93,38 @@ def test_a_full_disk_stops_no_forecast_that_is_there_and_heals(town_in: Callable
     assert done.mlflow_run_id is not None
     assert town.states_of(FIRST + 1) == [runs.DONE]
     survived("published without MLflow" if town.url else "failed, then done when there was room")
+
+
+def test_a_full_disk_takes_no_tickets_says_so_and_goes_on_when_there_is_room(
+    town_in: Callable[[Path], Town], small_disk: Path, survived: Survived
+) -> None:
+    town = town_in(small_disk / "data")
+    if town.url:
+        pytest.skip("the database has a disk of its own")
+    town.engine.dispose()
+    api = Api(town, at(FIRST), "forecasts:read", "tickets:write")
+    known = api.forecasts()
+
+    def send(name: str) -> httpx.Response:
+        rows = [
+            {"ticket_id": f"{name}-{n}", "created_at": f"{day(DAYS)}T08:00", "district": "North", "category": "Heat", "status": "x" * 100}
+            for n in range(1500)
+        ]
+        headers = {"Content-Type": "application/json", "Idempotency-Key": name}
+        return api.client.post("/v1/tickets", content=json.dumps(rows), headers=headers)
+
+    filler = _fill(small_disk, 0)
+    refused = [send(f"{number}") for number in range(3)]
+    for answer in refused:
+        assert answer.status_code == 503, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+    assert api.client.get("/livez").status_code == 200
+    assert api.forecasts() == known
+    filler.unlink()
+    taken = [send(f"{number}") for number in range(3)]
+    assert [answer.status_code for answer in taken] == [200] * 3
+    assert [answer.json()["added"] for answer in taken] == [1500] * 3
+    with reading(town.engine) as conn:
+        assert conn.execute(select(func.count()).select_from(tickets)).scalar_one() == 4500
+    api.stop()
+    survived(f"3 requests refused ({refused[0].json()['detail']}), then taken")

@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from hashlib import sha256
@@ -131,11 +131,11 @@ class Town:
 class Api:
     """The API as a process of its own."""
 
-    def __init__(self, town: Town, as_of: str) -> None:
+    def __init__(self, town: Town, as_of: str, *scopes: str, environment: Mapping[str, str] | None = None) -> None:
         port = free_port()
-        self.process = town.bench.start("api", **town.environment(as_of, api_port=port))
+        self.process = town.bench.start("api", environment=environment, **town.environment(as_of, api_port=port))
         with writing(town.engine) as conn:
-            key = keys.create(conn, "test", ("forecasts:read",), None, town.settings(as_of).clock.now())
+            key = keys.create(conn, "test", scopes or ("forecasts:read",), None, town.settings(as_of).clock.now())
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {key}"}, timeout=60, trust_env=False)
         until("the API answers", self.answers)
 

@@ -8,7 +8,6 @@ import pandas as pd
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import Field
-from sqlalchemy import Connection
 
 from forecasting.detection.explain import Labels
 from forecasting.errors import InputError
@@ -17,15 +16,19 @@ from forecasting.models import blend
 from service.api import pages
 from service.api.deps import Requires, Running, Service
 from service.api.errors import Problem, problems
-from service.api.nodes import ALL, allowed, area_tree, category_tree, visible
+from service.api.nodes import ALL, allowed, visible
 from service.api.parameters import DEFAULT_ROWS, MOST_ROWS, Day, Parameters, Period, Places, Table, as_of
 from service.api.published import Found, Granularity, LoadedSet
+from service.api.recent import City
+from service.api.repeated import repeated
 from service.api.schemas import Contribution, Explanation, ForecastPage, ForecastRow, HourRow, Member, WeekRow
 from service.api.tables import CSV, csv_response
 from service.store.engine import reading
 from service.store.keys import Caller
 
 router = APIRouter(tags=["counts and forecasts"])
+
+A_MINUTE = 60.0  # a set does not change: its answers may be given again until another is published
 
 ROWS: dict[Granularity, type[ForecastRow | WeekRow | HourRow]] = {"day": ForecastRow, "week": WeekRow, "hour": HourRow}
 
@@ -67,6 +70,7 @@ class ExplanationParameters(Places, AsOf):
     responses=CSV | problems(404),
     response_model=ForecastPage,
 )
+@repeated(A_MINUTE)
 def list_forecasts(
     request: Request,
     asked: Annotated[ForecastParameters, Query()],
@@ -86,14 +90,13 @@ def list_forecasts(
     查询预测:按区、街乡镇、类别给出预计工单量及分位数;granularity 可选逐日(未来四周)、逐周(未来十三周)或逐小时(今明两日)。
     """
     place = pages.place(request, asked.next, pages.number, pages.number, _day)
-    with reading(service.engine) as conn:
-        areas, categories = area_tree(conn), category_tree(conn)
-        wanted = asked.areas(areas)
-        allowed(areas, caller, wanted, "area")
-        own = visible(areas, caller)
-        wanted_areas = wanted or (areas.at("district") if own is None else areas.at("district") & own)
-        wanted_categories = asked.categories(categories) or categories.leaves
-        found = _set(service, conn, asked.as_of, None if place is None else place[0])
+    city = service.recent.city()
+    wanted = asked.areas(city.areas)
+    allowed(city.areas, caller, wanted, "area")
+    own = visible(city.areas, caller)
+    wanted_areas = wanted or (city.areas.at("district") if own is None else city.areas.at("district") & own)
+    wanted_categories = asked.categories(city.categories) or city.categories.leaves
+    found = _set(service, city, asked.as_of, None if place is None else place[0])
     today = _today(service, asked.as_of) if place is None else place[2]
     first_day, last_day = found.span(asked.granularity, today)
     start, end = asked.bounds(first_day, last_day)
@@ -109,7 +112,7 @@ def list_forecasts(
         return csv_response(request, name, _chunks(service, rows, first, last), bom=asked.bom, next_page=following)
     row = ROWS[asked.granularity]
     items: Any = [row.model_validate(record) for record in _table(service, rows, first, last).to_dict("records")]
-    return ForecastPage(items=items, next=following)
+    return ForecastPage(items=items, next=following, stale_since=None if city.stale_since is None else service.local(city.stale_since))
 
 
 @router.get(
@@ -132,12 +135,12 @@ def explain_forecast(
 
     说明某区域、某类别某日的预测:平常水平、趋势、近四周、星期、节假日、季节、天气等各贡献多少件。
     """
-    with reading(service.engine) as conn:
-        areas, categories = area_tree(conn), category_tree(conn)
-        wanted = asked.areas(areas) or frozenset({ALL})
-        allowed(areas, caller, wanted, "area")
-        area, category = _one(wanted, "area"), _one(asked.categories(categories), "category")
-        found = _set(service, conn, asked.as_of, None)
+    city = service.recent.city()
+    areas, categories = city.areas, city.categories
+    wanted = asked.areas(areas) or frozenset({ALL})
+    allowed(areas, caller, wanted, "area")
+    area, category = _one(wanted, "area"), _one(asked.categories(categories), "category")
+    found = _set(service, city, asked.as_of, None)
     first_day, last_day = found.span(asked.granularity, _today(service, asked.as_of))
     day = asked.day or first_day
     _holds(first_day, last_day, day, day, "date")
@@ -185,19 +188,20 @@ def _today(service: Service, as_of_text: str | None) -> date:
     return moment.astimezone(service.clock.zone).date()
 
 
-def _set(service: Service, conn: Connection, as_of_text: str | None, set_id: int | None) -> LoadedSet:
+def _set(service: Service, city: City, as_of_text: str | None, set_id: int | None) -> LoadedSet:
     """The set to answer from: that of the page before, that of `as_of`, or the current one."""
-    if set_id is not None:
-        return service.forecasts.get(conn, set_id)
-    if as_of_text is not None:
-        found = service.forecasts.as_of(conn, as_of(as_of_text, service.clock))
+    if as_of_text is not None and set_id is None:
+        with reading(service.engine) as conn:
+            found = service.forecasts.as_of(conn, as_of(as_of_text, service.clock))
         if found is None:
             raise Problem(404, f"no forecasts were published by {as_of_text}", where="as_of", mend="ask for a later day")
         return found
-    found = service.forecasts.current(conn)
-    if found is None:
+    if set_id is not None and (city.current is None or city.current.id != set_id):
+        with reading(service.engine) as conn:
+            return service.forecasts.get(conn, set_id)
+    if city.current is None:
         raise Problem(503, "no forecasts are published yet", mend="wait for the first nightly run, or start 'weisu train'")
-    return found
+    return city.current
 
 
 def _table(service: Service, found: Found, first: int, last: int) -> pd.DataFrame:

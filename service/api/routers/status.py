@@ -1,5 +1,6 @@
 """`/v1/status`: how fresh everything is, and how the city stands."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
@@ -9,10 +10,11 @@ from forecasting.delay import Delay
 from forecasting.detection.levels import LEVELS
 from forecasting.hierarchy import ALL
 from service.api.deps import Requires, Running, Service
-from service.api.nodes import area_tree, visible
+from service.api.freshness import Status, data_notes, freshness
+from service.api.nodes import visible
 from service.api.parameters import NoParameters
 from service.api.routers.runs import run_of
-from service.api.schemas import Ages, CurrentForecastSet, Ingest, Job, LevelCounts, ReportingDelay, Status, Unlabelled, WebhooksState
+from service.api.schemas import Ages, CurrentForecastSet, Ingest, Job, LevelCounts, ReportingDelay, Unlabelled, WebhooksState
 from service.store import alerts, areas, categories, delays, deliveries, ingests, jobs, runs, webhooks
 from service.store.engine import reading
 from service.store.keys import Caller
@@ -22,9 +24,10 @@ router = APIRouter(tags=["operation"])
 
 @router.get("/status", operation_id="status", summary="How fresh everything is, and how the city stands")
 def status(service: Running, caller: Annotated[Caller, Requires()], _: NoParameters) -> Status:
-    """Until when data are complete, the last intake and run, the current forecast set, open alerts by level and the city's state.
+    """Until when data are complete, the last intake and run, the current forecast set, open alerts by level and the city's state; how fresh
+    tickets, intake, training and detection are against what is expected, and what is to be known about the data.
 
-    查询运行状态:数据截至日、最近训练、当前预测、各级预警数和全市状态。
+    查询运行状态:数据截至日、最近训练、当前预测、各级预警数和全市状态;工单、接入、训练、预警是否按时更新,以及数据提示。
     """
     clock = service.clock
     now, business_date = clock.now(), clock.business_date()
@@ -38,8 +41,12 @@ def status(service: Running, caller: Annotated[Caller, Requires()], _: NoParamet
         told, disabled = webhooks.tally(conn)
         waiting, oldest = deliveries.waiting(conn)
         current = service.forecasts.current(conn)
-        own = visible(area_tree(conn), caller)
-        tally = alerts.tally(conn, alerts.AlertFilters(statuses=("open", "acknowledged"), visible=own, own=caller.districts or ()))
+        running_alerts = alerts.AlertFilters(
+            statuses=("open", "acknowledged"), visible=visible(service.recent.city().areas, caller), own=caller.districts or ()
+        )
+        tally = alerts.tally(conn, running_alerts)
+        notes = data_notes(conn, replace(running_alerts, kinds=("DATA",)))
+        fresh = freshness(service, conn)
     running = {level for kind, level, _ in tally if kind != "DATA"}
     return Status(
         now=service.local(now),
@@ -69,6 +76,8 @@ def status(service: Running, caller: Annotated[Caller, Requires()], _: NoParamet
             run=None if last_run is None else _seconds(now, last_run.started_at),
             forecast_set=None if current is None else _seconds(now, current.issued_at),
         ),
+        freshness=fresh,
+        data_notes=notes,
         jobs=[_job(service, job, now) for job in scheduled],
         webhooks=WebhooksState(enabled=told, disabled=disabled, waiting=waiting, oldest_waiting=None if oldest is None else service.local(oldest)),
     )

@@ -20,6 +20,7 @@ NOW = datetime(2025, 11, 9, 7, 30, tzinfo=ZONE)
 YESTERDAY = date(2025, 11, 8)
 SCOPES = tuple(keys.SCOPES)
 HORIZON = 3
+HERE = ("127.0.0.1", 50_000)  # from where the client asks
 SHARES = (0.5, 0.01, -0.02, 0.05, 0.0, 0.3, 0.1, 0.02)  # of level, trend, news, weekday, holiday, season, weather and members in every mean
 
 # district: its streets; counts fall on the streets where there are any

@@ -7,9 +7,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from api_city import NOW, PLACES, TOPICS, YESTERDAY, ZONE, City, daily_cells
+from api_city import HERE, NOW, PLACES, TOPICS, YESTERDAY, ZONE, City, daily_cells
 from starlette.exceptions import StarletteDeprecationWarning
 
+from service.api import recent
 from service.api.app import create_app
 from service.settings import Settings
 from service.store import areas, categories, counts, ingests
@@ -18,6 +19,13 @@ from service.store.engine import open_engine, upgrade, writing
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", StarletteDeprecationWarning)  # the client on httpx works; it asks for httpx2 when it is imported
     from fastapi.testclient import TestClient
+
+
+@pytest.fixture(autouse=True)
+def _looks_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test changes in the store is seen at once, and nothing is answered from memory: see `test_recent.py` for that."""
+    monkeypatch.setattr(recent, "SECONDS", 0.0)
+    monkeypatch.setattr(recent, "LARGEST", -1)
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +71,7 @@ def city(made_once: Path, tmp_path: Path) -> Iterator[City]:
 @pytest.fixture
 def client(city: City) -> Iterator[TestClient]:
     """The API without a key."""
-    with TestClient(create_app(city.settings), raise_server_exceptions=False) as client:
+    with TestClient(create_app(city.settings), raise_server_exceptions=False, client=HERE) as client:
         yield client
 
 

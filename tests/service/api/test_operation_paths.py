@@ -1,13 +1,20 @@
 """`/v1/status`, `/v1/runs` and the paths for load balancers."""
 
+import logging
 from datetime import timedelta
+from pathlib import Path
 
-from api_city import NOW, YESTERDAY, Ask, City
+import httpx
+import pytest
+from api_city import HERE, NOW, YESTERDAY, Ask, City
 from fastapi.testclient import TestClient
+from prometheus_client.parser import text_string_to_metric_families
 
+from forecasting.errors import InputError
 from service.api.app import create_app
-from service.store import jobs, runs
-from service.store.engine import writing
+from service.settings import Settings, load_settings
+from service.store import jobs, keys, runs
+from service.store.engine import reading, writing
 
 
 def test_the_status_says_how_fresh_everything_is(ask: TestClient) -> None:
@@ -63,18 +70,113 @@ def test_the_status_and_the_metrics_say_how_the_scheduler_s_jobs_stand(city: Cit
     del ask.headers["Authorization"]
     answer = ask.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-    lines = answer.text.splitlines()
-    assert {'weisu_job_late{job="scheduler"} 1', 'weisu_job_late{job="nightly"} 0', 'weisu_job_failed{job="nightly"} 1'} <= set(lines)
-    assert f'weisu_job_last_success_seconds{{job="scheduler"}} {(NOW - hour).timestamp():.0f}' in lines
-    assert not [line for line in lines if line.startswith("weisu_job_last_success_seconds") and "nightly" in line], "it never succeeded"
-    assert "weisu_forecast_set_age_seconds 18000" in lines
+    told = gauges(answer)
+    assert told["weisu_job_late", "scheduler"] == 1
+    assert (told["weisu_job_late", "nightly"], told["weisu_job_failed", "nightly"]) == (0, 1)
+    assert told["weisu_job_last_success_seconds", "scheduler"] == (NOW - hour).timestamp()
+    assert ("weisu_job_last_success_seconds", "nightly") not in told, "it never succeeded"
+    assert told["weisu_forecast_set_age_seconds", ""] == 18000
+    assert told["weisu_store_answers", ""] == 1
 
 
-def test_an_empty_service_has_metrics_without_a_value(bare_city: City) -> None:
-    with TestClient(create_app(bare_city.settings)) as client:
-        answer = client.get("/metrics")
-    assert answer.status_code == 200
-    assert all(line.startswith("#") for line in answer.text.splitlines())
+def gauges(answer: httpx.Response) -> dict[tuple[str, str], float]:
+    """Every sample by name and job."""
+    families = text_string_to_metric_families(answer.text)
+    return {(sample.name, sample.labels.get("job", "")): sample.value for family in families for sample in family.samples}
+
+
+def test_an_empty_service_has_metrics_without_jobs(bare_city: City) -> None:
+    with TestClient(create_app(bare_city.settings), client=HERE) as client:
+        told = gauges(client.get("/metrics"))
+    assert told["weisu_store_answers", ""] == 1
+    assert not {name for name, _ in told if name.startswith(("weisu_job", "weisu_forecast"))}
+
+
+def test_the_metrics_count_requests_by_the_template_of_their_route(city: City, ask: TestClient) -> None:
+    for number in range(3):
+        city.alert(f"alert-{number}")
+        ask.get(f"/v1/alerts/alert-{number}")
+    ask.get("/v1/alerts/v1")
+    for path in ("/nothing", "/v1/nowhere", "/v1/alerts/a/b/c"):
+        ask.get(path)
+    ask.request("BREW", "/v1/alerts")
+    samples = {
+        (sample.name, *(sample.labels.get(name) for name in ("method", "route", "status"))): sample.value
+        for family in text_string_to_metric_families(ask.get("/metrics").text)
+        for sample in family.samples
+    }
+    assert samples["weisu_http_requests_total", "GET", "/v1/alerts/{alert_id}", "2xx"] == 3
+    assert samples["weisu_http_requests_total", "GET", "/v1/alerts/{alert_id}", "4xx"] == 1
+    assert samples["weisu_http_requests_total", "GET", "none", "4xx"] == 3
+    assert sum(value for (name, method, *_), value in samples.items() if (name, method) == ("weisu_http_requests_total", "other")) == 1
+    assert samples["weisu_http_request_seconds_count", "GET", "/v1/alerts/{alert_id}", None] == 4
+    assert ("process_resident_memory_bytes", None, None, None) in samples
+
+
+def test_a_fault_of_ours_is_counted_too(city: City, ask: TestClient) -> None:
+    with writing(city.engine) as conn:
+        conn.exec_driver_sql("update categories set safety = 'perhaps'")
+    assert ask.get("/v1/categories").status_code == 500
+    assert 'weisu_http_requests_total{method="GET",route="/v1/categories",status="5xx"} 1.0' in ask.get("/metrics").text
+
+
+def test_metrics_answer_to_the_addresses_named_alone(city: City) -> None:
+    named = Settings(**city.settings.model_dump() | {"metrics_from": ("10.1.0.0/16", "192.0.2.7", "2001:db8::/32")})
+    addresses = {"10.1.2.3": 200, "192.0.2.7": 200, "2001:db8::1": 200, "10.2.0.1": 403, "127.0.0.1": 403, "no address": 403}
+    for address, status in addresses.items():
+        with TestClient(create_app(named), client=(address, 1)) as client:
+            assert client.get("/metrics").status_code == status, address
+
+
+def test_an_address_of_metrics_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WEISU_METRICS_FROM", '["10.0.0.0/8", "the office"]')
+    with pytest.raises(InputError, match="'the office'"):
+        load_settings()
+
+
+def test_the_log_tells_each_request_by_its_route(city: City, ask: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    city.alert("a")
+    with caplog.at_level(logging.INFO, "service.api.observed"):
+        ask.get("/v1/alerts/a")
+        ask.get("/livez")
+        del ask.headers["Authorization"]
+        ask.get("/v1/alerts/a")
+    known, unknown = [record.__dict__ for record in caplog.records if record.getMessage() == "http.request"]
+    assert (known["method"], known["route"], known["status"]) == ("GET", "/v1/alerts/{alert_id}", 200)
+    with reading(city.engine) as conn:
+        assert known["key_id"] == keys.list_keys(conn)[0].id
+    assert known["ms"] > 0
+    assert (unknown["status"], "key_id" in unknown) == (401, False)
+
+
+def test_the_status_says_what_is_late_and_what_is_to_be_known_about_the_data(city: City, ask_as: Ask) -> None:
+    hour = timedelta(hours=1)
+    with writing(city.engine) as conn:
+        jobs.succeed(conn, "nightly", NOW - 30 * hour, NOW - 6 * hour, NOW - 4 * hour)
+        jobs.succeed(conn, "watch", NOW - hour / 6, NOW, NOW + hour / 3)
+    city.alert("a", kind="DATA", area="110105", category="ALL", reason_en="only a tenth of the usual came in")
+    city.alert("b", kind="DATA", area="110108", category="ALL", status="resolved", resolved_at=NOW)
+    city.alert("c", kind="SPIKE")
+    status = ask_as("alerts:read").get("/v1/status").json()
+    told = {one["name"]: (one["age"], one["late"]) for one in status["freshness"]}
+    assert told == {"ticket": (None, False), "ingest": (3600, False), "training": (30 * 3600, True), "detection": (600, False)}
+    expected = {one["name"]: one["expected_by"] for one in status["freshness"]}
+    assert expected == {
+        "ticket": None,
+        "ingest": (NOW + 35 * hour).isoformat(),
+        "training": (NOW - 4 * hour).isoformat(),
+        "detection": (NOW + hour / 3).isoformat(),
+    }
+    assert [(note["alert_id"], note["reason_en"]) for note in status["data_notes"]] == [("a", "only a tenth of the usual came in")]
+    assert ask_as("alerts:read", districts=["110108"]).get("/v1/status").json()["data_notes"] == []
+
+
+def test_the_status_tells_when_the_newest_ticket_was_received(city: City, ask: TestClient) -> None:
+    row = {"ticket_id": "1", "created_at": "2025-11-07T08:00:00+08:00", "received_at": "2025-11-07T09:00:00+08:00"}
+    ask.post("/v1/tickets", json=row | {"district": "110108", "category": "HEAT"})
+    (ticket,) = [one for one in ask.get("/v1/status").json()["freshness"] if one["name"] == "ticket"]
+    assert (ticket["last"], ticket["late"]) == ("2025-11-07T09:00:00+08:00", True)
 
 
 def test_any_valid_key_may_ask_for_status_and_runs(ask_as: Ask) -> None:
