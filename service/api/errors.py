@@ -34,6 +34,7 @@ class ProblemDocument(BaseModel):
     instance: str = Field(description="Path of the request.", examples=["/v1/forecasts"])
     where: str = Field("", description="The parameter, header or part of the body concerned; may be empty.", examples=["area"])
     mend: str = Field(description="What you can do about it.", examples=["see /v1/districts for the codes"])
+    available: list[str] | None = Field(None, description="(406) the media types that there are.", examples=[["application/json", "text/csv"]])
     reasons: list[str] | None = Field(None, description="(503 of /readyz) everything that is missing.")
     rejects: list[Any] | None = Field(None, description="(422 of /v1/tickets, if no ticket is right) why, as in `rejects` of an intake.")
 
@@ -44,6 +45,7 @@ KINDS: Mapping[int, tuple[str, str, str]] = {
     403: ("forbidden", "Not allowed", "ask an administrator for a key that may do this"),
     404: ("not-found", "Not found", "see /openapi.json for what there is"),
     405: ("method-not-allowed", "Method not allowed", "use a method that the Allow header names"),
+    406: ("not-acceptable", "No such form of answer", "accept application/json, or name a form with format="),
     409: ("conflict", "Conflict", "read the current state and decide again"),
     410: ("gone", "Not kept any longer", "read the list anew and go on from there"),
     413: ("too-large", "Body too large", "send less"),

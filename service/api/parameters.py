@@ -9,6 +9,7 @@ from fastapi import Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from forecasting.errors import InputError
+from service.api.forms import Form
 from service.api.nodes import Nodes
 from service.clock import Clock, parse_as_of
 
@@ -54,17 +55,32 @@ class Paged(Parameters):
         None,
         ge=1,
         le=MOST_ROWS,
-        description=f"Most rows of a page: {DEFAULT_ROWS} unless given, {MOST_ROWS} at most. A CSV holds all rows unless it is given.",
+        description=f"Most rows of a page: {DEFAULT_ROWS} unless given, {MOST_ROWS} at most. A file holds all rows unless it is given.",
         examples=[DEFAULT_ROWS],
     )
     next: str | None = Field(None, max_length=500, description="`next` of the page before; send the other parameters again unchanged.")
+
+
+_BOM: Any = Field(False, description="Begin a CSV with a byte-order mark, so that Excel reads Chinese text (供 Excel 使用).")
 
 
 class Table(Paged):
     """Parameters of a list that comes as JSON or CSV."""
 
     format: Literal["json", "csv"] = Field("json", description="CSV is UTF-8 with a header line; text cells that begin like a formula get a `'`.")
-    bom: bool = Field(False, description="Begin a CSV with a byte-order mark, so that Excel reads Chinese text (供 Excel 使用).")
+    bom: bool = _BOM
+
+
+class Export(Paged):
+    """Parameters of a list that comes in every form of `forms.Form`."""
+
+    format: Form | None = Field(
+        None,
+        description="Form of the answer; unless given, what `Accept` asks for, else JSON. All but JSON hold all rows unless `limit` is given. "
+        "CSV is UTF-8 with a header line; text cells that begin like a formula get a `'`.",
+        examples=["csv"],
+    )
+    bom: bool = _BOM
 
 
 class Period(Parameters):

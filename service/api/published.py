@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
@@ -15,18 +15,20 @@ from sqlalchemy import Connection
 from forecasting import explanation, intraday, outlook
 from forecasting.distribution import QUANTILE_NAMES
 from forecasting.forecast_set import ForecastSet, unpack, with_quantiles
+from service.api import periods, span_law
 from service.api.errors import Problem
 from service.store import forecast_sets
 
 KEPT = 3  # sets in memory: the current one, the one before (pages begun before the night) and one asked for by as_of
 DAYS_OF_WEEK = timedelta(days=outlook.WEEK - 1)  # from the first to the last
 
-Granularity = Literal["day", "week", "hour"]
+Granularity = Literal["day", "week", "month", "hour"]
 
 _LAW = ("mean", *QUANTILE_NAMES, "model", "issued_at", "run_id")
 COLUMNS: dict[Granularity, tuple[str, ...]] = {
     "day": ("area", "category", "date", "horizon", *_LAW),
     "week": ("area", "category", "date", "week_ahead", *_LAW),
+    "month": ("area", "category", "date", "days", *_LAW),
     "hour": ("area", "category", "date", "hour", *_LAW),
 }
 
@@ -58,6 +60,16 @@ class LoadedSet:
         days = _Places.of(self.frame)
         return days, days if self.outlook is None else _Places.of(self.outlook)
 
+    @property
+    def areas(self) -> frozenset[str]:
+        """Codes of the areas that are forecast."""
+        return frozenset(self.frame["area"].cat.categories)
+
+    @property
+    def categories(self) -> frozenset[str]:
+        """Codes of the categories that are forecast."""
+        return frozenset(self.frame["category"].cat.categories)
+
     def span(self, granularity: Granularity, today: date) -> tuple[date, date]:
         """First and last day that can be asked for.
 
@@ -66,11 +78,11 @@ class LoadedSet:
         """
         if granularity == "day":
             return self.first_day, self.last_day
-        table = self.outlook if granularity == "week" else self.shares
+        table = self.shares if granularity == "hour" else self.outlook
         if table is None:
             what = f"the forecast set of {self.cutoff} was made before there were forecasts by {granularity}"
             raise Problem(404, what, where="granularity", mend="ask for a later night, or for granularity=day")
-        if granularity == "week":
+        if granularity != "hour":
             return table["date"].min().date(), (table["date"].max() + DAYS_OF_WEEK).date()
         if table.empty:
             what = "tickets come with their date alone, or counts by whole days: there is nothing to tell hours by"
@@ -83,12 +95,16 @@ class LoadedSet:
 
     def rows(self, areas: Collection[str], categories: Collection[str], granularity: Granularity = "day") -> np.ndarray:
         """Positions of the rows of these nodes in `frame`, or with weeks in `outlook`, ascending."""
-        return self._places[granularity == "week"].rows(areas, categories)
+        return self._places[granularity in ("week", "month")].rows(areas, categories)
 
-    def find(self, granularity: Granularity, areas: Collection[str], categories: Collection[str], start: date, end: date) -> "Found":
-        """The rows of these nodes from `start` to `end` inclusive; weeks that have one of these days."""
-        table = self.outlook if granularity == "week" and self.outlook is not None else self.frame
+    def find(self, granularity: Granularity, areas: Collection[str], categories: Collection[str], start: date, end: date) -> "Found | FoundMonths":
+        """The rows of these nodes from `start` to `end` inclusive; weeks and months that have one of these days."""
+        table = self.outlook if granularity in ("week", "month") and self.outlook is not None else self.frame
         rows = self.rows(areas, categories, granularity)
+        if granularity == "month":
+            whole = periods.slots(*self.span("month", start), "month")
+            months = [slot for slot in whole if slot.name <= end and periods.last_of(slot.name, "month") >= start]
+            return FoundMonths(self, span_law.nodes(table, rows), months)
         days = table["date"].to_numpy()[rows]
         first = np.datetime64(start) - (np.timedelta64(DAYS_OF_WEEK) if granularity == "week" else np.timedelta64(0, "D"))
         positions = rows[(days >= first) & (days <= np.datetime64(end))]
@@ -152,6 +168,47 @@ class Found:
             return None
         row = explanation.with_parts(self.frame.iloc[self.positions[:1]])
         return {name: float(row[name].item()) for name in explanation.NAMES}
+
+
+@dataclass(frozen=True)
+class FoundMonths:
+    """Months that answer a question, of some nodes; a page reckons its own nodes alone."""
+
+    of: LoadedSet
+    nodes: pd.MultiIndex
+    months: Sequence[periods.Slot]
+
+    def __len__(self) -> int:
+        return len(self.nodes) * len(self.months)
+
+    @property
+    def issued_at(self) -> datetime:
+        """Of the set."""
+        return self.of.issued_at
+
+    def table(self, first: int, last: int) -> pd.DataFrame:
+        """Rows as of `Found.table`."""
+        columns = list(COLUMNS["month"])
+        if first >= last:
+            return pd.DataFrame(columns=columns)
+        n_months = len(self.months)
+        node_from = first // n_months
+        nodes = self.nodes[node_from : (last - 1) // n_months + 1]
+        start = self.of.first_day
+        days = [(start + timedelta(days=slot.start), start + timedelta(days=slot.stop - 1)) for slot in self.months]
+        law = span_law.law(self.of.frame, self.of.outlook, nodes, days)
+        rows = pd.DataFrame(
+            {
+                "area": np.repeat(nodes.get_level_values(0), n_months),
+                "category": np.repeat(nodes.get_level_values(1), n_months),
+                "date": [slot.name for slot in self.months] * len(nodes),
+                "days": [slot.days for slot in self.months] * len(nodes),
+                "mean": law.mean.ravel(),
+                "dispersion": law.dispersion.ravel(),
+                "model": law.model.ravel(),
+            }
+        ).iloc[first - node_from * n_months : last - node_from * n_months]
+        return with_quantiles(rows).assign(issued_at=self.of.issued_at, run_id=self.of.run_id)[columns]
 
 
 def _is_in(column: "pd.Series[str]", wanted: Collection[str]) -> np.ndarray:

@@ -15,6 +15,7 @@ AlertStatus = Literal["open", "acknowledged", "resolved"]
 Verdict = Literal["true", "false", "acted"]
 
 _NEXT = Field(None, description="Pass it as `next` to get the following page; null: this is the last one. Opaque.")
+NEXT = _NEXT  # for the modules of single nouns
 
 
 class Model(BaseModel):
@@ -70,30 +71,10 @@ class CategoryList(Model):
     next: str | None = _NEXT
 
 
-class CountRow(Model):
-    """Tickets of one node on one day."""
-
-    area: str = Field(description="Node of the area tree; `ALL`: the whole city.", examples=["110105"])
-    category: str = Field(description="Node of the category tree; `ALL`: all categories.", examples=["HEAT"])
-    date: Day = Field(description="Local date.", examples=["2025-11-15"])
-    count: int = Field(description="Tickets, under the codes that they were filed under.", examples=[128])
-    excluded: bool = Field(False, description="Some or all of it lies in an excluded span: no day to compare with, and no model learns from it.")
-    recoded: float | None = Field(
-        None, description="With `recoded=true`: tickets in today's codes, by the category map; else null.", examples=[131.4]
-    )
-
-
-class CountPage(Model):
-    """Counts, by area, category, date."""
-
-    items: list[CountRow]
-    next: str | None = _NEXT
-
-
 class _ForecastNode(Model):
     area: str = Field(description="Node of the area tree; `ALL`: the whole city.", examples=["110105"])
     category: str = Field(description="Node of the category tree; `ALL`: all categories.", examples=["HEAT"])
-    date: Day = Field(description="Local date that is forecast; of a week its first one.", examples=["2025-11-15"])
+    date: Day = Field(description="Local date that is forecast; of a week or month its first one.", examples=["2025-11-15"])
 
 
 class _ForecastLaw(Model):
@@ -130,6 +111,14 @@ class WeekRow(_ForecastLaw, _WeekAhead, _ForecastNode):
     """The forecast of one node for one week. Unit of mean and quantiles: tickets a week."""
 
 
+class _Month(Model):
+    days: int = Field(description="Days of the month that are forecast and summed; the first and the last month have fewer than it has.", ge=1)
+
+
+class MonthRow(_ForecastLaw, _Month, _ForecastNode):
+    """The forecast of one node for one calendar month, `date` its first day. Unit of mean and quantiles: tickets in the days that are summed."""
+
+
 class HourRow(_ForecastLaw, _Hour, _ForecastNode):
     """The forecast of one node for one hour. Unit of mean and quantiles: tickets an hour."""
 
@@ -137,7 +126,7 @@ class HourRow(_ForecastLaw, _Hour, _ForecastNode):
 class ForecastPage(Model):
     """Forecasts, by area, category, date; rows of one kind, as `granularity` asks."""
 
-    items: list[ForecastRow] | list[WeekRow] | list[HourRow]
+    items: list[ForecastRow] | list[WeekRow] | list[MonthRow] | list[HourRow]
     next: str | None = _NEXT
     stale_since: datetime | None = Field(
         None, description="The store does not answer: this is what it said at this moment, and newer forecasts may be there. Null: it answers."

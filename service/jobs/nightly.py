@@ -20,6 +20,7 @@ from experiments.night import Night
 from forecasting import calendars, intraday
 from forecasting.errors import InputError
 from forecasting.forecast_set import pack
+from service import whole_set
 from service.jobs import aliases, knowledge, monitoring, promotion, tracked, watch
 from service.settings import Settings
 from service.store import counts, delays, engine, forecast_sets, runs
@@ -135,6 +136,7 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
         raise
     if mlflow_run_id is not None:
         aliases.follow(db, settings)
+    _make_ready(db, settings, set_id)
     say("detecting")
     watched = watch.run(db, settings)
     say("comparing what was promised with what came")
@@ -144,6 +146,16 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
     log.info("night.done", extra={"run": run_id, "cutoff": f"{cutoff}", "seconds": round(shown.seconds["total"], 1)})
     refused = "" if decision.candidate.published else gate_note.failed(_told(decision.candidate))[1]
     return Trained(run_id, mlflow_run_id, cutoff, set_id, decision.published is not None, refused, shown, watched, monitored)
+
+
+def _make_ready(db: Engine, settings: Settings, set_id: int) -> None:
+    """Makes the published set ready to be fetched as a whole. Where it cannot be written, the API says it row by row."""
+    try:
+        with engine.reading(db) as conn:
+            stored = forecast_sets.get(conn, set_id)
+        whole_set.of_stored(settings, stored)
+    except (OSError, SQLAlchemyError) as error:
+        log.warning("whole_set.not_made", extra={"forecast_set": set_id, "reason": str(error).splitlines()[0]})
 
 
 def _fail(db: Engine, settings: Settings, run_id: int, error: BaseException) -> None:

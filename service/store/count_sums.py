@@ -1,13 +1,14 @@
-"""Counts by day summed over groups of areas and categories, in the database: a page of sums must not read every street first."""
+"""Counts by day and by hour summed over groups of areas and categories, in the database: a page of sums must not read every street first."""
 
 from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import ColumnElement, Connection, FromClause, Integer, case, func, literal, select, union_all
+from sqlalchemy import ColumnElement, Connection, FromClause, Integer, Select, case, func, literal, select, union_all
 
 from service.store import bulk
+from service.store.baseline import BY_DAYS
 from service.store.schema import count_changes, daily_counts
 
 Group = Collection[str] | None  # codes as tickets carry them; None: every code there is
@@ -28,10 +29,35 @@ def daily(
     c = (daily_counts if moment is None else _known(start, end, moment)).c
     query = select(_group(c.area, areas).label("area_group"), _group(c.category, categories).label("category_group"), c.day.label("date"))
     query = query.add_columns(func.sum(c.count).label("count")).where(c.day >= start, c.day <= end, c.count != 0)
+    query = _of(query, c, areas, categories)
+    return bulk.read(conn, query.group_by("area_group", "category_group", c.day).having(func.sum(c.count) != 0))
+
+
+def hourly(
+    conn: Connection, areas: Sequence[Group], categories: Sequence[Group], start: date, end: date, moment: datetime | None = None
+) -> pd.DataFrame:
+    """Counts by hour of every pair of a group of areas and a group of categories. Arguments as in `daily`.
+
+    Returns:
+        `area_group, category_group, date, hour` (the moment, UTC, at which it begins), `timed` (0: it came as counts by whole days, which tell no
+        hour, 1: all else), `count`; a sum of 0 has no row.
+    """
+    c = count_changes.c
+    query = select(_group(c.area, areas).label("area_group"), _group(c.category, categories).label("category_group"), c.day.label("date"))
+    timed = case((c.part.in_((BY_DAYS, ~BY_DAYS)), 0), else_=1).label("timed")
+    query = query.add_columns(c.hour, timed, func.sum(c.delta).label("count")).where(c.day >= start, c.day <= end)
+    if moment is not None:
+        query = query.where(c.received_at <= moment)
+    query = _of(query, c, areas, categories).group_by("area_group", "category_group", c.day, c.hour, "timed")
+    return bulk.read(conn, query.having(func.sum(c.delta) != 0))
+
+
+def _of(query: Select[Any], c: Any, areas: Sequence[Group], categories: Sequence[Group]) -> Select[Any]:
+    """Of these groups alone."""
     for column, groups in ((c.area, areas), (c.category, categories)):
         if None not in groups:
             query = query.where(column.in_([code for group in groups for code in group or ()]))
-    return bulk.read(conn, query.group_by("area_group", "category_group", c.day).having(func.sum(c.count) != 0))
+    return query
 
 
 def _known(start: date, end: date, moment: datetime) -> FromClause:

@@ -156,6 +156,7 @@ tickets = Table(
     Column("text", Text),
     Column("closure_text", Text),
     Column("demand", Boolean, nullable=False, server_default=true()),  # false: it was counted, and has become a consultation; counted nowhere
+    Index(None, "day"),
 )
 
 staged_tickets = Table(

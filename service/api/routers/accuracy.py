@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
 import pandas as pd
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 from sqlalchemy import Connection
@@ -15,10 +15,11 @@ from forecasting.errors import InputError
 from service.api import pages
 from service.api.deps import Requires, Running
 from service.api.errors import Problem
+from service.api.forms import TABLES, chosen
 from service.api.nodes import ALL, Nodes, allowed, area_tree, category_tree, visible
-from service.api.parameters import DEFAULT_ROWS, Paged, Period, Places, Table
+from service.api.parameters import DEFAULT_ROWS, Export, Paged, Period, Places
 from service.api.schemas import AccuracyPage, AccuracyRow, DriftPage, DriftRow, MixPart
-from service.api.tables import CSV, csv_response
+from service.api.tables import records, table_response
 from service.store import drift as drifts
 from service.store import promised as store
 from service.store.categories import OWN
@@ -46,7 +47,7 @@ TOLD = {"district": "area", "category": "category", "horizon": "horizon", "week_
 COLUMNS = tuple(AccuracyRow.model_fields)
 
 
-class AccuracyParameters(Places, Period, Table):
+class AccuracyParameters(Places, Period, Export):
     """Parameters of `/v1/accuracy`."""
 
     level: list[Level] = Field([], description="One or more levels, repeated; unless given, all that the others leave.", examples=[["city"]])
@@ -62,9 +63,13 @@ class AccuracyParameters(Places, Period, Table):
     )
 
 
-@router.get("", operation_id="accuracy", summary="How good published forecasts were", responses=CSV, response_model=AccuracyPage)
+@router.get("", operation_id="accuracy", summary="How good published forecasts were", responses=TABLES, response_model=AccuracyPage)
 def list_accuracy(
-    request: Request, asked: Annotated[AccuracyParameters, Query()], service: Running, caller: Annotated[Caller, Requires("forecasts:read")]
+    request: Request,
+    response: Response,
+    asked: Annotated[AccuracyParameters, Query()],
+    service: Running,
+    caller: Annotated[Caller, Requires("forecasts:read")],
 ) -> AccuracyPage | StreamingResponse:
     """Every finished day against each forecast set that was published before it was over, as published: errors, coverage, skill, by level.
 
@@ -76,18 +81,20 @@ def list_accuracy(
     查询已发布预测的实际准确度:按层级、日/周/月、类别、区、提前天数统计 WAPE、偏差、区间覆盖率、分位损失及相对基线的技巧分;
     of=challenger 查询影子模型。
     """
+    form = chosen(request, response, asked.format)
     place = pages.place(request, asked.next, pages.number)
     with reading(service.engine) as conn:
         span = store.span(conn, asked.of)
         table = _table(conn, asked, caller, span)
     first = 0 if place is None else place[0]
-    limit = asked.limit or (len(table) if asked.format == "csv" else DEFAULT_ROWS)
+    limit = asked.limit or (DEFAULT_ROWS if form == "json" else len(table))
     last = min(first + limit, len(table))
     following = pages.token(request, last) if last < len(table) else None
     page = table.iloc[first:last]
-    if asked.format == "csv":
-        return csv_response(request, "accuracy", [page], bom=asked.bom, next_page=following)
-    return AccuracyPage(items=[AccuracyRow.model_validate(row) for row in _records(page)], next=following)
+    if form != "json":
+        zone = service.settings.timezone
+        return table_response(request, form, "accuracy", AccuracyRow, [page], zone=zone, bom=asked.bom, next_page=following)
+    return AccuracyPage(items=[AccuracyRow.model_validate(row) for row in records(page)], next=following)
 
 
 class DriftParameters(Period, Paged):
@@ -233,7 +240,3 @@ def _rolled(sums: pd.DataFrame, keys: list[str], start: date, end: date, before:
         if not window.empty:
             parts.append(_added(window, keys, None).assign(last_day=day.date()))
     return pd.concat(parts, ignore_index=True) if parts else _added(sums, keys, None)
-
-
-def _records(page: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): None if pd.isna(value) else value for name, value in row.items()} for row in page.to_dict("records")]

@@ -1,38 +1,50 @@
-"""`/v1/counts`: what came in."""
+"""`/v1/counts`: what came in, alone and beside the days that it is to be compared with."""
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
-from typing import Annotated, Any
+from datetime import date, timedelta
+from typing import Annotated, Any, Literal
 
-import numpy as np
 import pandas as pd
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
-from sqlalchemy import Connection
 
-from forecasting import excluded
 from forecasting.errors import InputError
-from forecasting.recoding import CategoryMap
-from service.api import pages
+from service.api import count_grid, pages, periods
+from service.api.comparison import Comparison
+from service.api.count_grid import CountGrid
+from service.api.count_schemas import ComparedPage, ComparedRow, CountPage, CountRow, HourCountRow, PeriodCountRow
 from service.api.deps import Requires, Running, Service
-from service.api.nodes import ALL, Nodes, allowed, area_tree, category_tree, visible
-from service.api.parameters import DEFAULT_ROWS, MOST_ROWS, Period, Places, Table, as_of
-from service.api.schemas import CountPage, CountRow
-from service.api.tables import CSV, csv_response
+from service.api.forms import TABLES, Form, chosen
+from service.api.known_days import Known, as_known, newest_finished, require_known
+from service.api.node_sums import NodeSums
+from service.api.nodes import allowed, area_tree, category_tree, visible
+from service.api.parameters import DEFAULT_ROWS, MOST_ROWS, Export, Period, Places, as_of
+from service.api.tables import records, table_response
 from service.clock import Clock
-from service.store import category_map, compaction, count_sums, counts, excluded_spans
+from service.store import category_map, compaction, counts, excluded_spans
 from service.store.engine import reading
 from service.store.keys import Caller
 
-router = APIRouter(tags=["counts and forecasts"])
+router = APIRouter(prefix="/counts", tags=["counts and forecasts"])
 
-DEFAULT_DAYS = 28  # four of each weekday: what a person compares a new day with
+DEFAULT_DAYS: dict[count_grid.Granularity, int] = {
+    "day": 28,  # four of each weekday: what a person compares a new day with
+    "week": 91,  # a quarter, as the outlook
+    "month": 365,  # with the same month of last year
+    "hour": 7,
+}
+MOST_DAYS_BY_HOURS = 92  # a quarter: each of its hours is added up from single tickets
+
+ROWS: dict[count_grid.Granularity, type[CountRow | PeriodCountRow | HourCountRow]] = {
+    "day": CountRow,
+    "week": PeriodCountRow,
+    "month": PeriodCountRow,
+    "hour": HourCountRow,
+}
 
 
-class CountParameters(Places, Period, Table):
-    """Parameters of `/v1/counts`."""
-
+class _Asked(Places, Period, Export):
     as_of: str | None = Field(
         None,
         max_length=40,
@@ -40,12 +52,32 @@ class CountParameters(Places, Period, Table):
         "Kept for `WEISU_KEEP_HISTORY_DAYS`, 400 unless set.",
         examples=["2025-11-15"],
     )
-    recoded: bool = Field(False, description="Tell beside each count what it is in today's codes, by the category map.")
 
 
-@router.get("/counts", operation_id="list_counts", summary="Tickets by day", responses=CSV, response_model=CountPage)
+class CountParameters(_Asked):
+    """Parameters of `/v1/counts`."""
+
+    granularity: count_grid.Granularity = Field(
+        "day",
+        description="`day`, `week` (from Monday), `month`: the days asked for choose the weeks and months that have one of them. `hour`: by the hour "
+        f"at which tickets were filed, {MOST_DAYS_BY_HOURS} days at most.",
+    )
+    recoded: bool = Field(False, description="Tell beside each count what it is in today's codes, by the category map; not by hours.")
+
+
+class CompareParameters(_Asked):
+    """Parameters of `/v1/counts/compare`."""
+
+    granularity: Literal["day", "week", "month"] = Field("day", description="As in `/v1/counts`.")
+
+
+@router.get("", operation_id="list_counts", summary="Tickets by day, week, month or hour", responses=TABLES, response_model=CountPage)
 def list_counts(
-    request: Request, asked: Annotated[CountParameters, Query()], service: Running, caller: Annotated[Caller, Requires("forecasts:read")]
+    request: Request,
+    response: Response,
+    asked: Annotated[CountParameters, Query()],
+    service: Running,
+    caller: Annotated[Caller, Requires("forecasts:read")],
 ) -> CountPage | StreamingResponse:
     """Tickets by node and day, as they stand now or as they were known at `as_of`, summed over both trees; a day without tickets is there with 0.
 
@@ -53,17 +85,65 @@ def list_counts(
     spans are those of today.
 
     Without `area` and `category`: each district with each leaf category; with a limited key, those of its districts. Without `from`
-    and `to`: the last 28 finished days with data. Days before the first or after the last one with data are left out, unless all of those
-    asked for are. The day still running is there if asked for, as far as it has come in.
+    and `to`: the last 28 finished days with data (by weeks a quarter, by months a year, by hours 7 days). Days before the first or after the last
+    one with data are left out, unless all of those asked for are. The day still running is there if asked for, as far as it has come in.
 
-    查询历史工单量:按区、街乡镇、类别逐日统计,可取任意层级合计;as_of 可回看当时所知,recoded 按现行分类折算。
+    查询历史工单量:按区、街乡镇、类别逐日(或逐周、逐月、逐小时)统计,可取任意层级合计;as_of 可回看当时所知,recoded 按现行分类折算。
     """
+    form = chosen(request, response, asked.format)
     place = pages.place(request, asked.next, pages.number)
+    if asked.recoded and asked.granularity == "hour":
+        raise InputError("hours are not told in today's codes", "recoded", "ask for days, weeks or months")
+    sums, areas, known, clock = _asked_for(service, asked, caller)
+    with reading(service.engine) as conn:
+        recodings = category_map.read(conn) if asked.recoded else None
+    span = _span(asked, asked.granularity, known, clock)
+    grid = CountGrid(sums, areas, span, asked.granularity, recodings, service.clock.zone)
+    row = ROWS[asked.granularity]
+    found = _answer(request, service, form, asked, place, grid, row, _file("counts", asked.granularity, span))
+    return found if isinstance(found, StreamingResponse) else CountPage(items=found[0], next=found[1])
+
+
+@router.get(
+    "/compare", operation_id="compare_counts", summary="Tickets beside last week and last year", responses=TABLES, response_model=ComparedPage
+)
+def compare_counts(
+    request: Request,
+    response: Response,
+    asked: Annotated[CompareParameters, Query()],
+    service: Running,
+    caller: Annotated[Caller, Requires("forecasts:read")],
+) -> ComparedPage | StreamingResponse:
+    """Each day beside the comparable day of last week and of last year, by kind of day.
+
+    A working day is compared with the same weekday, of earlier weeks the first that was worked; of last year the nearest to 52 weeks before, around
+    the lunar New Year the nearest to as many days from it. A weekend day that was worked is compared as a Wednesday. A holiday is compared with the
+    same day of the same holiday last year, and with nothing of last week. A week or month stands beside the comparable days of its days; null where
+    one of them has none, lies before the first day with data, or is excluded.
+
+    同比环比:每日与上周、上年可比日并列,区分工作日、调休、节假日,春节按农历对齐。
+    """
+    form = chosen(request, response, asked.format)
+    place = pages.place(request, asked.next, pages.number)
+    sums, areas, known, clock = _asked_for(service, asked, caller)
+    span = _span(asked, asked.granularity, known, clock)
+    finished = None if known is None else (known[0], newest_finished(clock, known))
+    grid = Comparison(sums, areas, span, finished, asked.granularity, service.settings.country)
+    found = _answer(request, service, form, asked, place, grid, ComparedRow, _file("counts-compared", asked.granularity, span))
+    return found if isinstance(found, StreamingResponse) else ComparedPage(items=found[0], next=found[1])
+
+
+def _asked_for(service: Service, asked: _Asked, caller: Caller) -> tuple[NodeSums, list[str], Known, Clock]:
+    """What is to be counted, for which areas, of which days there is anything, and the clock of the moment asked about.
+
+    Raises:
+        InputError: nothing was known then, or a node is not known.
+        Problem: an area lies outside of the caller's districts (403).
+    """
     with reading(service.engine) as conn:
         areas, categories = area_tree(conn), category_tree(conn)
         span = counts.span(conn)
         marked = excluded_spans.frame(conn)
-        recodings = category_map.read(conn) if asked.recoded else None
         moment = None if asked.as_of is None else min(as_of(asked.as_of, service.clock), service.clock.now())
         if moment is not None:
             compaction.require_known(conn, moment)
@@ -72,156 +152,59 @@ def list_counts(
     own = visible(areas, caller)
     wanted_areas = sorted(wanted or (areas.at("district") if own is None else areas.at("district") & own))
     wanted_categories = sorted(asked.categories(categories) or categories.leaves)
-    days = _days(asked, *_bounds(service.clock, span, moment))
-    grid = _Grid(areas, categories, wanted_areas, wanted_categories, days, marked, recodings, moment)
-
-    first = 0 if place is None else place[0]
-    limit = asked.limit or (len(grid) if asked.format == "csv" else DEFAULT_ROWS)
-    last = min(first + limit, len(grid))
-    following = pages.token(request, last) if last < len(grid) else None
-    if asked.format == "csv":
-        return csv_response(request, "counts", _chunks(service, grid, first, last), bom=asked.bom, next_page=following)
-    with reading(service.engine) as conn:
-        items = [CountRow.model_validate(row) for row in grid.rows(conn, first, last).to_dict("records")]
-    return CountPage(items=items, next=following)
+    known, clock = as_known(service.clock, span, moment)
+    return NodeSums(areas, categories, wanted_categories, marked, moment), wanted_areas, known, clock
 
 
-def _bounds(clock: Clock, span: tuple[date, date] | None, moment: datetime | None) -> tuple[tuple[date, date] | None, date]:
-    """First and last day with data, and the last finished day, as of a moment.
+def _span(asked: _Asked, granularity: count_grid.Granularity, known: Known, clock: Clock) -> tuple[date, date] | None:
+    """First and last day to answer for.
 
     Raises:
-        InputError: nothing was known then.
+        InputError: there are counts, but none on the days asked for, or these are too many to be told by hours.
     """
-    if span is None or moment is None:
-        return span, clock.business_date()
-    today = moment.astimezone(clock.zone).date()
-    if today < span[0]:
-        raise InputError(f"nothing was known on {today}", "as_of", f"the counts begin on {span[0]}")
-    return (span[0], min(span[1], today)), Clock(clock.zone, moment).business_date()
+    if known is None:
+        return None
+    newest = newest_finished(clock, known)
+    start, end = asked.bounds(max(newest - timedelta(days=DEFAULT_DAYS[granularity] - 1), known[0]), newest)
+    require_known(known, start, end)
+    last = known[1] if end > newest else newest
+    if granularity in ("week", "month"):
+        period: periods.Period = "week" if granularity == "week" else "month"
+        start, end = periods.first_of(max(start, known[0]), period), periods.last_of(min(end, last), period)
+    start, end = max(start, known[0]), min(end, last)
+    if granularity == "hour" and (end - start).days >= MOST_DAYS_BY_HOURS:
+        raise InputError(f"{(end - start).days + 1} days by hours", "from, to", f"ask for {MOST_DAYS_BY_HOURS} days at most, or for days")
+    return start, end
 
 
-def _days(asked: CountParameters, span: tuple[date, date] | None, business_date: date) -> list[date]:
-    """The days to answer for. Raises InputError if there are counts, but none on the days asked for."""
-    if span is None:
-        return []
-    newest = max(min(span[1], business_date), span[0])
-    start, end = asked.bounds(max(newest - timedelta(days=DEFAULT_DAYS - 1), span[0]), newest)
-    if start > span[1] or end < span[0]:
-        what = f"there are counts from {span[0]} to {span[1]}, none on the days asked for"
-        raise InputError(what, "from, to", f"ask for days from {span[0]} to {span[1]}")
-    start, end = max(start, span[0]), min(end, span[1])
-    return [start + timedelta(days=number) for number in range((end - start).days + 1)]
+def _file(name: str, granularity: str, span: tuple[date, date] | None) -> str:
+    """A file name that tells what is in it."""
+    parts = [name, *([] if granularity == "day" else [f"{granularity}s"]), *([] if span is None else [f"{span[0]}", f"{span[1]}"])]
+    return "-".join(parts)
 
 
-class _Grid:
-    """All rows of one question in their order (area, category, date), of which a page reads only its own series."""
-
-    def __init__(
-        self,
-        area_tree: Nodes[Any],
-        category_tree: Nodes[Any],
-        areas: list[str],
-        categories: list[str],
-        days: list[date],
-        spans: pd.DataFrame,
-        recodings: CategoryMap | None,
-        moment: datetime | None,
-    ) -> None:
-        self._area_tree, self._category_tree = area_tree, category_tree
-        self._areas, self._categories, self._days = areas, categories, days
-        self._spans, self._recodings, self._moment = spans, recodings, moment
-
-    def __len__(self) -> int:
-        return len(self._areas) * len(self._categories) * len(self._days)
-
-    def rows(self, conn: Connection, first: int, last: int) -> pd.DataFrame:
-        """Rows `first` to `last`, the latter excluded: `area, category, date, count, excluded`, and `recoded` if asked for."""
-        more = [] if self._recodings is None else ["recoded"]
-        if first >= last:
-            return pd.DataFrame({name: [] for name in ("area", "category", "date", "count", "excluded", *more)})
-        n_categories, n_days = len(self._categories), len(self._days)
-        area_from, area_to = first // (n_categories * n_days), (last - 1) // (n_categories * n_days) + 1
-        areas = self._areas[area_from:area_to]
-        totals = self._totals(conn, areas)
-        rows = np.arange(first, last)
-        here = rows - area_from * n_categories * n_days
-        frame = pd.DataFrame(
-            {
-                "area": np.array(self._areas, object)[rows // (n_categories * n_days)],
-                "category": np.array(self._categories, object)[rows // n_days % n_categories],
-                "date": np.array(self._days, object)[rows % n_days],
-                "count": totals.reshape(-1)[here],
-                "excluded": self._excluded(areas).reshape(-1)[here],
-            }
-        )
-        if self._recodings is not None:
-            frame["recoded"] = (totals + self._moved(conn, areas, self._recodings)).round(4).reshape(-1)[here]
-        return frame
-
-    def _excluded(self, areas: list[str]) -> np.ndarray:
-        """Which counts of these areas have a part in an excluded span: [areas, categories, days]."""
-        if self._spans.empty:
-            return np.zeros((len(areas), len(self._categories), len(self._days)), bool)
-        places = _above_and_below(self._area_tree, areas)
-        return excluded.marks(self._spans, places, _above_and_below(self._category_tree, self._categories), pd.DatetimeIndex(self._days))
-
-    def _moved(self, conn: Connection, areas: list[str], recodings: CategoryMap) -> np.ndarray:
-        """What recodings add to (or take from) the counts of these areas: [areas, categories, days]."""
-        codes = recodings.codes
-        if not codes:
-            return np.zeros((len(areas), len(self._categories), len(self._days)))
-        area_groups, in_area = _groups(self._area_tree, areas)
-        found = count_sums.daily(conn, area_groups, [[code] for code in codes], self._days[0], self._days[-1], self._moment)
-        filed = np.zeros((len(area_groups), len(codes), len(self._days)))
-        day = (found["date"] - pd.Timestamp(self._days[0])).dt.days
-        filed[found["area_group"].to_numpy(int), found["category_group"].to_numpy(int), day.to_numpy(int)] = found["count"].to_numpy(float)
-        changes, carried = recodings.shares()
-        step = (carried - np.eye(len(codes)))[changes.searchsorted(pd.DatetimeIndex(self._days), side="right")]
-        below = [self._category_tree.under([code]) for code in self._categories]
-        is_below = np.array([[code in under or top == ALL for code in codes] for top, under in zip(self._categories, below, strict=True)], float)
-        moved: np.ndarray = np.einsum("ag,gcd,dck,nk->and", in_area.astype(float), filed, step, is_below, optimize=True)
-        return moved
-
-    def _totals(self, conn: Connection, areas: list[str]) -> np.ndarray:
-        """Counts of these areas: [areas, categories, days]."""
-        area_groups, in_area = _groups(self._area_tree, areas)
-        category_groups, in_category = _groups(self._category_tree, self._categories)
-        found = count_sums.daily(conn, area_groups, category_groups, self._days[0], self._days[-1], self._moment)
-        sums = np.zeros((len(area_groups), len(category_groups), len(self._days)), np.int64)
-        day = (found["date"] - pd.Timestamp(self._days[0])).dt.days
-        sums[found["area_group"].to_numpy(int), found["category_group"].to_numpy(int), day.to_numpy(int)] = found["count"].to_numpy(int)
-        totals: np.ndarray = np.einsum("ag,ch,ghd->acd", in_area, in_category, sums, optimize=True)
-        return totals
+def _answer(
+    request: Request,
+    service: Service,
+    form: Form,
+    asked: _Asked,
+    place: list[Any] | None,
+    grid: CountGrid | Comparison,
+    row: type[CountRow | PeriodCountRow | HourCountRow | ComparedRow],
+    name: str,
+) -> StreamingResponse | tuple[Any, str | None]:
+    """The rows of a page and the token of the next one, or all rows as a file."""
+    first = 0 if place is None else place[0]
+    last = min(first + (asked.limit or (DEFAULT_ROWS if form == "json" else len(grid))), len(grid))
+    following = pages.token(request, last) if last < len(grid) else None
+    if form != "json":
+        chunks = _chunks(service, grid, first, last)
+        return table_response(request, form, name, row, chunks, zone=service.settings.timezone, bom=asked.bom, next_page=following)
+    with reading(service.engine) as conn:
+        return [row.model_validate(record) for record in records(grid.rows(conn, first, last))], following
 
 
-def _groups(tree: Nodes[Any], codes: list[str]) -> tuple[list[count_sums.Group], np.ndarray]:
-    """Codes that tickets carry, in groups that belong to the same of these nodes: the groups, and who belongs where [nodes, groups]."""
-    nodes_above: dict[str, set[int]] = {}
-    for place, code in enumerate(codes):
-        for below in tree.under([code]):
-            nodes_above.setdefault(below, set()).add(place)
-    groups: dict[frozenset[int], list[str]] = {}
-    for code, above in nodes_above.items():
-        groups.setdefault(frozenset(above), []).append(code)
-    belongs = np.array([[place in above for above in groups] for place in range(len(codes))], np.int64)
-    if codes == [ALL]:
-        return [None], belongs
-    return list(groups.values()), belongs
-
-
-def _above_and_below(tree: Nodes[Any], codes: list[str]) -> list[set[str]]:
-    """For each node itself, what lies below it, and what it lies in."""
-    found = []
-    for code in codes:
-        path = {code, ALL}
-        while code != ALL and code in tree.by_code:
-            code = tree.by_code[code].parent
-            path.add(code)
-        found.append(path)
-    return [path | tree.under([code]) for code, path in zip(codes, found, strict=True)]
-
-
-def _chunks(service: Service, grid: _Grid, first: int, last: int) -> Iterator[pd.DataFrame]:
+def _chunks(service: Service, grid: CountGrid | Comparison, first: int, last: int) -> Iterator[pd.DataFrame]:
     """The table in parts, so that a large export does not fill the memory; one part at least, for the header."""
     for start in range(first, max(last, first + 1), MOST_ROWS):
         with reading(service.engine) as conn:

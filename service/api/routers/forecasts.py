@@ -1,11 +1,14 @@
 """`/v1/forecasts`: what is coming, where, how sure, and why."""
 
+import logging
+import os
+import threading
 from collections.abc import Collection, Iterator
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 
 import pandas as pd
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
@@ -13,45 +16,57 @@ from forecasting.detection.explain import Labels
 from forecasting.errors import InputError
 from forecasting.explanation import sentences
 from forecasting.models import blend
+from service import whole_set
 from service.api import pages
+from service.api.asked_set import AsOf, asked_set, require_days
 from service.api.deps import Requires, Running, Service
 from service.api.errors import Problem, problems
+from service.api.forms import MEDIA_TYPES, TABLES, chosen
 from service.api.nodes import ALL, allowed, visible
-from service.api.parameters import DEFAULT_ROWS, MOST_ROWS, Day, Parameters, Period, Places, Table, as_of
-from service.api.published import Found, Granularity, LoadedSet
-from service.api.recent import City
+from service.api.parameters import DEFAULT_ROWS, MOST_ROWS, Day, Export, Period, Places, as_of
+from service.api.published import Found, FoundMonths, Granularity, LoadedSet
 from service.api.repeated import repeated
-from service.api.schemas import Contribution, Explanation, ForecastPage, ForecastRow, HourRow, Member, WeekRow
-from service.api.tables import CSV, csv_response
-from service.store.engine import reading
+from service.api.schemas import Contribution, Explanation, ForecastPage, ForecastRow, HourRow, Member, MonthRow, WeekRow
+from service.api.tables import table_response
 from service.store.keys import Caller
 
 router = APIRouter(tags=["counts and forecasts"])
 
 A_MINUTE = 60.0  # a set does not change: its answers may be given again until another is published
 
-ROWS: dict[Granularity, type[ForecastRow | WeekRow | HourRow]] = {"day": ForecastRow, "week": WeekRow, "hour": HourRow}
+ROWS: dict[Granularity, type[ForecastRow | WeekRow | MonthRow | HourRow]] = {
+    "day": ForecastRow,
+    "week": WeekRow,
+    "month": MonthRow,
+    "hour": HourRow,
+}
+
+WHOLE = frozenset({"nodes", "format", "granularity", "as_of"})  # parameters of the whole set; with others it is a part
+UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "The whole set is the one that `If-None-Match` names"}}
+PIECE = 1 << 20  # bytes of a file that are sent at a time
+_MAKING = threading.Lock()
+
+log = logging.getLogger(__name__)
 
 
-class AsOf(Parameters):
-    """Which set to answer from."""
-
-    as_of: str | None = Field(
-        None,
-        max_length=40,
-        description="Answer with the forecasts that were current then: a local date (its end) or a moment.",
-        examples=["2025-11-08"],
-    )
-
-
-class ForecastParameters(Places, Period, Table, AsOf):
+class ForecastParameters(Places, Period, Export, AsOf):
     """Parameters of `/v1/forecasts`."""
 
     granularity: Granularity = Field(
         "day",
         description="`day`: each day of the next four weeks. `week`: each of the next thirteen weeks of seven days after the cutoff; the days asked "
-        "for choose the weeks that have one of them. `hour`: each hour of today and tomorrow.",
+        "for choose the weeks that have one of them. `month`: each calendar month of those weeks. `hour`: each hour of today and tomorrow.",
     )
+    nodes: Literal["bottom", "all"] = Field(
+        "bottom",
+        description="Where no area or no category is named: each district and each leaf category, or `all` nodes that are forecast, sums among them. "
+        "`nodes=all&format=parquet` alone is the whole set as one file, with an `ETag`.",
+    )
+
+    @property
+    def is_whole_set(self) -> bool:
+        """Whether every day of every node is asked for."""
+        return self.nodes == "all" and self.granularity == "day" and self.model_fields_set <= WHOLE
 
 
 class ExplanationParameters(Places, AsOf):
@@ -67,50 +82,61 @@ class ExplanationParameters(Places, AsOf):
     "/forecasts",
     operation_id="list_forecasts",
     summary="Forecasts with quantiles",
-    responses=CSV | problems(404),
+    responses=TABLES | problems(404) | UNCHANGED,
     response_model=ForecastPage,
 )
 @repeated(A_MINUTE)
 def list_forecasts(
     request: Request,
+    response: Response,
     asked: Annotated[ForecastParameters, Query()],
     service: Running,
     caller: Annotated[Caller, Requires("forecasts:read")],
-) -> ForecastPage | StreamingResponse:
-    """Expected tickets a day, a week or an hour with quantiles, from the current forecast set or, with `as_of`, from the one that was current then.
+) -> ForecastPage | Response:
+    """Expected tickets a day, week, month or hour with quantiles, from the current forecast set or, with `as_of`, from the one that was current then.
 
     Without `area` and `category`: every bottom series, that is each district with each leaf category; with a limited key, those of
     its districts. Without `from` and `to`: all days of the set; days that it does not hold are left out, unless it holds none of those
     asked for. Means add up over both trees; a display that rounds should round each number alone. All pages of one list come from one
     set, also if a new one is published meanwhile.
 
-    The first weeks of the outlook are the sums of their days; later weeks know season and holidays and are wider. Hours are the day's mean times
+    The first weeks of the outlook are the sums of their days; later weeks know season and holidays and are wider. A month is the sum of weeks and
+    days that are taken to be wrong together, so that its interval is wide rather than narrow. Hours are the day's mean times
     its profile, learnt by category for working and for free days; where no ticket tells its hour there are none (404).
 
-    查询预测:按区、街乡镇、类别给出预计工单量及分位数;granularity 可选逐日(未来四周)、逐周(未来十三周)或逐小时(今明两日)。
+    查询预测:按区、街乡镇、类别给出预计工单量及分位数;granularity 可选逐日(未来四周)、逐周、逐月(未来十三周)或逐小时(今明两日);
+    nodes=all&format=parquet 一次取全市全部预测。
     """
+    form = chosen(request, response, asked.format)
     place = pages.place(request, asked.next, pages.number, pages.number, _day)
     city = service.recent.city()
     wanted = asked.areas(city.areas)
     allowed(city.areas, caller, wanted, "area")
     own = visible(city.areas, caller)
-    wanted_areas = wanted or (city.areas.at("district") if own is None else city.areas.at("district") & own)
-    wanted_categories = asked.categories(city.categories) or city.categories.leaves
-    found = _set(service, city, asked.as_of, None if place is None else place[0])
+    wanted_categories = asked.categories(city.categories)
+    found = asked_set(service, city, asked.as_of, None if place is None else place[0])
+    kept_ready = form == "parquet" and own is None and asked.is_whole_set and found is city.current
+    file = _whole_set(request, service, found) if kept_ready else None
+    if file is not None:
+        return file
+    every_area = city.areas.at("district") if asked.nodes == "bottom" else found.areas
+    wanted_areas = wanted or (every_area if own is None else every_area & own)
+    wanted_categories = wanted_categories or (city.categories.leaves if asked.nodes == "bottom" else found.categories)
     today = _today(service, asked.as_of) if place is None else place[2]
     first_day, last_day = found.span(asked.granularity, today)
     start, end = asked.bounds(first_day, last_day)
-    _holds(first_day, last_day, start, end, "from, to")
+    require_days(first_day, last_day, start, end, "from, to")
     rows = found.find(asked.granularity, wanted_areas, wanted_categories, max(start, first_day), min(end, last_day))
 
     first = 0 if place is None else place[1]
-    limit = asked.limit or (len(rows) if asked.format == "csv" else DEFAULT_ROWS)
+    limit = asked.limit or (DEFAULT_ROWS if form == "json" else len(rows))
     last = min(first + limit, len(rows))
     following = pages.token(request, found.id, last, today.toordinal()) if last < len(rows) else None
-    if asked.format == "csv":
-        name = f"forecasts-{found.cutoff}" if asked.granularity == "day" else f"forecasts-{asked.granularity}s-{found.cutoff}"
-        return csv_response(request, name, _chunks(service, rows, first, last), bom=asked.bom, next_page=following)
     row = ROWS[asked.granularity]
+    if form != "json":
+        name = f"forecasts-{found.cutoff}" if asked.granularity == "day" else f"forecasts-{asked.granularity}s-{found.cutoff}"
+        chunks = _chunks(service, rows, first, last)
+        return table_response(request, form, name, row, chunks, zone=service.settings.timezone, bom=asked.bom, next_page=following)
     items: Any = [row.model_validate(record) for record in _table(service, rows, first, last).to_dict("records")]
     return ForecastPage(items=items, next=following, stale_since=None if city.stale_since is None else service.local(city.stale_since))
 
@@ -140,13 +166,14 @@ def explain_forecast(
     wanted = asked.areas(areas) or frozenset({ALL})
     allowed(areas, caller, wanted, "area")
     area, category = _one(wanted, "area"), _one(asked.categories(categories), "category")
-    found = _set(service, city, asked.as_of, None)
+    found = asked_set(service, city, asked.as_of)
     first_day, last_day = found.span(asked.granularity, _today(service, asked.as_of))
     day = asked.day or first_day
-    _holds(first_day, last_day, day, day, "date")
+    require_days(first_day, last_day, day, day, "date")
     rows = found.find(asked.granularity, [area], [category], day, day)
     if not len(rows):
         raise Problem(404, f"'{category}' in '{area}' is not forecast", where="area, category", mend="ask for nodes that /v1/forecasts lists")
+    assert isinstance(rows, Found)  # days and weeks
     parts = rows.parts()
     if parts is None:
         raise Problem(404, f"the forecasts known until {found.cutoff} were published without explanations", mend="ask for later ones, or train again")
@@ -163,18 +190,36 @@ def explain_forecast(
     )
 
 
+def _whole_set(request: Request, service: Service, found: LoadedSet) -> Response | None:
+    """The whole set as one file, or that the caller has it (304); None: it cannot be made ready, for the disk is full."""
+    with _MAKING:  # of many who ask for a file that is not there one makes it
+        try:
+            path = whole_set.make(service.settings, found.frame, found.id, found.issued_at, found.run_id)
+            file = path.open("rb")  # now: another process may delete it when the next set is published
+        except OSError as error:
+            log.warning("whole_set.not_made", extra={"forecast_set": found.id, "reason": str(error)})
+            return None
+    headers = {"ETag": f'"{path.stem}"', "Vary": "Accept", "Cache-Control": "private, no-cache"}
+    given = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    if headers["ETag"] in given or "*" in given:
+        file.close()
+        return Response(status_code=304, headers=headers)
+    headers["Content-Disposition"] = f'attachment; filename="forecasts-all-{found.cutoff}.parquet"'
+    headers["Content-Length"] = str(os.fstat(file.fileno()).st_size)
+    return StreamingResponse(_pieces(file), media_type=MEDIA_TYPES["parquet"], headers=headers)
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(PIECE):
+            yield piece
+
+
 def _one(codes: Collection[str], where: str) -> str:
     """The only code asked for; the root without any."""
     if len(codes) > 1:
         raise InputError(f"{len(codes)} values of '{where}'", where, "ask for one at a time")
     return next(iter(codes), ALL)
-
-
-def _holds(first_day: date, last_day: date, start: date, end: date, where: str) -> None:
-    """Raises InputError if a set that holds `first_day` to `last_day` holds none of the days from `start` to `end`."""
-    if start > last_day or end < first_day:
-        days = f"{first_day} to {last_day}"
-        raise InputError(f"the forecast set holds {days}, none of the days asked for", where, f"ask for days from {days}")
 
 
 def _day(part: Any) -> date:
@@ -188,27 +233,11 @@ def _today(service: Service, as_of_text: str | None) -> date:
     return moment.astimezone(service.clock.zone).date()
 
 
-def _set(service: Service, city: City, as_of_text: str | None, set_id: int | None) -> LoadedSet:
-    """The set to answer from: that of the page before, that of `as_of`, or the current one."""
-    if as_of_text is not None and set_id is None:
-        with reading(service.engine) as conn:
-            found = service.forecasts.as_of(conn, as_of(as_of_text, service.clock))
-        if found is None:
-            raise Problem(404, f"no forecasts were published by {as_of_text}", where="as_of", mend="ask for a later day")
-        return found
-    if set_id is not None and (city.current is None or city.current.id != set_id):
-        with reading(service.engine) as conn:
-            return service.forecasts.get(conn, set_id)
-    if city.current is None:
-        raise Problem(503, "no forecasts are published yet", mend="wait for the first nightly run, or start 'weisu train'")
-    return city.current
-
-
-def _table(service: Service, found: Found, first: int, last: int) -> pd.DataFrame:
+def _table(service: Service, found: Found | FoundMonths, first: int, last: int) -> pd.DataFrame:
     return found.table(first, last).assign(issued_at=service.local(found.issued_at))
 
 
-def _chunks(service: Service, found: Found, first: int, last: int) -> Iterator[pd.DataFrame]:
+def _chunks(service: Service, found: Found | FoundMonths, first: int, last: int) -> Iterator[pd.DataFrame]:
     """The table in parts, so that a large export neither waits nor fills the memory; one part at least, for the header."""
     for start in range(first, max(last, first + 1), MOST_ROWS):
         yield _table(service, found, start, min(start + MOST_ROWS, last))

@@ -1,12 +1,16 @@
 """A small city in a real database, and the API over it."""
 
 import shutil
+import socket
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import uvicorn
 from api_city import HERE, NOW, PLACES, TOPICS, YESTERDAY, ZONE, City, daily_cells
 from starlette.exceptions import StarletteDeprecationWarning
 
@@ -98,3 +102,20 @@ def ask_as(city: City, client: TestClient) -> Callable[..., TestClient]:
         return client
 
     return with_key
+
+
+@pytest.fixture
+def address(city: City) -> Iterator[str]:
+    """A server on a free port of this machine."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(create_app(city.settings), log_level="critical"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(10)
+        assert not thread.is_alive()

@@ -1,16 +1,12 @@
 """What only a real server and a real process can show."""
 
-import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 from api_city import City
 from processes import until
 
@@ -18,23 +14,6 @@ from forecasting.errors import InputError
 from service.api.app import create_app
 from service.settings import Settings
 from service.store.engine import writing
-
-
-@pytest.fixture
-def address(city: City) -> Iterator[str]:
-    """A server on a free port of this machine."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(create_app(city.settings), log_level="critical"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        thread.join(10)
-        assert not thread.is_alive()
 
 
 def test_a_real_server_answers(city: City, address: str) -> None:

@@ -22,6 +22,7 @@ from forecasting import intraday, outlook
 from forecasting.errors import InputError
 from forecasting.forecast_set import ForecastSet, unpack
 from forecasting.hierarchy import ALL
+from service import whole_set
 from service.jobs import nightly
 from service.store import alerts, forecast_sets, runs
 from service.store.engine import reading, writing
@@ -63,6 +64,14 @@ def test_every_node_has_every_day_and_all_sums_add_up(trained: City) -> None:
     np.testing.assert_allclose(table[list(CATEGORIES)].sum(axis=1), table[ALL], atol=1e-6)
     table = frame.pivot_table(index=["horizon", "category"], columns="area", values="mean")
     np.testing.assert_allclose(table[list(DISTRICTS)].sum(axis=1), table[ALL], atol=1e-6)
+
+
+def test_the_published_set_lies_ready_as_one_file(trained: City) -> None:
+    with reading(trained.engine) as conn:
+        current = published(conn)
+    file = whole_set.file_of(trained.settings(day(DAYS)), current.id, current.issued_at, current.mlflow_run_id or str(current.run_id))
+    frame = ForecastSet.from_parquet(current.blob).frame.sort_values(["area", "category", "date"])
+    assert pd.read_parquet(file)["mean"].tolist() == frame["mean"].tolist()
 
 
 def test_the_set_has_thirteen_weeks_and_says_that_there_are_no_hours(trained: City) -> None:

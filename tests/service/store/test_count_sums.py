@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import Connection, Engine
 
 from service.store import bulk, count_sums
+from service.store.baseline import BY_DAYS, BY_HOURS, TICKETS
 from service.store.engine import writing
-from service.store.schema import daily_counts
+from service.store.schema import count_changes, daily_counts
 
 NOW = datetime(2025, 11, 9, tzinfo=UTC)
 FIRST, LAST = date(2025, 11, 2), date(2025, 11, 4)
@@ -49,3 +50,26 @@ def test_days_without_counts_give_no_rows(conn: Connection) -> None:
     found = count_sums.daily(conn, [None], [None], date(2024, 1, 1), date(2024, 2, 1))
     assert list(found.columns) == ["area_group", "category_group", "date", "count"]
     assert found.empty
+
+
+@pytest.mark.parametrize("moment", [None, NOW])
+def test_hours_are_summed_by_group_and_what_tells_no_hour_stands_apart(engine: Engine, moment: datetime | None) -> None:
+    hour, later = datetime(2025, 11, 3, 5, tzinfo=UTC), datetime(2025, 11, 10, tzinfo=UTC)
+    rows = [
+        ("a", "x", hour, 2, TICKETS, NOW),
+        ("b", "x", hour, 3, TICKETS, NOW),
+        ("b", "x", hour, -1, ~TICKETS, NOW),
+        ("b", "y", hour, 4, BY_HOURS, NOW),
+        ("c", "x", hour, 7, BY_DAYS, NOW),
+        ("c", "x", hour, -2, ~BY_DAYS, NOW),
+        ("c", "x", hour, 9, TICKETS, later),
+    ]
+    frame = pd.DataFrame(rows, columns=["area", "category", "hour", "delta", "part", "received_at"])
+    moments = {name: frame[name].astype(bulk.UTC_MOMENT) for name in ("hour", "received_at")}
+    with writing(engine) as conn:
+        day = pd.Series([pd.Timestamp("2025-11-03")] * len(frame), dtype=bulk.DAY)
+        bulk.insert(conn, count_changes, frame.assign(day=day, ingest_id=1, **moments))
+        found = count_sums.hourly(conn, [["a", "b"], ["c"]], [["x"], ["y"]], FIRST, LAST, moment)
+    told = {(r.area_group, r.category_group, r.timed): r.count for r in found.itertuples(index=False)}
+    assert told == {(0, 0, 1): 4, (0, 1, 1): 4, (1, 0, 0): 5} | ({} if moment else {(1, 0, 1): 9})
+    assert (found["hour"] == pd.Timestamp(hour)).all()

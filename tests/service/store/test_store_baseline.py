@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select
 
-from service.store import areas, bulk, counts, ingests, tickets
+from service.store import areas, bulk, counts, ingests, ticket_list, tickets
 from service.store.baseline import ENOUGH
 from service.store.engine import reading, writing
 from service.store.schema import count_changes, daily_counts
@@ -217,3 +217,27 @@ def test_a_street_that_moves_keeps_its_days_once(engine: Engine) -> None:
     deliver(engine, TicketFile(101, tuple(Version(n, "D2", "X", 0, 7) for n in range(3))))
     with reading(engine) as conn:
         assert _stands(counts.daily(conn)) == {("D2", "X", 0): 3}
+
+
+@settings(max_examples=20, deadline=None)
+@given(files=deliveries(), moment=st.none() | st.integers(0, 260))
+def test_behind_every_count_there_are_as_many_tickets_as_it_says(
+    scratch_engine: Callable[..., Engine], files: list[TicketFile | CountFile], moment: int | None
+) -> None:
+    engine = new(scratch_engine, 0)
+    for file in files:
+        deliver(engine, file)
+    at = None if moment is None else START + moment * HOUR
+    with reading(engine) as conn:
+        told = _stands(counts.daily(conn) if at is None else counts.as_of(conn, at))
+        for area, category, day in {*told, ("D1", "X", 0), ("S1", "Y", 1)}:
+            on = (START + timedelta(days=day)).date()
+            cell = ticket_list.Cell({area}, {category}, on, on, None, at)
+            behind = ticket_list.behind(conn, cell)
+            assert behind.count == told.get((area, category, day), 0)
+            listed = ticket_list.rows(conn, cell, None, 100)
+            assert len(listed) == listed["ticket_id"].nunique() == behind.tickets
+            if at is None:
+                assert behind.tickets + behind.without_ticket == behind.count
+            else:
+                assert behind.tickets + behind.without_ticket <= behind.count  # those that have moved since are not told
