@@ -1,6 +1,6 @@
 """`/metrics`: what a monitoring system draws and alerts on, in Prometheus's text format. It is of the worker that answers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 
@@ -59,7 +59,7 @@ class _OfStore(Collector):
             yield GaugeMetricFamily("weisu_store_answers", "1: the database answers.", value=0.0)
             return
         yield GaugeMetricFamily("weisu_store_answers", "1: the database answers.", value=1.0)
-        gauges = {
+        gauges: dict[str, tuple[str, Mapping[str, float | None]]] = {
             "weisu_job_late": ("1: the job should have succeeded by now and has not.", {j.name: float(j.is_late(now)) for j in scheduled}),
             "weisu_job_failed": ("1: the job failed last.", {j.name: float(j.error is not None) for j in scheduled}),
             "weisu_job_last_start_seconds": ("When the job began last, since 1970.", {j.name: _seconds(j.started_at) for j in scheduled}),
