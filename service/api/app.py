@@ -1,7 +1,8 @@
 """The HTTP application: `uvicorn --factory service.api.app:create_app`."""
 
+import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -43,6 +44,8 @@ from service.api.routers import (
 )
 from service.settings import Settings, load_settings
 from service.store.engine import open_engine, require_current
+
+log = logging.getLogger(__name__)
 
 ABOUT = """Forecasts of what citizens will bring to the city's hotline, and early warnings.
 
@@ -104,8 +107,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        with suppress(SQLAlchemyError):  # it goes away just now: requests will say so
+        try:
             await run_in_threadpool(service.recent.city)  # who asks first need not wait for the set to be read
+        except Exception:  # noqa: BLE001 - requests will say so, each for itself
+            log.exception("recent.not_read")
         yield
         engine.dispose()
 

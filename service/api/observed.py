@@ -4,7 +4,7 @@ import logging
 from time import perf_counter
 
 from fastapi.routing import APIRoute
-from prometheus_client import CollectorRegistry, Counter, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Histogram, PlatformCollector, ProcessCollector, disable_created_metrics
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # seconds; a long poll waits for 25
@@ -12,6 +12,8 @@ NO_ROUTE = "none"  # of a path at which there is nothing
 QUIET = frozenset({"/livez", "/readyz", "/metrics"})  # asked by machines every few seconds: told to whoever wants DEBUG
 
 log = logging.getLogger(__name__)
+
+disable_created_metrics()  # when each series began tells nobody anything, and doubles their number
 
 
 class Requests:

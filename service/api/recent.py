@@ -6,6 +6,7 @@ store does not answer, what it said last goes on being served, and says since wh
 
 import copy
 import hashlib
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -24,6 +25,8 @@ from service.clock import Clock
 from service.store import counters, keys
 from service.store.engine import reading
 from service.store.keys import Caller
+
+log = logging.getLogger(__name__)
 
 SECONDS = 0.5  # workers agree within a second after a publish, and a revoked key is refused within it
 PATIENCE = 0.1  # seconds that a request waits for another one's look; a new set of a large city takes longer to read, and the old one is still right
@@ -165,9 +168,11 @@ class Recent:
                     found = replace(before, moves=moves, keys=usable, stale_since=None)  # with its answers
                 else:
                     found = City(area_tree(conn), category_tree(conn), current, moves, usable)
-        except NO_ANSWER:
+        except Exception as error:  # what was right a moment ago is still the best to go on with, whatever is wrong now
             if before is None:
                 raise
+            if not isinstance(error, NO_ANSWER):
+                log.exception("recent.not_read")
             found = before if before.stale_since else replace(before, stale_since=self._answered)
         else:
             self._answered, self._answered_at = self._clock.now(), monotonic()
