@@ -109,7 +109,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         try:
             await run_in_threadpool(service.recent.city)  # who asks first need not wait for the set to be read
-        except Exception:  # noqa: BLE001 - requests will say so, each for itself
+        except Exception:
             log.exception("recent.not_read")
         yield
         engine.dispose()
