@@ -14,7 +14,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
-from experiments import metric_names, tracking, trials
+from experiments import metric_names, sweep, tracking, trials
 from experiments.metric_names import HIGH, LOW, VERSUS, WINDOWS, P
 from experiments.rolling import Request
 from experiments.tracking import Dataset, Run
@@ -66,18 +66,25 @@ def _record(client: MlflowClient, experiment: str, tried: Sequence[Tried], reque
         "mlflow.source.name": "weisu backtest",
     }
     if len(tried) == 1:
-        return _log(client, experiment, tried[0], request, common | {"kind": "backtest"}, pd.DataFrame())
+        return _log(client, experiment, tried[0], request, common | {"kind": "backtest"}, pd.DataFrame(), _now())
     kind = "sweep" if any(one.trial.changed for one in tried) else "comparison"
     names = " against ".join(one.trial.label for one in tried[::-1]) if kind == "comparison" else f"sweep of {tried[0].trial.label}"
-    told = common | {"kind": kind, "verdict": said, tracking.DESCRIPTION: said}
-    parent = Run(names, params={"trials": str(len(tried)), **_task(request)}, tags=told)
+    table, ranking = tables["comparison"], tables["ranking"].set_index("trial")
+    of_each = {one.trial.name: table[table["trial"] == one.trial.name] for one in tried}
+    best = next(one for one in tried if one.trial.name == ranking.index[0])
+    told = common | {"kind": kind, "verdict": said, "best": best.trial.label, tracking.DESCRIPTION: said}
+    seconds = sum(one.seconds for one in tried)
+    parameters = {"trials": str(len(tried)), **_task(request)}
+    parent = Run(names, parameters, _told(best, of_each[best.trial.name], seconds), told, _dataset(request, common), seconds)
     moment = _now()
     parent_id = tracking.begin(client, experiment, parent, moment)
     tracking.fill(client, parent_id, parent, moment)
-    table, verdicts = tables["comparison"], tables["ranking"].set_index("trial")["verdict"]
-    for one in tried:
-        tags = common | {"kind": kind, "trial": one.trial.name, "verdict": verdicts[one.trial.name]}
-        _log(client, experiment, one, request, tags, table[table["trial"] == one.trial.name], parent_id)
+    ended = moment - round(seconds * 1000)
+    for one in tried:  # in the order and at the moments in which they were made: MLflow lists runs by it
+        ended += round(one.seconds * 1000)
+        verdict = ranking["verdict"][one.trial.name]
+        tags = common | {"kind": kind, "trial": one.trial.name} | ({"verdict": verdict} if verdict else {})
+        _log(client, experiment, one, request, tags, of_each[one.trial.name], ended, parent_id)
     with tempfile.TemporaryDirectory() as folder:
         trials.write(tables, Path(folder))
         for name in ("ranking", "comparison"):  # MLflow's page shows CSV as a table
@@ -87,12 +94,12 @@ def _record(client: MlflowClient, experiment: str, tried: Sequence[Tried], reque
     return parent_id
 
 
-def _log(client: MlflowClient, experiment: str, one: Tried, request: Request, tags: dict[str, str], compared: pd.DataFrame, parent: str = "") -> str:
+def _log(
+    client: MlflowClient, experiment: str, one: Tried, request: Request, tags: dict[str, str], compared: pd.DataFrame, moment: int, parent: str = ""
+) -> str:
     settings = {key: str(value) for key, value in one.trial.recipe.settings().items()}
-    metrics = [(name, value, 0) for name, value in (scores(one) | differences(compared)).items()]
-    dataset = Dataset(_data(request).name, tags["fingerprint"], {})
-    run = Run(one.trial.label, settings | _task(request), metrics, tags, dataset)
-    moment = _now()  # of each its own: MLflow lists runs by it
+    name = f"{one.trial.label} (base)" if one.trial.name == sweep.BASE else one.trial.label
+    run = Run(name, settings | _task(request), _told(one, compared, one.seconds), tags, _dataset(request, tags), one.seconds)
     run_id = tracking.begin(client, experiment, run, moment, parent)
     tracking.fill(client, run_id, run, moment)
     points = list(curves(one))
@@ -103,6 +110,16 @@ def _log(client: MlflowClient, experiment: str, one: Tried, request: Request, ta
             client.log_artifact(run_id, str(one.folder / name))
     tracking.end(client, run_id, moment)
     return run_id
+
+
+def _told(one: Tried, compared: pd.DataFrame, seconds: float) -> list[tuple[str, float, int]]:
+    """A recipe's figures that are no curves."""
+    figures = scores(one) | differences(compared) | {metric_names.usage("seconds.total"): seconds}
+    return [(name, value, 0) for name, value in figures.items()]
+
+
+def _dataset(request: Request, tags: Mapping[str, str]) -> Dataset:
+    return Dataset(_data(request).name, tags["fingerprint"], {})
 
 
 def scores(one: Tried) -> dict[str, float]:

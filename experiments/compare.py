@@ -200,5 +200,5 @@ def sentence(row: pd.Series, cutoffs: pd.DatetimeIndex, horizon: int, names: tup
     told = f"{HEADLINE} {row['difference']:+.1%} ({row['low']:+.1%} to {row['high']:+.1%}, p {row['p']:.3f}) over {number} cutoffs"
     if row["verdict"] in (BETTER, WORSE):
         return f"{b} is {row['verdict']} than {a}: {told}"
-    seen = (row["high"] - row["low"]) / 2
+    seen = max((row["high"] - row["low"]) / 2, 0.001)
     return f"{NOISE} between {a} and {b}: {told}; less than about {seen:.1%} cannot be seen with these cutoffs"

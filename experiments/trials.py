@@ -2,6 +2,7 @@
 
 import hashlib
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import partial
@@ -47,12 +48,14 @@ class Tried:
         folder: where its forecasts and scores are.
         scores: as `rolling.run` returns them.
         losses: see `compare.losses`; empty without actuals.
+        seconds: that its backtest took.
     """
 
     trial: Trial
     folder: Path
     scores: pd.DataFrame
     losses: pd.DataFrame
+    seconds: float
 
 
 def mapping(recipe: Recipe) -> dict[str, Any]:
@@ -110,11 +113,13 @@ def run(
             config.write_text(yaml.safe_dump(mapping(trial.recipe), sort_keys=False), "utf-8")
             folder = out / trial.name if len(trials) > 1 else out
             show = partial(_add, progress, i * len(request.cutoffs)) if progress else None
+            began = time.perf_counter()
             scores = rolling.run(replace(request, config=config), folder, show, once)
+            seconds = time.perf_counter() - began
             (folder / RECIPE).write_bytes(config.read_bytes())
             truth = _truth(table) if truth is None else truth
             losses = compare.losses(pd.read_parquet(folder / "forecasts.parquet"), truth) if len(scores) else pd.DataFrame()
-            made.append(Tried(trial, folder, scores, losses))
+            made.append(Tried(trial, folder, scores, losses, seconds))
             if finished:
                 finished(made[-1])
     return made

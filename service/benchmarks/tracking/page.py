@@ -34,8 +34,8 @@ not go on: after twelve seconds it does, and what is left waits in the spool. Of
 `load` is how many processes wanted a core when the first began: above 2, seconds say little.
 
 The night of 448 series is that of `make bench-speed`: three years of the simulated city, the default recipe. That of 20,000 series has the same
-series, members, windows, trees and files as there, but learns from the last {days} days, its booster from a tenth of the rows: to train it takes
-minutes instead of a quarter of an hour, and MLflow is told of as much. Runs, files and bytes are those of one night.
+series as there, as many windows, forecasts and scores, but learns from the last {days} days with {members} alone: to train it takes
+minutes instead of a quarter of an hour. MLflow is told of three members less than in a real night, and their model files are missing.
 
 *SQLite*, *PostgreSQL*: the database written directly, as `weisu up` and `compose.yaml` have it. *server over …*: `weisu mlflow` by its address. *two
 trainings*: a server over SQLite, and the gate refused the candidate, so that the recipe that is served was trained as well. *dead*: nobody listens.
@@ -154,5 +154,6 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 def page(day: str, table: pd.DataFrame, bar_table: pd.DataFrame) -> str:
     """The text of `docs/tracking.md`."""
-    head = HEAD.format(day=day, days=nights.SHORT_DAYS, held=HELD)
+    members = " and ".join([", ".join(f"`{name}`" for name in nights.SHORT_MEMBERS[:-1]), f"`{nights.SHORT_MEMBERS[-1]}`"])
+    head = HEAD.format(day=day, days=nights.SHORT_DAYS, members=members, held=HELD)
     return f"{head}\n## Bars\n\n{markdown(bar_table)}\n## Recordings\n\n{markdown(shown(table))}"

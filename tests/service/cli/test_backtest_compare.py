@@ -103,6 +103,11 @@ def test_a_comparison_is_a_run_for_each_recipe_below_one(compared: subprocess.Co
         assert len(run.data.tags["fingerprint"]) == 64
         assert run.data.tags["code_version"].startswith("0.")
     assert len({run.data.tags["fingerprint"] for run in (parent, a, b)}) == 1
+    assert parent.data.tags["best"] == "usual"
+    assert parent.data.metrics["all.WRMSSE"] == a.data.metrics["all.WRMSSE"] < b.data.metrics["all.WRMSSE"]
+    for run in (a, b):
+        assert run.info.end_time - run.info.start_time == pytest.approx(run.data.metrics["usage/seconds.total"] * 1000, abs=1)
+    assert parent.data.metrics["usage/seconds.total"] == pytest.approx(sum(run.data.metrics["usage/seconds.total"] for run in (a, b)))
     scores = pd.read_parquet(machine.folder / "out" / "b" / "scores.parquet").set_index("level")
     assert b.data.metrics["city.WAPE"] == pytest.approx(scores.loc["city", "WAPE"])
     assert b.data.metrics["all.WRMSSE"] == pytest.approx(scores.loc["all", "WRMSSE"])
@@ -141,7 +146,7 @@ def test_a_sweep_is_ranked_and_every_combination_is_a_run_below_one(swept: subpr
     assert set(ranking["trial"]) == {"base", "01", "02", "03", "04"}
     (parent,) = runs(machine, "tags.kind = 'sweep' and params.trials = '5'")
     children = runs(machine, f"tags.mlflow.parentRunId = '{parent.info.run_id}'")
-    assert [run.info.run_name for run in children] == ["usual", *(f"windows={w} shrink={s}" for w, s in GRID)]
+    assert [run.info.run_name for run in children] == ["usual (base)", *(f"windows={w} shrink={s}" for w, s in GRID)]
     assert [(run.data.params["windows"], run.data.params["shrink"]) for run in children[1:]] == [
         ("1", "0.1"),
         ("1", "2.0"),
