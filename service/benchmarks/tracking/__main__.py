@@ -6,6 +6,7 @@ python -m service.benchmarks.tracking --postgresql      over PostgreSQL as well
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -140,4 +141,5 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop, it stops what it trains
     typer.run(main)
