@@ -39,7 +39,9 @@ def repeated(seconds: float) -> Callable[[Endpoint], Endpoint]:
         async def answered(**given: Any) -> Response:
             request: Request = given["request"]
             service: Service = given["service"]
-            city = service.recent.known() or await run_in_threadpool(service.recent.city)
+            city = service.recent.known()
+            if city is None:
+                city = await run_in_threadpool(service.recent.city)
             question = _question(request.scope, service, city, given["caller"])
             ready = city.answers.get(question)
             if ready is None:

@@ -109,4 +109,4 @@ def _added(columns: np.ndarray) -> np.ndarray:
 
 
 def _mean(columns: np.ndarray) -> np.ndarray:
-    return _added(columns) / columns.shape[1]
+    return np.asarray(_added(columns) / columns.shape[1])

@@ -118,7 +118,8 @@ def _drawn(nodes: pd.DataFrame, ahead: str, number: int, step: int) -> pd.DataFr
     counted = np.tile(np.arange(number), len(nodes))
     dates = pd.Timestamp(END) + pd.to_timedelta(counted * step + 1, unit="D")
     means = np.repeat(rng.gamma(0.5, 4.0, len(nodes)), number) * rng.gamma(20.0, 0.05, size)
-    frame = frame.assign(**{"date": dates, ahead: counted + 1, "mean": means, "dispersion": rng.gamma(2.0, 0.05, size), "model": "blend"})
+    frame = frame.assign(date=dates, mean=means, dispersion=rng.gamma(2.0, 0.05, size), model="blend")
+    frame[ahead] = counted + 1
     parts = {name: rng.normal(0.0, 1.0, size).astype("float32") for name in explanation.COLUMNS}
     return frame.assign(**parts)
 
