@@ -111,12 +111,13 @@ def slow(address: str) -> Iterator[str]:
     to = ("127.0.0.1", int(address.rpartition(":")[2]))
     with socket.create_server(("127.0.0.1", 0)) as server:
         ends: list[socket.socket] = []
+        names = tuple(f"Host: 127.0.0.1:{port}".encode() for port in (server.getsockname()[1], to[1]))  # the server answers to its own name only
 
         def connect(caller: socket.socket) -> None:
             called = socket.create_connection(to)
             ends.extend((caller, called))
             for source, target, held in ((caller, called, 0.0), (called, caller, HELD)):
-                threading.Thread(target=_pass_on, args=(source, target, held), daemon=True).start()
+                threading.Thread(target=_pass_on, args=(source, target, held, names), daemon=True).start()
 
         _each_connection(server, connect)
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
@@ -132,11 +133,11 @@ def _each_connection(server: socket.socket, taken: Callable[[socket.socket], Non
     threading.Thread(target=take, daemon=True).start()
 
 
-def _pass_on(source: socket.socket, target: socket.socket, held: float) -> None:
+def _pass_on(source: socket.socket, target: socket.socket, held: float, names: tuple[bytes, bytes]) -> None:
     with suppress(OSError):
         while content := source.recv(BLOCK):
             time.sleep(held)
-            target.sendall(content)
+            target.sendall(content.replace(*names))
         target.shutdown(socket.SHUT_WR)
 
 

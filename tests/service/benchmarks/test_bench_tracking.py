@@ -74,9 +74,9 @@ def echo() -> Iterator[str]:
         stores._close([server])
 
 
-def call(address: str, seconds: float) -> bytes:
+def call(address: str, seconds: float, words: str = "is anybody there?") -> bytes:
     with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), timeout=seconds) as line:
-        line.sendall(b"is anybody there?")
+        line.sendall(words.encode())
         return line.recv(100)
 
 
@@ -86,6 +86,8 @@ def test_the_slow_line_holds_each_answer_and_loses_none(monkeypatch: pytest.Monk
         began = time.monotonic()
         assert call(line, 30) == b"is anybody there?"
         assert time.monotonic() - began >= 0.3
+        host = address.removeprefix("http://")
+        assert call(line, 30, f"Host: {line.removeprefix('http://')}\r\n") == f"Host: {host}\r\n".encode(), "it answers to its own name only"
 
 
 def test_the_silent_server_never_answers_and_at_the_dead_one_nobody_is() -> None:
