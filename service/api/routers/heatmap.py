@@ -122,7 +122,7 @@ def _usual(
     by_weekday = there.reshape(*there.shape[:2], LAST_WEEKS, WEEK)
     number = np.isfinite(by_weekday).sum(axis=2)
     mean = np.divide(np.nansum(by_weekday, axis=2), number, out=np.full(number.shape, np.nan), where=number > 0)
-    last_weeks = mean[:, :, (days.dt.dayofweek - lately.dt.dayofweek.iloc[0]).to_numpy() % WEEK].sum(axis=-1)
+    last_weeks = mean[:, :, (days.dt.day_of_week - lately.dt.day_of_week.iloc[0]).to_numpy() % WEEK].sum(axis=-1)
     a_year_before = comparable.table(start, end, service.settings.country)["last_year"].reset_index(drop=True)
     a_year_before = a_year_before.where((a_year_before >= pd.Timestamp(known[0])) & (a_year_before <= pd.Timestamp(known[1])))
     last_year = beside(conn, sums, rows, a_year_before).sum(axis=-1)
