@@ -198,4 +198,4 @@ def test_pages_together_are_the_whole_and_the_csv_has_the_same_rows(full: TestCl
 
 
 def test_another_granularity_is_refused(full: TestClient) -> None:
-    assert full.get("/v1/forecasts", params={"granularity": "month"}).status_code == 422
+    assert full.get("/v1/forecasts", params={"granularity": "year"}).status_code == 422
