@@ -13,7 +13,7 @@ CITY := $(if $(DATA),--data '$(DATA)') $(if $(AS_OF),--as-of '$(AS_OF)') $(if $(
 # A zone for the city is no zone for this machine's own programs.
 unexport TZ
 
-.PHONY: setup demo up postgresql alertmanager test test-survival check fmt lock bench-accuracy bench-speed bench-detection bench-tracking bench-intake bench-load clean
+.PHONY: setup demo up postgresql alertmanager test test-survival fuzz check fmt lock bench-accuracy bench-speed bench-detection bench-tracking bench-intake bench-load clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -49,6 +49,10 @@ test: postgresql alertmanager
 test-survival: postgresql
 	@ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || ./scripts/packages.sh libfaketime >&2
 	@$(BIN)/python -m pytest tests/survival $(ARGS)
+
+# Every operation of the API asked 2,000 times: tens of minutes. FUZZ_PATHS chooses paths: make fuzz FUZZ_PATHS=alerts
+fuzz: setup
+	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),2000) FUZZ_PATHS='$(FUZZ_PATHS)' $(BIN)/python -m pytest -q -s tests/service/api/test_fuzz.py
 
 check: setup
 	$(BIN)/ruff check .

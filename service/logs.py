@@ -1,25 +1,39 @@
-"""Logs: one line an event on stderr, a stable event name and its values, to be read by people or, as JSON, by programs."""
+"""Logs: one line an event on stderr, a stable event name and its values, to be read by people or, as JSON, by programs.
+
+What an HTTP request makes us say carries its id.
+"""
 
 import json
 import logging
 import sys
+from contextvars import ContextVar
 from typing import Any
+
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+"""Id of the HTTP request at work here; empty: none is."""
 
 _USUAL = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _MOMENT = "%Y-%m-%dT%H:%M:%S%z"
 
 
 def _values(record: logging.LogRecord) -> dict[str, Any]:
-    return {key: value for key, value in record.__dict__.items() if key not in _USUAL}
+    told = {key: value for key, value in record.__dict__.items() if key not in _USUAL}
+    request_id = REQUEST_ID.get()
+    return {**told, "request_id": request_id} if request_id else told
 
 
 class _Line(logging.Formatter):
     """`2026-11-20T02:00:01+0000 INFO training.start run=3`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        values = " ".join(f"{key}={value}" for key, value in _values(record).items())
+        values = " ".join(f"{key}={_printable(str(value))}" for key, value in _values(record).items())
         line = f"{self.formatTime(record, _MOMENT)} {record.levelname} {record.getMessage()} {values}".rstrip()
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _printable(text: str) -> str:
+    """A value on one line: what somebody sent cannot begin a line of its own."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 class _Json(logging.Formatter):

@@ -3,7 +3,7 @@
 import tomllib
 from datetime import date, timedelta
 from functools import cached_property
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -67,8 +67,39 @@ class Settings(BaseSettings):
         description="A request of so many tickets is counted when it is answered; one of more is accepted and counted soon after.",
     )
     workers: int = Field(2, ge=1, le=64, description="Processes of `weisu backtest`, which works on so many cutoffs at a time.")
+    body_kb: int = Field(256, ge=1, le=16_384, description="Largest body of any other request, in KiB; paths that need less take less.")
+    most_rows: int = Field(20_000, ge=1_000, le=20_000, description="Most rows of one page of a list (`limit`).")
+    most_days: int = Field(3_660, ge=1, le=36_600, description="Longest span of days, `from` to `to`, that one request may ask for.")
+    request_seconds: float = Field(
+        90,
+        gt=0,
+        le=3_600,
+        description="A request that is not answered for so long, or whose body stands still, is given up; a long poll takes 60.",
+    )
+    requests_per_minute: int = Field(
+        6_000,
+        ge=1,
+        description="Requests of a key in a minute, of each API process; a file (CSV, Parquet …) counts as 20. 400 centres ask 4,800.",
+    )
+    failures_per_minute: int = Field(
+        100, ge=1, description="Requests without a valid key, in a minute and from one address, that are told why; further ones get 429."
+    )
+    oidc_issuer: str = Field("", description="Identity provider (OIDC) whose tokens are taken, as https://login.example.org/realm; empty: none.")
+    oidc_audience: str = Field("", description="Audience (`aud`) that its tokens must be for; needed with an issuer.")
+    oidc_jwks_url: str = Field("", description="Where it publishes its keys (JWKS); empty: as its /.well-known/openid-configuration says.")
+    oidc_scope_claim: str = Field(
+        "scope", description="Claim that says what the bearer of a token may do: scopes, or names that the next setting maps."
+    )
+    oidc_scopes: dict[str, tuple[str, ...]] = Field(
+        {}, description='Scopes of a name in that claim, as a JSON object: {"duty officers": ["alerts:write"]}. Our own scopes count as they are.'
+    )
+    oidc_districts_claim: str = Field(
+        "", description="Claim with the codes of the districts that a token is limited to (`ALL`: the whole city); empty: no token is limited."
+    )
     keep_text: bool = Field(False, description="Keep titles, contents and replies of tickets, masked; otherwise they are not even read.")
-    hash_key: SecretStr = Field(SecretStr(""), description="Key of the callers' hashes; empty: made once, in the data folder.")
+    hash_key: SecretStr = Field(
+        SecretStr(""), description="The installation's secret: key of the hashes of callers and API keys; empty: made once, in the data folder."
+    )
     not_demand: tuple[str, ...] = Field(NOT_DEMAND, description="Ticket types that are left out, as a JSON list; they are no demand.")
     webhook_private: bool = Field(False, description="Webhooks may go to this machine and to private networks.")
     webhook_allow: tuple[str, ...] = Field(
@@ -123,6 +154,19 @@ class Settings(BaseSettings):
         return self.clock.business_date() - timedelta(days=self.keep_history_days)
 
     @property
+    def on_loopback(self) -> bool:
+        """Whether the API listens on this machine alone."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def api_address(self) -> str:
+        """Address of the API, without a slash at its end."""
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.api_port}"
+
+    @property
     def store_url(self) -> str:
         """Address of the database."""
         return self.database_url or f"sqlite:///{(self.data_dir / 'weisu.db').resolve()}"
@@ -169,4 +213,6 @@ def load_settings() -> Settings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise InputError(f"cannot be read: {error}", TOML, "write lines like timezone = 'Asia/Shanghai'") from None
     settings.clock.now()
+    if settings.oidc_issuer and not settings.oidc_audience:
+        raise InputError("an issuer's tokens are for many", "WEISU_OIDC_AUDIENCE", "name the audience that is this service, see docs/settings.md")
     return settings

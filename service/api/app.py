@@ -13,7 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from forecasting.errors import InputError
 from service.api import errors
+from service.api.access import Access
 from service.api.deps import Service
+from service.api.envelope import Envelope
 from service.api.news import News
 from service.api.observed import Observed, Requests
 from service.api.published import PublishedForecasts
@@ -42,6 +44,7 @@ from service.api.routers import (
     tickets,
     webhooks,
 )
+from service.secret import of_keys
 from service.settings import Settings, load_settings
 from service.store.engine import open_engine, require_current
 
@@ -52,10 +55,10 @@ ABOUT = """Forecasts of what citizens will bring to the city's hotline, and earl
 预测市民热线诉求并提前预警:未诉先办。
 
 * **Keys.** Every path below `/v1` needs a key: `Authorization: Bearer weisu_…`. A key limited to districts sees these alone,
-  and the city-wide alerts that concern one of them.
+  and the city-wide alerts that concern one of them. `RateLimit` says what is left of its requests of this minute; 429 says when to go on.
 * **Lists** are objects with `items` and `next`; pass `next` back to get the following page. It is opaque.
 * **Errors** are problem documents (RFC 9457, `application/problem+json`) that say what is wrong (`detail`), where (`where`) and how
-  to mend it (`mend`).
+  to mend it (`mend`). Every answer has an `X-Request-Id`: the one that you send, or one made here.
 * **Dates** are the city's local dates; moments carry an offset. `ALL` is the root of both trees.
 * Later versions of `/v1` only add: ignore members that you do not know.
 """
@@ -69,13 +72,18 @@ TAGS = [
 ]
 
 
-def _with_problem(app: FastAPI) -> None:
-    """Adds the problem document, which no endpoint returns by itself, to the OpenAPI document."""
+def _with_the_rest(app: FastAPI) -> None:
+    """Adds to the OpenAPI document what no signature says: the problem document, and that an empty query parameter is one that is not given."""
     made = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = made()
         document["components"]["schemas"].setdefault("Problem", errors.ProblemDocument.model_json_schema())
+        for item in document["paths"].values():
+            for operation in item.values():
+                for parameter in operation.get("parameters", ()):
+                    if parameter["in"] == "query":
+                        parameter["allowEmptyValue"] = True
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way of extending the document
@@ -103,7 +111,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         raise InputError(f"the database does not answer: {reason}", "WEISU_DATABASE_URL", "start its server, or mend the address") from None
 
     sets = PublishedForecasts()
-    service = Service(settings, engine, sets, News(engine), Recent(engine, sets, settings.clock))
+    service = Service(settings, engine, sets, News(engine), Recent(engine, sets, settings.clock, of_keys(settings)))
+    access = Access(settings, engine, service.recent)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -112,6 +121,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         except Exception:
             log.exception("recent.not_read")
         yield
+        access.close()
         engine.dispose()
 
     app = FastAPIOffline(  # the page's scripts come from here: an operations centre has no way out
@@ -124,14 +134,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,  # a redirect would name the host that the request claims
         lifespan=lifespan,
     )
-    _with_problem(app)
-    app.state.service = service
+    _with_the_rest(app)
+    app.state.service, app.state.access = service, access
     app.state.requests = Requests()
-    app.add_middleware(Repeating, service=service)
+    app.add_middleware(Repeating, service=service, access=access)
     app.add_middleware(ForgettingWrites, recent=service.recent)
+    app.add_middleware(Envelope, seconds=settings.request_seconds)
     app.add_middleware(Observed, requests=app.state.requests)
     errors.install(app)
-    v1 = APIRouter(prefix="/v1", responses=errors.problems(401, 403, 422, 500, 503))
+    v1 = APIRouter(prefix="/v1", responses=errors.problems(401, 403, 422, 429, 500, 503))
     for noun in (
         districts,
         categories,

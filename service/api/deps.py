@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Security
-from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 from sqlalchemy import Engine
 
+from service.api.access import CHALLENGE, Access
+from service.api.bounds import require_within
 from service.api.errors import Problem
 from service.api.news import News
 from service.api.published import PublishedForecasts
@@ -49,28 +50,25 @@ _bearer = HTTPBearer(
     scheme_name="key",
     bearerFormat="weisu_<id>_<secret>",
     description="An API key, sent as `Authorization: Bearer weisu_…`. 访问密钥。Scopes: `forecasts:read`, `alerts:read`, `alerts:write` "
-    "(includes `alerts:read`), `tickets:write`, `admin` (includes all). A key may be limited to districts.",
+    "(includes `alerts:read`), `tickets:write`, `admin` (includes all). A key may be limited to districts. Where an identity provider is "
+    "set up, its tokens (JWT) are taken as well.",
     auto_error=False,
 )
-_CHALLENGE = 'Bearer realm="weisu"'
 
 
 async def _caller(
     request: Request, service: Running, needed: SecurityScopes, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Caller:
-    if credentials is None:
-        raise Problem(401, "the request carries no key", where="Authorization", headers={"WWW-Authenticate": _CHALLENGE})
-    token = credentials.credentials
-    caller = service.recent.known_caller(token) or await run_in_threadpool(service.recent.caller, token)
-    if caller is None:
-        challenge = f'{_CHALLENGE}, error="invalid_token"'
-        raise Problem(401, "the key is mistyped, unknown or revoked", where="Authorization", headers={"WWW-Authenticate": challenge})
-    request.state.key_id = caller.id
+    access: Access = request.app.state.access
+    token = None if credentials is None else credentials.credentials
+    caller = await access.caller(request, token)
+    access.admit(request, caller, token)
     for scope in needed.scopes:
         if not caller.may(scope):
-            challenge = f'{_CHALLENGE}, error="insufficient_scope", scope="{scope}"'
+            challenge = f'{CHALLENGE}, error="insufficient_scope", scope="{scope}"'
             detail = f"your key '{caller.name}' lacks the scope '{scope}'"
             raise Problem(403, detail, where="Authorization", headers={"WWW-Authenticate": challenge})
+    require_within(request, service.settings)
     return caller
 
 

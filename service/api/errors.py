@@ -35,6 +35,9 @@ class ProblemDocument(BaseModel):
     where: str = Field("", description="The parameter, header or part of the body concerned; may be empty.", examples=["area"])
     mend: str = Field(description="What you can do about it.", examples=["see /v1/districts for the codes"])
     available: list[str] | None = Field(None, description="(406) the media types that there are.", examples=[["application/json", "text/csv"]])
+    request_id: str = Field(
+        "", description="Id of the request: as its `X-Request-Id` said, or made here; the log has it too.", examples=["0f6b3c1e9a4d4c55"]
+    )
     reasons: list[str] | None = Field(None, description="(503 of /readyz) everything that is missing.")
     rejects: list[Any] | None = Field(None, description="(422 of /v1/tickets, if no ticket is right) why, as in `rejects` of an intake.")
 
@@ -46,11 +49,13 @@ KINDS: Mapping[int, tuple[str, str, str]] = {
     404: ("not-found", "Not found", "see /openapi.json for what there is"),
     405: ("method-not-allowed", "Method not allowed", "use a method that the Allow header names"),
     406: ("not-acceptable", "No such form of answer", "accept application/json, or name a form with format="),
+    408: ("too-slow", "The request stood still", "send it again"),
     409: ("conflict", "Conflict", "read the current state and decide again"),
     410: ("gone", "Not kept any longer", "read the list anew and go on from there"),
     413: ("too-large", "Body too large", "send less"),
     415: ("unsupported-media-type", "Unknown form of body", "see /openapi.json for the forms of body that this path takes"),
     422: ("invalid-input", "Invalid input", "send the request as /openapi.json describes it"),
+    429: ("too-many", "Too many requests", "wait as long as the Retry-After header says"),
     500: ("internal", "Internal error", "try again; if it stays, look in the service's log"),
     503: ("unavailable", "Not available now", "try again in a few seconds; /readyz says what is missing"),
 }
@@ -81,9 +86,10 @@ def problem_response(request: Request, problem: Problem) -> JSONResponse:
         "title": title,
         "status": problem.status,
         "detail": problem.detail,
-        "instance": request.url.path,
+        "instance": request.scope["path"],
         "where": problem.where,
         "mend": problem.mend or mend,
+        "request_id": request.scope.get("state", {}).get("request_id", ""),
         **problem.more,
     }
     return JSONResponse(document, problem.status, dict(problem.headers or {}), MEDIA_TYPE)
@@ -101,7 +107,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def install(app: FastAPI) -> None:
-    """Makes every error of an app a problem document."""
+    """Makes every error of an app a problem document; what nobody foresaw becomes one in `service.api.envelope`."""
 
     @app.exception_handler(Problem)
     async def _problem(request: Request, error: Problem) -> JSONResponse:
@@ -133,10 +139,6 @@ def install(app: FastAPI) -> None:
         reason = str(error.__cause__ or error).splitlines()[0]
         log.error("database.no_answer", extra={"method": request.method, "path": request.url.path, "reason": reason})
         return problem_response(request, Problem(503, "the database does not answer", headers={"Retry-After": RETRY_AFTER}))
-
-    @app.exception_handler(Exception)  # the server logs the traceback; the caller learns nothing of the inside
-    async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
-        return problem_response(request, Problem(500, "something went wrong in the service; it is not your request"))
 
 
 def _from_validation(errors: Sequence[Any]) -> Problem:

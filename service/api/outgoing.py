@@ -14,6 +14,7 @@ from service.api.published import PublishedForecasts
 from service.api.recent import Recent
 from service.api.routers.alert_feed import change_told
 from service.api.routers.alertmanager import posted_to
+from service.secret import of_keys
 from service.settings import Settings
 from service.store.alert_changes import Change
 from service.store.keys import Caller
@@ -28,7 +29,7 @@ class Outgoing:
 
     def __init__(self, settings: Settings, db: Engine) -> None:
         forecasts = PublishedForecasts()
-        self._service = Service(settings, db, forecasts, News(db), Recent(db, forecasts, settings.clock))
+        self._service = Service(settings, db, forecasts, News(db), Recent(db, forecasts, settings.clock, of_keys(settings)))
 
     def changes(self, conn: Connection, districts: Sequence[str] | None) -> Callable[[Change], dict[str, Any]]:
         """A function that tells changes, as they stand now, to a key that is limited to some districts (None: it is not)."""

@@ -97,8 +97,8 @@ class Recent:
         writes: how often something was written through this worker.
     """
 
-    def __init__(self, engine: Engine, forecasts: PublishedForecasts, clock: Clock) -> None:
-        self._engine, self._forecasts, self._clock = engine, forecasts, clock
+    def __init__(self, engine: Engine, forecasts: PublishedForecasts, clock: Clock, secret: bytes) -> None:
+        self._engine, self._forecasts, self._clock, self._secret = engine, forecasts, clock, secret
         self.writes = 0
         self._city: City | None = None
         self._looked = float("-inf")  # monotonic seconds: the clock on the wall may jump
@@ -145,7 +145,7 @@ class Recent:
         if found is not None:
             return found
         with reading(self._engine) as conn:
-            caller = keys.verify(conn, token)
+            caller = keys.verify(conn, token, self._clock.now(), secret=self._secret)
         if caller is not None:
             if len(self._callers) >= KEYS:
                 self._callers.clear()
@@ -163,7 +163,7 @@ class Recent:
         try:
             with reading(self._engine) as conn:
                 moves = frozenset(counters.read(conn).items())
-                current, usable = self._forecasts.current(conn), keys.usable(conn)
+                current, usable = self._forecasts.current(conn), keys.usable(conn, self._clock.now())
                 if before is not None and before.current == current and _labels(before.moves) == _labels(moves):
                     found = replace(before, moves=moves, keys=usable, stale_since=None)  # with its answers
                 else:

@@ -15,7 +15,9 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.api.access import Access
 from service.api.deps import Service
+from service.api.errors import Problem, problem_response
 from service.api.recent import City
 from service.store.keys import Caller
 
@@ -71,8 +73,8 @@ class Repeating:
     same. Whatever else comes goes on to the application.
     """
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
-        self._app, self._service = app, service
+    def __init__(self, app: ASGIApp, service: Service, access: Access) -> None:
+        self._app, self._service, self._access = app, service, access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await (self._ready(scope) or self._app)(scope, receive, send)
@@ -84,13 +86,17 @@ class Repeating:
         scheme, _, token = next((value for name, value in scope["headers"] if name == b"authorization"), b"").partition(b" ")
         if city is None or scheme.lower() != b"bearer":
             return None
-        caller = self._service.recent.known_caller(token.decode("latin-1"))
+        key = token.decode("latin-1")
+        caller = self._service.recent.known_caller(key)
         if caller is None:
             return None
         ready = city.answers.get(_question(scope, self._service, city, caller))
         if ready is not None:
-            scope.setdefault("state", {})["key_id"] = caller.id
             scope["route"] = _Known(scope["path"])
+            try:
+                self._access.admit(Request(scope), caller, key)
+            except Problem as problem:
+                return problem_response(Request(scope), problem)
         return ready
 
 

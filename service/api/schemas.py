@@ -363,10 +363,10 @@ class AppliedThreshold(Model):
     """See `/v1/alerts/thresholds`; as it was when the alert was raised."""
 
     category: str
-    true: int
-    false: int
-    stricter: float
-    times_as_often: float
+    true: int = Field(description="Alerts judged true.", examples=[2])
+    false: int = Field(description="Alerts judged false.", examples=[10])
+    stricter: float = Field(description="Added to the evidence asked for.", examples=[1.56])
+    times_as_often: float = Field(description="Times as often as without verdicts.", examples=[0.4])
 
 
 class Why(Model):
@@ -541,7 +541,7 @@ class Run(Model):
 
     id: int = Field(description="Number in the ledger.")
     business_date: Day = Field(description="Last finished day that it learnt from.")
-    attempt: int = Field(ge=1)
+    attempt: int = Field(ge=1, description="Number of the attempt, of those for the same day.", examples=[1])
     status: str = Field(description="running, done or failed.", examples=["done"])
     started_at: datetime
     finished_at: datetime | None = None
@@ -786,7 +786,7 @@ class Start(Model):
     """Where to go from here."""
 
     name: str = "Weisu 未诉"
-    version: str
+    version: str = Field(examples=["0.1.0"])
     docs: str = Field("/docs", description="Documentation to read and try.")
     openapi: str = Field("/openapi.json", description="The same for programs.")
     status: str = "/v1/status"

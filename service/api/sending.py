@@ -32,6 +32,7 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=200,
         pattern=r"^[\x21-\x7e]+$",
+        examples=["2025-11-15T09:00-batch-17"],
         description="Names this request, so that it can be sent again when its answer was lost: the first answer is given once more.",
     ),
 ]

@@ -33,6 +33,7 @@ from service.benchmarks.load_clients import Ask, pace, waits
 STEADY, STEADY_SECONDS = 200.0, 20.0  # requests a second, and for how long
 POLL_EVERY, POLL_SECONDS = 5.0, 20.0  # each centre asks for the alerts so often; for how long the worker's time is taken
 ASKED = 2_000  # different questions about forecasts, spread over all series
+NO_LIMIT = {"WEISU_REQUESTS_PER_MINUTE": str(10**9)}  # rates are counted all the same
 NICE = 10  # as the scheduler starts the trainer
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -76,7 +77,7 @@ class Worker:
         with (city.settings.data_dir / "api.log").open("ab") as log:
             began = time.perf_counter()
             command = [sys.executable, "-m", "service.cli", "api"]
-            self.process = subprocess.Popen(command, env={**city.environment, "WEISU_API_PORT": str(port)}, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, env={**city.environment, "WEISU_API_PORT": str(port), **NO_LIMIT}, stdout=log, stderr=log)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60)
         while not self._is_ready():
             assert self.process.poll() is None, "the worker has ended"

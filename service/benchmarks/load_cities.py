@@ -19,6 +19,7 @@ from forecasting import city, explanation, intraday, outlook
 from forecasting.forecast_set import ForecastSet, pack
 from service.clock import Clock
 from service.intake.ingest import ingest
+from service.secret import of_keys
 from service.settings import Settings
 from service.store import alerts, areas, categories, forecast_sets, keys, runs
 from service.store.engine import open_engine, reading, upgrade, writing
@@ -154,11 +155,11 @@ def _with_callers(settings: Settings, engine: Engine) -> LoadedCity:
         for number in range(ALERTS):
             alert = _alert(number, districts[number % len(districts)], str(topics["code"].iloc[number % len(topics)]), pointer, clock.now())
             alerts.insert(conn, alert, "watch", alert.raised_at)
-        scopes = ("forecasts:read", "alerts:read")
-        made = [keys.create(conn, "the city's centre", scopes, None, clock.now())]
+        scopes, secret = ("forecasts:read", "alerts:read"), of_keys(settings)
+        made = [keys.create(conn, "the city's centre", scopes, None, clock.now(), secret=secret)]
         for number in range(1, CENTRES):
             district = districts[number % len(districts)]
-            made.append(keys.create(conn, f"centre {number}", scopes, [district], clock.now()))
+            made.append(keys.create(conn, f"centre {number}", scopes, [district], clock.now(), secret=secret))
             keys_of[district].append(made[-1])
     engine.dispose()
     return LoadedCity(settings, series, made, keys_of)

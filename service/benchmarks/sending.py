@@ -29,6 +29,8 @@ from rich.table import Table
 
 from forecasting import city
 from service.benchmarks.server import running
+from service.secret import of_keys
+from service.settings import Settings
 from service.store import keys
 from service.store.engine import open_engine, upgrade, writing
 
@@ -68,7 +70,7 @@ def measured(url: str, folder: Path, port: int, tickets: pd.DataFrame, form: str
     upgrade(url)
     engine = open_engine(url)
     with writing(engine) as conn:
-        key = keys.create(conn, "benchmark", ["tickets:write"], None, NOW)
+        key = keys.create(conn, "benchmark", ["tickets:write"], None, NOW, secret=of_keys(Settings(data_dir=folder)))
     engine.dispose()
     bodies = [written(tickets.iloc[start : start + ROWS_AT_ONCE], form) for start in range(0, len(tickets), ROWS_AT_ONCE)]
     headers = {"Authorization": f"Bearer {key}", "Content-Type": FORMS[form]}

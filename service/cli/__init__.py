@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 
 from forecasting.errors import InputError
 from service.cli import data, models, processes, pulls, reports
+from service.cli import keys as key_commands
 from service.cli.backtest import backtest
 from service.logs import set_up
 from service.settings import load_settings
@@ -46,9 +47,11 @@ database.command("upgrade")(data.upgrade)
 app.add_typer(database, name="db")
 
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
-keys.command("create")(data.create_key)
-keys.command("list")(data.list_keys)
-keys.command("revoke")(data.revoke_key)
+keys.command("create")(key_commands.create)
+keys.command("list")(key_commands.list_all)
+keys.command("rotate")(key_commands.rotate)
+keys.command("revoke")(key_commands.revoke)
+keys.command("page")(key_commands.page)
 app.add_typer(keys, name="keys")
 
 report = typer.Typer(help="Reports.", no_args_is_help=True)

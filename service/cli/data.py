@@ -1,4 +1,4 @@
-"""Commands around the store: tables, files in, the simulated city, keys, status."""
+"""Commands around the store: tables, files in, the simulated city, status."""
 
 import json
 from datetime import UTC, date, datetime
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def upgrade() -> None:
-    """Create the database or bring its tables up to date; make the key of the callers' hashes if there is none."""
-    from service.intake import privacy
+    """Create the database or bring its tables up to date; make the installation's secret if there is none."""
+    from service import secret
     from service.store import engine
 
     settings = load_settings()
     engine.upgrade(settings.store_url)
-    privacy.of(settings)
+    secret.of(settings)
     options.console.print("the database is up to date")
 
 
@@ -186,43 +186,3 @@ def status() -> None:
             },
         }
     print(json.dumps(answer, default=str, ensure_ascii=False, indent=1))
-
-
-def create_key(
-    name: Annotated[str, typer.Option(help="Who uses it.")],
-    scope: Annotated[list[str] | None, typer.Option(help="May be given several times; left out: forecasts:read and alerts:read.")] = None,
-    district: Annotated[list[str] | None, typer.Option(help="Limits the key to these districts.")] = None,
-) -> None:
-    """Make an API key and print it: it is shown this once."""
-    from service.store import engine, keys
-
-    settings = load_settings()
-    db = engine.open_engine(settings.store_url)
-    engine.require_current(db)
-    with engine.writing(db) as conn:
-        print(keys.create(conn, name, scope or ["forecasts:read", "alerts:read"], district or None, settings.clock.now()))
-
-
-def list_keys() -> None:
-    """List the API keys."""
-    from service.store import engine, keys
-
-    settings = load_settings()
-    db = engine.open_engine(settings.store_url)
-    engine.require_current(db)
-    with engine.reading(db) as conn:
-        for key in keys.list_keys(conn):
-            where = ",".join(key.districts) if key.districts else "the whole city"
-            print(f"{key.id}  {key.name}  {','.join(key.scopes)}  {where}  {'revoked' if key.revoked_at else 'valid'}")
-
-
-def revoke_key(key_id: Annotated[str, typer.Argument(help="The key's id, as `weisu keys list` shows it.")]) -> None:
-    """Make an API key invalid at once."""
-    from service.store import engine, keys
-
-    settings = load_settings()
-    db = engine.open_engine(settings.store_url)
-    engine.require_current(db)
-    with engine.writing(db) as conn:
-        if not keys.revoke(conn, key_id, settings.clock.now()):
-            raise InputError(f"there is no valid key '{key_id}'", "KEY_ID", "see `weisu keys list`")

@@ -18,8 +18,10 @@ import httpx
 
 from forecasting import calendars
 from forecasting.errors import InputError
+from service import secret
 from service.cli import feed, options
 from service.cli.data import describe
+from service.cli.keys import page_address
 from service.intake import mapping, privacy
 from service.intake.ingest import ingest
 from service.intake.work import Report
@@ -81,7 +83,7 @@ def _run(settings: Settings, wish: Wish, chosen: Collection[str], started: float
             settings = Settings(**settings.model_dump() | {"as_of": f"{last_day}"})
         _train(settings, db)
         with engine.writing(db) as conn:
-            key = keys.create(conn, "demo", SCOPES, None, settings.clock.now())
+            key = keys.create(conn, "demo", SCOPES, None, settings.clock.now(), secret=secret.of_keys(settings))
     finally:
         db.dispose()
     settings = _with_ports(settings, chosen)
@@ -228,9 +230,11 @@ def _greet(settings: Settings, key: str, wish: Wish) -> None:
     base = f"http://{settings.host}:{settings.api_port}"
     header = f"-H 'Authorization: Bearer {key}'"
     note = "" if wish.data else "模拟数据 simulated data: the places are real, the numbers are not. Today's tickets come in as the day goes on.\n"
+    page = page_address(settings)
+    opens = f"page     {page}\n" if page else ""
     sys.stdout.write(
         f"""
-{note}API      {base}/docs
+{note}{opens}API      {base}/docs
 MLflow   http://{settings.mlflow_host}:{settings.mlflow_port}
 key      {key}
 

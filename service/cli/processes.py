@@ -29,6 +29,7 @@ def demo(
 def up() -> None:
     """Run API, MLflow page and scheduler on this machine until Ctrl-C."""
     from forecasting import calendars
+    from service.cli.keys import page_address
     from service.cli.options import console
     from service.jobs import supervisor
     from service.store import engine
@@ -38,7 +39,9 @@ def up() -> None:
     engine.upgrade(settings.store_url)
     with supervisor.stop_signals() as stopped, supervisor.running(settings, stopped) as processes:
         mlflow_page = settings.tracking_uri if settings.mlflow_elsewhere else f"http://{settings.mlflow_host}:{settings.mlflow_port}"
-        console.print(f"API     http://{settings.host}:{settings.api_port}/docs\nMLflow  {mlflow_page}\nCtrl-C stops.")
+        page = page_address(settings)
+        opens = f"Page    {page}  (opens once, within the hour; another one: weisu keys page)\n" if page else ""
+        console.print(f"{opens}API     http://{settings.host}:{settings.api_port}/docs\nMLflow  {mlflow_page}\nCtrl-C stops.")
         processes.watch(stopped)
 
 

@@ -1,25 +1,20 @@
 """What is personal, and what becomes of it: callers become keyed hashes, numbers in texts become stars, texts stay out unless wanted."""
 
 import hashlib
-import os
 import re
-import secrets
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from forecasting.errors import InputError
+from service import secret
 from service.intake.texts import coded, texts
 from service.settings import Settings
 
 STARS = "***"
 TEXTS = ("title", "text", "closure_text")  # columns of free text
 CALLER_NAME = "caller_name"  # never stored: read where texts are kept, to mask it there
-KEY_FILE = "caller.key"  # in the data folder
-KEY_BYTES = 32
 HASH_DIGITS = 16  # hexadecimal: 64 bits; that any two of twenty million callers share a hash has a chance of 1 in 100,000
 
 # Headers of columns that are about people, whoever exports them. None of them is read, but for the hash of the caller.
@@ -81,34 +76,8 @@ class Privacy:
 
 
 def of(settings: Settings) -> Privacy:
-    """What an installation keeps of people; makes the key of the callers' hashes if there is none yet."""
-    return Privacy(caller_key(settings.data_dir, settings.hash_key.get_secret_value()), settings.keep_text)
-
-
-def caller_key(folder: Path, given: str = "") -> bytes:
-    """The key of the callers' hashes: as given or, once made, from a file of the data folder that its owner alone can read.
-
-    Raises:
-        InputError: the file cannot be written or read.
-    """
-    if given:
-        return given.encode()
-    path = folder / KEY_FILE
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        fresh = folder / f"{KEY_FILE}.{secrets.token_hex(4)}"
-        if not path.exists():
-            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(secrets.token_hex(KEY_BYTES))
-            try:
-                os.link(fresh, path)  # whole or not at all; the first of two processes wins
-            except FileExistsError:
-                pass
-            finally:
-                fresh.unlink()
-        return path.read_text().strip().encode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read or made ({type(error).__name__})", str(path), "set WEISU_HASH_KEY or another data folder") from None
+    """What an installation keeps of people; makes the installation's secret if there is none yet."""
+    return Privacy(secret.of(settings), settings.keep_text)
 
 
 def mask(text: str) -> str:

@@ -28,7 +28,7 @@ from service.alerting.post import GONE, Post
 from service.alerting.receivers import Receivers
 from service.alerting.signing import Seal
 from service.clock import Clock
-from service.intake import privacy
+from service.secret import of as secret_of
 from service.settings import Settings
 from service.store import alert_changes, areas, audit, categories, deliveries, silences, webhooks
 from service.store.alert_changes import Change
@@ -199,7 +199,7 @@ def sender(db: Engine, settings: Settings, documents: Documents) -> Sender:
         InputError: the key by which secrets are sealed cannot be read or made.
     """
     post = Post(Receivers.of(settings.webhook_private, settings.webhook_allow))
-    return Sender(db, settings, documents, post, Seal(privacy.caller_key(settings.data_dir, settings.hash_key.get_secret_value())))
+    return Sender(db, settings, documents, post, Seal(secret_of(settings)))
 
 
 def _limit(hook: Webhook) -> tuple[str, ...] | None:

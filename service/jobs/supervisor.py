@@ -171,7 +171,7 @@ def _as_text(value: object) -> str:
     """A setting as it is read from the environment."""
     if isinstance(value, SecretStr):
         return value.get_secret_value()
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, dict)):
         return json.dumps(value)
     return str(value.resolve() if isinstance(value, Path) else value)
 

@@ -469,6 +469,16 @@ api_keys = Table(
     Column("districts", JSON),  # None: the whole city
     Column("created_at", Moment, nullable=False),
     Column("revoked_at", Moment),
+    Column("expires_at", Moment),  # None: valid until it is revoked
+    Column("last_used_at", Moment),
+    Column("replaced_by", String),  # id of the key that a rotation made
+)
+
+page_tokens = Table(
+    "page_tokens",
+    metadata,
+    Column("hash", String, primary_key=True),
+    Column("expires_at", Moment, nullable=False),
 )
 
 audit_log = Table(

@@ -17,6 +17,8 @@ from processes import Bench, free_port, until
 from sqlalchemy import Engine, func, select
 from town import Survived
 
+from service.secret import of_keys
+from service.settings import Settings
 from service.store import areas, counts, keys
 from service.store.engine import open_engine, reading, writing
 from service.store.schema import count_changes, tickets, waiting_ingests
@@ -46,7 +48,7 @@ class Sender:
         self.engine = open_engine(url)
         with writing(self.engine) as conn:
             areas.join(conn, {"D0": "ALL"}, datetime.now(UTC))
-            key = keys.create(conn, "sender", ["tickets:write"], None, datetime.now(UTC))
+            key = keys.create(conn, "sender", ["tickets:write"], None, datetime.now(UTC), secret=of_keys(Settings(data_dir=bench.folder / ".weisu")))
         self.headers = {"Authorization": f"Bearer {key}", "Content-Type": NDJSON}
         self.start()
 

@@ -14,6 +14,7 @@ from town import Survived
 
 from service.benchmarks.sending import FORMS, memory
 from service.intake import requests
+from service.secret import of_keys
 from service.settings import Settings
 from service.store import counts, keys
 from service.store.engine import open_engine, reading, upgrade, writing
@@ -46,7 +47,7 @@ def test_a_body_of_a_million_tickets_takes_hardly_more_memory_than_a_small_one(t
     upgrade(url)
     engine = open_engine(url)
     with writing(engine) as conn:
-        key = keys.create(conn, "sender", ["tickets:write"], None, datetime.now(UTC))
+        key = keys.create(conn, "sender", ["tickets:write"], None, datetime.now(UTC), secret=of_keys(Settings(data_dir=bench.folder / ".weisu")))
     api = bench.start("api", database_url=url, api_port=port, as_of=NOW)
     headers = {"Authorization": f"Bearer {key}", "Content-Type": FORMS[form]}
 

@@ -16,7 +16,7 @@ from webhook_receiver import OK, Answer, Came, Receiver, receiving
 
 from service.alerting import signing
 from service.alerting.signing import Seal
-from service.intake import privacy
+from service.secret import kept
 from service.store import schema
 from service.store.engine import open_engine, writing
 from service.store.webhooks import Wanted, add
@@ -57,7 +57,7 @@ def test_a_sender_that_is_killed_again_and_again_loses_no_message(databases: Dat
 
     with receiving() as receiver:
         receiver.answers = answer
-        hooks = make_hooks(town, receiver, Seal(privacy.caller_key(folder)))
+        hooks = make_hooks(town, receiver, Seal(kept(folder)))
         writer = threading.Thread(target=keep_raising)
         writer.start()
         try:

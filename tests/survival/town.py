@@ -17,6 +17,7 @@ from sqlalchemy import Engine, select
 from forecasting import intraday, outlook
 from forecasting.detection import issued
 from forecasting.forecast_set import ForecastSet, unpack
+from service import secret
 from service.jobs import children, nightly
 from service.settings import Settings
 from service.store import jobs, keys, runs, schema
@@ -135,7 +136,8 @@ class Api:
         port = free_port()
         self.process = town.bench.start("api", environment=environment, **town.environment(as_of, api_port=port))
         with writing(town.engine) as conn:
-            key = keys.create(conn, "test", scopes or ("forecasts:read",), None, town.settings(as_of).clock.now())
+            now, key_of_hashes = town.settings(as_of).clock.now(), secret.of_keys(town.settings(as_of))
+            key = keys.create(conn, "test", scopes or ("forecasts:read",), None, now, secret=key_of_hashes)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {key}"}, timeout=60, trust_env=False)
         until("the API answers", self.answers)
 

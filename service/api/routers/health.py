@@ -1,15 +1,29 @@
 """`/livez`, `/readyz` and `/`: for load balancers and for people who arrive by chance."""
 
-from fastapi import APIRouter, Request
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import RedirectResponse
+from pydantic import Field
 from sqlalchemy.exc import SQLAlchemyError
 
+from service.api.access import Access
 from service.api.deps import Running
 from service.api.errors import Problem, problems
+from service.api.parameters import Parameters
 from service.api.schemas import Live, Ready, Start
-from service.store import forecast_sets
-from service.store.engine import reading
+from service.store import forecast_sets, page_tokens
+from service.store.engine import reading, writing
 
 router = APIRouter(tags=["operation"])
+
+_SESSION: dict[int | str, dict[str, Any]] = {303: {"description": "(with `token`) A session has begun: the same address without the token."}}
+
+
+class PageToken(Parameters):
+    """Parameters of `/`."""
+
+    token: str | None = Field(None, max_length=100, description="A one-time token, see `weisu keys page`.")
 
 
 @router.get("/livez", operation_id="live", summary="Does the process answer?", responses=problems(500))
@@ -39,10 +53,21 @@ def ready(service: Running) -> Ready:
     return Ready()
 
 
-@router.get("/", operation_id="start", summary="Where to go from here", responses=problems(500))
-async def start(request: Request) -> Start:
-    """Names the documentation.
+@router.get("/", operation_id="start", summary="Where to go from here", responses=_SESSION | problems(401, 422, 429, 500), response_model=Start)
+def start(request: Request, service: Running, asked: Annotated[PageToken, Query()]) -> Start | RedirectResponse:
+    """Names the documentation. With a one-time token, as `weisu up` prints it on this machine, it begins a session in the browser.
 
-    入口:接口文档地址。
+    入口:接口文档地址;带一次性令牌时建立浏览器会话。
     """
-    return Start(version=request.app.version)
+    if asked.token is None:
+        return Start(version=request.app.version)
+    access: Access = request.app.state.access
+    access.rates.require_calm(request)
+    with writing(service.engine) as conn:
+        known = page_tokens.redeem(conn, asked.token, service.clock.now())
+    if not known:
+        access.rates.failed(request)
+        raise Problem(401, "the token of the address was used before, or is too old", where="token", mend="make another one: 'weisu keys page'")
+    answer = RedirectResponse("/", 303)  # an address without the token: it would stay in the browser's history
+    access.sessions.begin(request, answer)
+    return answer

@@ -30,7 +30,7 @@ from service.api.webhook_schemas import (
     WebhookWithSecret,
 )
 from service.clock import Clock
-from service.intake import privacy
+from service.secret import of as secret_of
 from service.store import audit, deliveries
 from service.store import webhooks as store
 from service.store.engine import reading, writing
@@ -198,7 +198,7 @@ def _receivers(service: Service) -> Receivers:
 
 
 def _seal(service: Service) -> Seal:
-    return Seal(privacy.caller_key(service.settings.data_dir, service.settings.hash_key.get_secret_value()))
+    return Seal(secret_of(service.settings))
 
 
 def _now(service: Service) -> datetime:

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from forecasting import explanation
 from forecasting.forecast_set import ForecastSet
+from service import secret
 from service.settings import Settings
 from service.store import alerts, forecast_sets, keys, runs, silences, webhooks
 from service.store.engine import writing
@@ -38,7 +39,7 @@ class City:
     def key(self, *scopes: str, districts: list[str] | None = None, name: str = "值班长") -> str:
         """A new key."""
         with writing(self.engine) as conn:
-            return keys.create(conn, name, scopes or SCOPES, districts, NOW)
+            return keys.create(conn, name, scopes or SCOPES, districts, NOW, secret=secret.of_keys(self.settings))
 
     def publish(
         self,

@@ -1,15 +1,18 @@
 """Who may ask what. The walk goes over every operation that the OpenAPI document names, so that a new one cannot be forgotten."""
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 from api_city import NOW, Ask, City
 from fastapi.testclient import TestClient
+from processes import until
 
+from service.secret import of_keys
 from service.store import keys
-from service.store.engine import writing
+from service.store.engine import reading, writing
 
 OUTSIDE = {"/livez", "/readyz", "/"}
 
@@ -59,6 +62,28 @@ def test_a_revoked_key_opens_nothing(city: City, ask: TestClient) -> None:
             keys.revoke(conn, key.id, NOW)
     for method, path, _ in guarded(ask):
         assert is_problem(ask.request(method, path), 401), (method, path)
+
+
+def test_an_expired_key_opens_nothing(city: City, client: TestClient) -> None:
+    with writing(city.engine) as conn:
+        ends = {"now": NOW, "in a second": NOW + timedelta(seconds=1)}
+        made = {
+            name: keys.create(conn, name, ["admin"], None, NOW - timedelta(days=1), secret=of_keys(city.settings), expires_at=end)
+            for name, end in ends.items()
+        }
+    status = {name: client.get("/v1/status", headers={"Authorization": f"Bearer {key}"}).status_code for name, key in made.items()}
+    assert status == {"now": 401, "in a second": 200}
+
+
+def test_the_last_use_of_a_key_is_noted_and_no_request_waits_for_it(city: City, ask: TestClient) -> None:
+    def used() -> list[datetime | None]:
+        with reading(city.engine) as conn:
+            return [key.last_used_at for key in keys.list_keys(conn)]
+
+    with writing(city.engine):  # nobody else can write
+        assert ask.get("/v1/status").status_code == 200
+        assert used() == [None]
+    until("the use is noted", lambda: used() == [NOW])
 
 
 def test_a_key_opens_what_its_scope_says_and_nothing_else(city: City, ask_as: Ask) -> None:

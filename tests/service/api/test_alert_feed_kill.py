@@ -11,6 +11,8 @@ from api_city import NOW, YESTERDAY, an_alert
 from processes import Bench, free_port, until
 from sqlalchemy import Engine, select
 
+from service.secret import of_keys
+from service.settings import Settings
 from service.store import alerts, forecast_sets, keys, runs
 from service.store.engine import reading, writing
 from service.store.schema import alert_events
@@ -54,7 +56,7 @@ def test_no_change_is_lost_and_none_is_told_twice_when_the_api_is_killed(engine:
     with writing(engine) as conn:
         run = runs.start(conn, YESTERDAY, "test", NOW, timedelta(hours=1))
         forecast_sets.publish(conn, run_id=run, mlflow_run_id=None, cutoff=YESTERDAY, horizon=1, issued_at=NOW, rows=0, blob=b"")
-        key = keys.create(conn, "centre", ["alerts:write"], None, datetime.now(UTC))
+        key = keys.create(conn, "centre", ["alerts:write"], None, datetime.now(UTC), secret=of_keys(Settings(data_dir=bench.folder / ".weisu")))
 
     def start() -> "subprocess.Popen[bytes]":
         process = bench.start("api", api_port=port, database_url=engine.url.render_as_string(hide_password=False))

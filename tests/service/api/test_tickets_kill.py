@@ -15,6 +15,7 @@ from processes import Bench, free_port, until
 from sqlalchemy import Engine, func, select
 
 from service.intake import ingest, requests
+from service.secret import of_keys
 from service.settings import Settings
 from service.store import areas, counts, keys, waiting_ingests
 from service.store.engine import reading, writing
@@ -51,7 +52,7 @@ def test_nothing_is_lost_and_nothing_counts_twice(engine: Engine, bench: Bench, 
     settings = {**SETTINGS, "api_port": port, "database_url": engine.url.render_as_string(hide_password=False)}
     with writing(engine) as conn:
         areas.join(conn, {"D0": "ALL"}, datetime.now(UTC))
-        key = keys.create(conn, "sender", ["tickets:write"], None, datetime.now(UTC))
+        key = keys.create(conn, "sender", ["tickets:write"], None, datetime.now(UTC), secret=of_keys(Settings(data_dir=bench.folder / ".weisu")))
     headers = {"Authorization": f"Bearer {key}", "Content-Type": NDJSON, "Idempotency-Key": "one"}
 
     def start() -> "subprocess.Popen[bytes]":

@@ -1,6 +1,7 @@
 """Commands that do what their help says."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -70,11 +71,30 @@ def test_keys_are_made_listed_and_revoked(bench: Bench, typed: Typed) -> None:
     assert key.count("\n") == 0
     (line,) = answer(typed, bench, "keys", "list").splitlines()
     key_id = key.split("_")[1]
-    assert line == f"{key_id}  duty desk  alerts:write  the whole city  valid"
+    assert line == f"{key_id}  duty desk  alerts:write  the whole city  valid  never used"
     assert key not in line, "a key is shown once"
     answer(typed, bench, "keys", "revoke", key_id)
-    assert answer(typed, bench, "keys", "list").strip().endswith("revoked")
+    assert answer(typed, bench, "keys", "list").strip().endswith("revoked  never used")
     assert typed(bench, "keys", "revoke", key_id)[0] == 2
+
+
+def test_a_key_is_replaced_with_an_overlap(bench: Bench, typed: Typed) -> None:
+    at = {"as_of": "2025-11-09T12:00", "timezone": "UTC"}
+    answer(typed, bench, "db", "upgrade")
+    old = answer(typed, bench, "keys", "create", "--name", "bi", "--expires-in", "365d", **at).split("_")[1]
+    new = answer(typed, bench, "keys", "rotate", old, "--overlap", "12h", **at).split("_")[1]
+    state = {line.split()[0]: line.split("  ")[4] for line in answer(typed, bench, "keys", "list", **at).splitlines()}
+    assert state == {old: f"valid until 2025-11-10 00:00, replaced by {new}", new: "valid until 2026-11-09 12:00"}
+    later = answer(typed, bench, "keys", "list", as_of="2025-11-10T00:00", timezone="UTC")
+    assert f"expired, replaced by {new}" in later
+
+
+def test_the_page_of_this_machine_has_an_address_with_a_token_and_that_of_a_network_none(bench: Bench, typed: Typed) -> None:
+    answer(typed, bench, "db", "upgrade")
+    assert re.fullmatch(r"http://127\.0\.0\.1:8123/\?token=[\w-]{43}\n", answer(typed, bench, "keys", "page", api_port=8123))
+    code, out, err = typed(bench, "keys", "page", host="0.0.0.0")
+    assert (code, out) == (2, "")
+    assert "use a key" in err
 
 
 def test_a_night_by_hand(bench: Bench, typed: Typed) -> None:

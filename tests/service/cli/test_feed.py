@@ -12,6 +12,7 @@ import pytest
 from processes import Bench, free_port
 
 from forecasting import city
+from service import secret
 from service.cli.feed import Feed
 from service.clock import Clock
 from service.settings import Settings
@@ -38,7 +39,7 @@ def settings(bench: Bench) -> Settings:
 def http(settings: Settings) -> Iterator[httpx.Client]:
     engine = open_engine(settings.store_url)
     with writing(engine) as conn:
-        key = keys.create(conn, "feed", ["tickets:write", "forecasts:read"], None, datetime.now(UTC))
+        key = keys.create(conn, "feed", ["tickets:write", "forecasts:read"], None, datetime.now(UTC), secret=secret.of_keys(settings))
     engine.dispose()
     address = f"http://127.0.0.1:{settings.api_port}"
     with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {key}"}, timeout=30, trust_env=False) as client:

@@ -21,12 +21,13 @@ from sqlalchemy import Engine, MetaData, create_engine, select
 from workbooks import write
 
 from forecasting.errors import InputError
+from service import secret
 from service.clock import Clock, parse_as_of
 from service.intake import dry_run
 from service.intake.bodies import READERS
 from service.intake.ingest import ingest
 from service.intake.nodes import Nodes
-from service.intake.privacy import PERSONAL_HEADER, STARS, Privacy, caller_key, mask, mask_text
+from service.intake.privacy import PERSONAL_HEADER, STARS, Privacy, mask, mask_text
 from service.intake.requests import Request, accept, apply_waiting
 from service.store.engine import reading
 from service.store.schema import tickets
@@ -294,19 +295,19 @@ def test_a_caller_is_the_same_however_the_number_is_written_and_another_key_tell
 
 
 def test_the_key_is_made_once_and_only_its_owner_can_read_it(folder: Path) -> None:
-    key = caller_key(folder / "data")
+    key = secret.kept(folder / "data")
     assert len(key) == 64
     assert [path.name for path in (folder / "data").iterdir()] == ["caller.key"]
     assert stat.S_IMODE((folder / "data" / "caller.key").stat().st_mode) == 0o600
-    assert caller_key(folder / "data") == key
-    assert caller_key(folder / "other", "given") == b"given"
+    assert secret.kept(folder / "data") == key
+    assert secret.kept(folder / "other", "given") == b"given"
     assert not (folder / "other").exists()
 
 
 def test_a_key_that_cannot_be_kept_is_bad_input(folder: Path) -> None:
     (folder / "data").write_text("")
     with pytest.raises(InputError, match="set WEISU_HASH_KEY"):
-        caller_key(folder / "data")
+        secret.kept(folder / "data")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from processes import Bench, free_port, until
 
 from experiments import night, recipes, registry
+from service import secret
 from service.jobs import aliases, knowledge, nightly, promotion, watch
 from service.settings import Settings
 from service.store import alerts, audit, forecast_sets, keys, rollback, runs
@@ -234,7 +235,7 @@ def test_a_rollback_is_seen_by_clients_within_five_seconds_at_a_real_store(datab
     city.bring(counts(DAYS + 1, first=DAYS + 1), "more")
     nightly.run(city.engine, Settings(**where, **broken, as_of=str(day(DAYS + 1))))
     with writing(city.engine) as conn:
-        key = keys.create(conn, "test", ["admin"], None, Settings(**where).clock.now())
+        key = keys.create(conn, "test", ["admin"], None, Settings(**where).clock.now(), secret=secret.of_keys(Settings(**where)))
     api = bench.start("api", **where, as_of=day(DAYS + 1), api_port=port)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {key}"}, trust_env=False) as http:

@@ -14,7 +14,7 @@ from webhook_city import Town
 
 from service.alerting import signing
 from service.alerting.signing import Seal
-from service.intake import privacy
+from service.secret import kept
 from service.store import jobs
 from service.store.engine import reading, writing
 from service.store.webhooks import Wanted, add
@@ -42,7 +42,7 @@ def test_the_receiver_of_the_documentation_hears_what_the_scheduler_sends(engine
 
 
 def _hears(town: Town, bench: Bench, heard: Path, receiver: str, known: tuple[str, str]) -> None:
-    seal, engine = Seal(privacy.caller_key(town.folder)), town.engine
+    seal, engine = Seal(kept(town.folder)), town.engine
     with writing(engine) as conn:
         for secret in known:
             add(conn, receiver, "", Wanted(), None, seal.close(secret), "somebody", town.time())

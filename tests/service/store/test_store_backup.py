@@ -33,7 +33,7 @@ def test_what_was_backed_up_comes_back_and_goes_on(new_engine: Callable[[], Engi
     source, target = new_engine(), new_engine()
     bring(source, "a.csv", "b.csv")
     with writing(source) as conn:
-        keys.create(conn, "值班长", ("admin",), None, NOW)
+        keys.create(conn, "值班长", ("admin",), None, NOW, secret=b"test")
     before = everything(source)
     backup(source, folder / "new" / "one.backup")
     bring(source, "later.csv")

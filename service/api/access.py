@@ -1,0 +1,115 @@
+"""Who asks: the bearer of a key, of a token of the identity provider, or the person at the page of this machine."""
+
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from time import monotonic
+
+from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from service import secret
+from service.api.errors import Problem
+from service.api.oidc import Issuer, NotValid
+from service.api.rates import Rates, cost_of
+from service.api.recent import Recent
+from service.api.sessions import Sessions
+from service.settings import Settings
+from service.store import keys
+from service.store.engine import writing
+from service.store.keys import Caller
+
+log = logging.getLogger(__name__)
+
+CHALLENGE = 'Bearer realm="weisu"'
+_INVALID = {"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token"'}
+
+
+class Access:
+    """What one API worker knows about callers.
+
+    Attributes:
+        rates: what each of them has asked for of late.
+        sessions: the page's cookies.
+    """
+
+    def __init__(self, settings: Settings, engine: Engine, recent: Recent) -> None:
+        self.settings = settings
+        self.rates = Rates(settings.requests_per_minute, settings.failures_per_minute)
+        self.sessions = Sessions(settings)
+        self._engine, self._recent = engine, recent
+        self._secret = secret.of_keys(settings)
+        self._issuer = Issuer(settings) if settings.oidc_issuer else None
+        self._uses = _Uses(self._note_use)
+
+    async def caller(self, request: Request, token: str | None) -> Caller:
+        """Who sends a request.
+
+        Args:
+            token: what its `Authorization` header bears; None without one.
+
+        Raises:
+            Problem: 401, neither a valid key or token nor a session; 403, a session's change that may come from a foreign page; 429, too many
+                requests without a valid key from this address; 503, an identity provider that was never heard.
+        """
+        if token is None:
+            found = self.sessions.caller(request)
+            if found is None:
+                raise self._refused(request, "the request carries no key", {"WWW-Authenticate": CHALLENGE})
+            return found
+        if self._issuer is not None and not token.startswith(keys.BEGINS):
+            try:
+                return await run_in_threadpool(self._issuer.caller, token)
+            except NotValid as error:
+                raise self._refused(request, str(error), _INVALID) from None
+        found = self._recent.known_caller(token) or await run_in_threadpool(self._recent.caller, token)
+        if found is None:
+            raise self._refused(request, "the key is mistyped, unknown, expired or revoked", _INVALID)
+        return found
+
+    def admit(self, request: Request, caller: Caller, token: str | None) -> None:
+        """Takes a request off what its caller has left, and notes that the key was used. The envelope tells what is left.
+
+        Raises:
+            Problem: 429, nothing is left.
+        """
+        if token is not None and token.startswith(keys.BEGINS):
+            self._uses.note(caller.id, token)
+        request.state.key_id = caller.id
+        request.state.quota = self.rates.charge(caller.id, cost_of(request)).headers
+
+    def close(self) -> None:
+        """Ends what works beside the requests."""
+        self._uses.close()
+
+    def _refused(self, request: Request, detail: str, headers: Mapping[str, str]) -> Problem:
+        self.rates.failed(request)
+        return Problem(401, detail, where="Authorization", headers=headers)
+
+    def _note_use(self, token: str) -> None:
+        try:
+            with writing(self._engine) as conn:
+                keys.note_use(conn, token, self.settings.clock.now(), secret=self._secret)
+        except SQLAlchemyError as error:  # the next use tells again
+            log.info("keys.use_not_noted", extra={"error": type(error).__name__})
+
+
+class _Uses:
+    """Writes down the last use of keys: one thread, beside the requests, at most once a minute and key."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._noted: dict[str, float] = {}  # by id of a key that was verified
+        self._thread = ThreadPoolExecutor(1, "key-uses")
+
+    def note(self, key_id: str, token: str) -> None:
+        now = monotonic()
+        if now - self._noted.get(key_id, -1e9) >= keys.USE_EVERY / timedelta(seconds=1):
+            self._noted[key_id] = now
+            self._thread.submit(self._write, token)
+
+    def close(self) -> None:
+        self._thread.shutdown(cancel_futures=True)
