@@ -43,6 +43,11 @@ def test_every_answer_says_what_is_left_and_the_one_too_many_when_to_go_on(city:
     assert refused.headers["RateLimit"].endswith(f"t={refused.headers['Retry-After']}")
 
 
+def test_an_answer_from_memory_counts_as_well(city: City, limited: Limited) -> None:
+    client, key = limited(requests_per_minute=3), city.key()
+    assert [client.get("/v1/forecasts", headers=bearing(key)).status_code for _ in range(5)] == [200, 200, 200, 429, 429]
+
+
 def test_one_key_does_not_use_up_another_s_requests(city: City, limited: Limited) -> None:
     client, one, other = limited(requests_per_minute=1), city.key(), city.key()
     assert [client.get("/v1/status", headers=bearing(key)).status_code for key in (one, one, other)] == [200, 429, 200]
