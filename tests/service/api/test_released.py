@@ -15,7 +15,7 @@ RELEASED = json.loads((Path(__file__).parents[3] / "docs" / "openapi.json").read
 CHINESE = re.compile("[\u4e00-\u9fff]")
 UNITS = re.compile(
     r"tickets|alerts|seconds|days|weeks|hour|share|%|percent|bits|number|probab|rows|id\b|times|bytes|degrees|itude|inhabitants|HTTP"
-    r"|evidence|weight|version|line|limit|raised|gate|webhooks|messages|seq",
+    r"|evidence|weight|version|line|limit|raised|gate|webhooks|messages|seq|place|unit",
     re.IGNORECASE,
 )
 
