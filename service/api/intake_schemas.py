@@ -49,7 +49,7 @@ class DriverRow(Model):
     name: str = Field(examples=["temperature_max"])
     area: str = Field(description="District; `ALL`: the whole city.", examples=["ALL"])
     date: Day = Field(description="Local date that it is of.", examples=["2025-11-12"])
-    value: float = Field(examples=[-3.5])
+    value: float = Field(description="In the unit of the driver.", examples=[-3.5])
     issued_at: datetime = Field(description="When it was issued; of an observation, the end of its day.")
     observed: bool = Field(description="Whether it was observed; else it is a forecast.")
 
