@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_without_its_database_the_api_serves_what_it_knows_and_recovers(
         for parameters in ({"area": "ALL", "category": "ALL"}, {"limit": f"{1 + served % 50}"}):
             answer = api.client.get("/v1/forecasts", params=parameters)
             assert answer.status_code == 200
-            assert answer.json()["stale_since"] == answer.headers[STALE_SINCE]
+            assert datetime.fromisoformat(answer.json()["stale_since"]) == datetime.fromisoformat(answer.headers[STALE_SINCE])
             served += 1
         assert api.forecasts() == known
         assert api.client.get("/v1/runs").status_code == 503
