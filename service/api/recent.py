@@ -15,7 +15,7 @@ from datetime import datetime
 from time import monotonic
 
 from fastapi import Response
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.errors import NO_ANSWER
@@ -158,12 +158,22 @@ class Recent:
         found = self._callers.get(_digest(token))
         return found if found is not None and found.id in city.keys else None
 
+    def _current(self, conn: Connection) -> LoadedSet | None:
+        """The published set; the one before it, or none, if it cannot be read: alerts and counts do not depend on it."""
+        try:
+            return self._forecasts.current(conn)
+        except NO_ANSWER:
+            raise
+        except Exception:
+            log.exception("forecasts.not_read")
+            return None if self._city is None else self._city.current
+
     def _look(self) -> City:
         before, writes = self._city, self.writes
         try:
             with reading(self._engine) as conn:
                 moves = frozenset(counters.read(conn).items())
-                current, usable = self._forecasts.current(conn), keys.usable(conn, self._clock.now())
+                current, usable = self._current(conn), keys.usable(conn, self._clock.now())
                 if before is not None and before.current == current and _labels(before.moves) == _labels(moves):
                     found = replace(before, moves=moves, keys=usable, stale_since=None)  # with its answers
                 else:

@@ -65,7 +65,7 @@ def test_no_change_is_lost_and_none_is_told_twice_when_the_api_is_killed(engine:
 
     api = start()
     client = Client(address, key, httpx.get(f"{address}/openapi.json", trust_env=False).json())
-    following = threading.Thread(target=client.follow)
+    following = threading.Thread(target=client.follow, daemon=True)
     following.start()
     until("the client knows where the feed stands", lambda: client.place is not None)
 
@@ -76,7 +76,7 @@ def test_no_change_is_lost_and_none_is_told_twice_when_the_api_is_killed(engine:
                 alerts.insert(conn, an_alert(f"a{k}"), "watch", NOW)
             until("it is acknowledged", lambda k=k: acknowledged(address, key, f"a{k}"), 60)
 
-    changing = threading.Thread(target=change)
+    changing = threading.Thread(target=change, daemon=True)
     changing.start()
     for k in range(1, KILLS + 1):
         until("some changes are told", lambda k=k: len(client.told) >= k * ALERTS // 2)
