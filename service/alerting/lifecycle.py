@@ -5,7 +5,8 @@ For every day:
 2. A running alert follows its finding: newest numbers, the highest level so far, the earliest onset, the broadest place. What was EMERGING
    becomes SPIKE when a day alone is improbable, and stays so. What was FIRST_SEEN becomes either when it grows, in its own category: it is
    one alert, whichever kind is applied first. Notes on the DATA stay where they are.
-3. A second alert that turns out to be part of the same event is resolved with a note that says so.
+3. A second alert that turns out to be part of the same event is resolved with a note that says so. The oldest goes on, or the one that has grown
+   today where what is only new tells of both.
 4. What somebody has resolved since the day is over for this day; if it is found on a later day, it is raised anew.
 5. An alert that was not found for `events.USUAL_DAYS` days is resolved. A day without data is no usual day.
 What people have said of it (acknowledged, judged, acted) stays. The same day applied twice changes nothing. The scores of the day are in
@@ -81,10 +82,11 @@ def apply(
             alerts.insert(conn, alert, ACTOR, now)
             raised += 1
         else:
-            alert = running[assigned.running[0]]
+            joined = [running[k] for k in assigned.running]
+            alert = next((one for one in joined if _is_more(one, finding)), joined[0])
             _follow(conn, alert, finding, now, forecast_set_id)
             seen.add(alert.id)
-        for part in (running[k] for k in assigned.running[1:]):
+        for part in (running[k] for k in assigned.running if running[k].id != alert.id):
             resolved += alerts.change_status(conn, part.id, {"open", "acknowledged"}, "resolved", ACTOR, f"part of {alert.id}", now)
             parts.add(part.id)
     for alert in running:
@@ -167,7 +169,7 @@ def _peak(conn: Connection, finding: Finding, onset: date) -> date | None:
 
 def _follow(conn: Connection, alert: Alert, finding: Finding, now: datetime, forecast_set_id: int) -> None:
     """Brings a running alert up to the day's finding."""
-    if finding.day < alert.last_day or (_lesser(alert, finding) and finding.day == alert.last_day):
+    if finding.day < alert.last_day or _is_more(alert, finding):
         return
     changes = _numbers(finding) | {"usual_days": 0, "onset": min(alert.onset, finding.onset), "forecast_set_id": forecast_set_id}
     if alert.kind in GROWS:
@@ -188,6 +190,6 @@ def _follow(conn: Connection, alert: Alert, finding: Finding, now: datetime, for
     alerts.update(conn, alert.id, changes, action=action, actor=ACTOR, now=now, note="; ".join(told) or None)
 
 
-def _lesser(alert: Alert, finding: Finding) -> bool:
-    """Whether an alert has become more than the finding is."""
-    return alert.kind in EXCESS and finding.kind == FIRST_SEEN
+def _is_more(alert: Alert, finding: Finding) -> bool:
+    """Whether an alert has become more on the finding's day than the finding is."""
+    return alert.kind in EXCESS and finding.kind == FIRST_SEEN and alert.last_day == finding.day

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
@@ -396,6 +396,12 @@ small = st.lists(
 
 @settings(max_examples=20, deadline=None)
 @given(sequence=st.lists(st.tuples(small, st.booleans(), st.booleans()), min_size=1, max_size=4))
+@example(  # what is new in the whole city tells of what was new in one district, and of what has grown in another today
+    sequence=[
+        ([("South", "Heat", FIRST_SEEN)], False, False),
+        ([(ALL, "Heat", FIRST_SEEN), ("North", "Heat", EMERGING)], False, False),
+    ]
+)
 def test_whatever_is_new_and_grows_there_is_one_alert_of_it(scratch_engine: Callable[..., Engine], sequence: list[tuple[list, bool, bool]]) -> None:
     days = Days(scratch_engine())
     kind_before: dict[str, str] = {}
