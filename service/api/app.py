@@ -118,8 +118,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         try:
             await run_in_threadpool(service.recent.city)  # who asks first need not wait for the set to be read
-        except Exception:
-            log.exception("recent.not_read")
+        except errors.NO_ANSWER as error:  # it may answer by the first request
+            log.warning("store.silent", extra={"reason": type(error).__name__})
         yield
         access.close()
         engine.dispose()

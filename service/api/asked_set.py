@@ -10,6 +10,7 @@ from service.api.errors import Problem
 from service.api.parameters import Parameters, as_of
 from service.api.published import LoadedSet
 from service.api.recent import City
+from service.store import forecast_sets
 from service.store.engine import reading
 
 
@@ -40,6 +41,9 @@ def asked_set(service: Service, city: City, as_of_text: str | None, set_id: int 
         with reading(service.engine) as conn:
             return service.forecasts.get(conn, set_id)
     if city.current is None:
+        with reading(service.engine) as conn:
+            if forecast_sets.pointer(conn) is not None:
+                raise Problem(503, "the published forecasts cannot be read", mend="see 'forecasts.not_read' in the log, or 'weisu rollback'")
         raise Problem(503, "no forecasts are published yet", mend="wait for the first nightly run, or start 'weisu train'")
     return city.current
 

@@ -22,7 +22,7 @@ from service.api.errors import NO_ANSWER
 from service.api.nodes import Area, Category, Nodes, area_tree, category_tree
 from service.api.published import LoadedSet, PublishedForecasts
 from service.clock import Clock
-from service.store import counters, keys
+from service.store import counters, forecast_sets, keys
 from service.store.engine import reading
 from service.store.keys import Caller
 
@@ -103,6 +103,7 @@ class Recent:
         self._city: City | None = None
         self._looked = float("-inf")  # monotonic seconds: the clock on the wall may jump
         self._answered, self._answered_at = clock.now(), monotonic()
+        self._unreadable: int | None = None  # the published set, if it could not be read
         self._looking = threading.Lock()
         self._callers: dict[bytes, Caller] = {}
 
@@ -159,13 +160,16 @@ class Recent:
         return found if found is not None and found.id in city.keys else None
 
     def _current(self, conn: Connection) -> LoadedSet | None:
-        """The published set; the one before it, or none, if it cannot be read: alerts and counts do not depend on it."""
+        """The published set; the one before it, or none, if it cannot be read, for whatever reason: alerts and keys do not depend on it."""
         try:
             return self._forecasts.current(conn)
         except NO_ANSWER:
             raise
         except Exception:
-            log.exception("forecasts.not_read")
+            pointer = forecast_sets.pointer(conn)
+            if pointer != self._unreadable:  # told once, not twice a second
+                log.exception("forecasts.not_read", extra={"forecast_set": pointer})
+                self._unreadable = pointer
             return None if self._city is None else self._city.current
 
     def _look(self) -> City:
@@ -178,11 +182,9 @@ class Recent:
                     found = replace(before, moves=moves, keys=usable, stale_since=None)  # with its answers
                 else:
                     found = City(area_tree(conn), category_tree(conn), current, moves, usable)
-        except Exception as error:  # what was right a moment ago is still the best to go on with, whatever is wrong now
+        except NO_ANSWER:
             if before is None:
                 raise
-            if not isinstance(error, NO_ANSWER):
-                log.exception("recent.not_read")
             found = before if before.stale_since else replace(before, stale_since=self._answered)
         else:
             self._answered, self._answered_at = self._clock.now(), monotonic()

@@ -83,9 +83,10 @@ def test_a_cookie_that_is_changed_or_of_another_installation_or_too_old_opens_no
     browser.get("/", params={"token": token(city)})
     (cookie,) = browser.cookies.jar
     value = str(cookie.value)
-    end, nonce, signature = value.split(".")
-    later = f"{int(end) + 1}.{nonce}.{signature}"
-    for wrong in (later, value[:-1] + ("0" if value[-1] != "0" else "1"), "", "a.b.c", "9" * 5000, f"{end}.{nonce}.{'0' * 64}"):
+    session, begun, signature = value.split(".")
+    later = f"{session}.{begun[:-1]}{'A' if begun[-1] != 'A' else 'B'}.{signature}"
+    other_signature = ("0" if signature[0] != "0" else "1") + signature[1:]
+    for wrong in (later, f"{session}.{begun}.{other_signature}", "", "a.b.c", "9" * 5000, f"{session}.{begun}.{'0' * 43}", f"{session}.{begun}"):
         browser.cookies.clear()
         browser.cookies.set(cookie.name, wrong)
         assert browser.get("/v1/status").status_code == 401, wrong

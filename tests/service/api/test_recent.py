@@ -10,7 +10,7 @@ import pytest
 from api_city import HERE, NOW, YESTERDAY, City
 from fastapi.testclient import TestClient
 from processes import until
-from sqlalchemy import event
+from sqlalchemy import event, update
 from sqlalchemy.exc import OperationalError
 
 from service.api import recent
@@ -18,6 +18,7 @@ from service.api.app import create_app
 from service.api.repeated import STALE_SINCE
 from service.store import alerts, keys
 from service.store.engine import writing
+from service.store.schema import forecast_sets
 
 SERIES = {"area": "110108", "category": "HEAT"}
 LEAST = 0.05  # seconds, in the place of the half: the tests wait for it
@@ -202,3 +203,35 @@ def test_no_more_is_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch)
     assert "X-Of-Mine" not in again.headers
     answers.put("b", recent.Response("of a moment"), -1.0)
     assert answers.get("b") is None
+
+
+def broken_set(city: City) -> None:
+    """A published set whose bytes are none."""
+    city.publish(YESTERDAY, NOW)
+    with writing(city.engine) as conn:
+        conn.execute(update(forecast_sets).where(forecast_sets.c.issued_at == NOW).values(blob=b"broken"))
+
+
+def test_a_set_that_cannot_be_read_leaves_the_one_before_it_and_stops_neither_alerts_nor_the_end_of_a_key(
+    city: City, worker: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = mean(worker.get("/v1/forecasts", params=SERIES))
+    broken_set(city)
+    time.sleep(2 * LEAST)
+    assert mean(worker.get("/v1/forecasts", params=SERIES)) == before
+    city.alert("new")
+    time.sleep(2 * LEAST)
+    assert worker.get("/v1/alerts").json()["items"][0]["alert_id"] == "new"
+    with writing(city.engine) as conn:
+        for key in keys.list_keys(conn):
+            assert keys.revoke(conn, key.id, NOW)
+    until("the key is refused", lambda: worker.get("/v1/alerts").status_code == 401)
+    assert [record.message for record in caplog.records].count("forecasts.not_read") == 1
+
+
+def test_where_the_only_set_cannot_be_read_alerts_are_told_and_forecasts_say_why(bare_city: City, remembering: None) -> None:
+    broken_set(bare_city)
+    with TestClient(create_app(bare_city.settings), headers={"Authorization": f"Bearer {bare_city.key()}"}, client=HERE) as client:
+        assert client.get("/v1/alerts").status_code == 200
+        answer = client.get("/v1/forecasts", params={"area": "ALL", "category": "ALL"})
+        assert (answer.status_code, answer.json()["detail"]) == (503, "the published forecasts cannot be read")
