@@ -1,11 +1,12 @@
 """What all paths that rows are sent to have in common: a dry run, a key for repeats, and the answer if no row is right."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import Header, Query
 from pydantic import Field
+from sqlalchemy import Engine
 
 from forecasting.errors import InputError
 from service.api.deps import Service
@@ -14,6 +15,7 @@ from service.api.intake_schemas import DryRun
 from service.api.parameters import Parameters
 from service.api.received import Body
 from service.api.routers.ingests import row_of
+from service.clock import Clock
 from service.intake import mapping, privacy, requests
 from service.store import ingest_reports, ingests
 from service.store.engine import reading
@@ -25,6 +27,9 @@ class _Sending(Parameters):
 
 
 Sending = Annotated[_Sending, Query()]
+
+Take = Callable[[Engine, requests.Request, Clock], int]
+"""Stores a request and returns its ingest. Raises `requests.NoneTaken` or `requests.SentTwice`."""
 
 IdempotencyKey = Annotated[
     str | None,
@@ -38,7 +43,27 @@ IdempotencyKey = Annotated[
 ]
 
 
-def request_of(service: Service, caller: Caller, body: Body, kind: str, request_key: str | None) -> requests.Request:
+def accepted(service: Service, caller: Caller, body: Body, kind: str, request_key: str | None, take: Take) -> int:
+    """The ingest of a body: what it was, if it was sent before under the same key, else what `take` makes of it.
+
+    Raises:
+        InputError: the key was another body's.
+        Problem: 422, no row is right; 409, the same request is at work.
+    """
+    before = _sent_before(service, caller, body, kind, request_key)
+    if before is not None:
+        return before
+    try:
+        with _refused():
+            return take(service.engine, _request_of(service, caller, body, kind, request_key), service.clock)
+    except requests.SentTwice:
+        before = _sent_before(service, caller, body, kind, request_key)
+        if before is None:
+            raise Problem(409, "the same request is at work", where="Idempotency-Key", mend="send it again in a moment") from None
+        return before
+
+
+def _request_of(service: Service, caller: Caller, body: Body, kind: str, request_key: str | None) -> requests.Request:
     """A body as intake takes it."""
     kept = privacy.of(service.settings)
     rows = body.form.read(body.stream, kind, kept)
@@ -46,7 +71,7 @@ def request_of(service: Service, caller: Caller, body: Body, kind: str, request_
     return requests.Request(body.sha256, rows, body.form.by_index, caller.id, request_key, caller.districts, kept, how)
 
 
-def sent_before(service: Service, caller: Caller, body: Body, kind: str, request_key: str | None) -> int | None:
+def _sent_before(service: Service, caller: Caller, body: Body, kind: str, request_key: str | None) -> int | None:
     """The ingest of the same request, sent before under the same key. Raises InputError if the key was another body's."""
     if request_key is None:
         return None
@@ -59,7 +84,7 @@ def sent_before(service: Service, caller: Caller, body: Body, kind: str, request
 
 
 @contextmanager
-def refused() -> Iterator[None]:
+def _refused() -> Iterator[None]:
     """Tells, if no row is right, why."""
     try:
         yield
@@ -68,15 +93,10 @@ def refused() -> Iterator[None]:
         raise Problem(422, problem.what, where=problem.where, mend=problem.mend, rejects=rejects) from None
 
 
-def at_work() -> Problem:
-    """The answer while the same request is at work."""
-    return Problem(409, "the same request is at work", where="Idempotency-Key", mend="send it again in a moment")
-
-
 def tried(service: Service, caller: Caller, body: Body, kind: str) -> DryRun:
     """The answer to a dry run."""
-    with refused():
-        found = requests.check(service.engine, request_of(service, caller, body, kind, None), service.clock, kind)
+    with _refused():
+        found = requests.check(service.engine, _request_of(service, caller, body, kind, None), service.clock, kind)
     return DryRun(
         kind=kind,
         rows=found.rows,

@@ -58,17 +58,9 @@ async def send_drivers(
 
 
 def _take(service: Service, caller: Caller, body: Body, request_key: str | None) -> IngestDetail:
-    before = sending.sent_before(service, caller, body, "drivers", request_key)
-    if before is None:
-        try:
-            with sending.refused():
-                before = requests.take_drivers(service.engine, sending.request_of(service, caller, body, "drivers", request_key), service.clock)
-        except requests.SentTwice:
-            before = sending.sent_before(service, caller, body, "drivers", request_key)
-            if before is None:
-                raise sending.at_work() from None
+    taken = sending.accepted(service, caller, body, "drivers", request_key, requests.take_drivers)
     with reading(service.engine) as conn:
-        return ingest_of(service, conn, before)
+        return ingest_of(service, conn, taken)
 
 
 class DriverParameters(Period, Table):

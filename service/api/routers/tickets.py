@@ -69,21 +69,13 @@ async def send_tickets(
 
 def _take(service: Service, caller: Caller, body: Body, request_key: str | None) -> tuple[IngestDetail, bool]:
     """What became of a request, and whether it is counted already."""
-    before = sending.sent_before(service, caller, body, "tickets", request_key)
-    if before is None:
-        try:
-            with sending.refused():
-                before = requests.accept(service.engine, sending.request_of(service, caller, body, "tickets", request_key), service.clock)
-        except requests.SentTwice:
-            before = sending.sent_before(service, caller, body, "tickets", request_key)
-            if before is None:
-                raise sending.at_work() from None
+    taken = sending.accepted(service, caller, body, "tickets", request_key, requests.accept)
     with reading(service.engine) as conn:
-        small = ingests.get(conn, before).rows <= service.settings.intake_rows_at_once
+        small = ingests.get(conn, taken).rows <= service.settings.intake_rows_at_once
     if small:
-        _apply_soon(service, before)
+        _apply_soon(service, taken)
     with reading(service.engine) as conn:
-        found = ingest_of(service, conn, before)
+        found = ingest_of(service, conn, taken)
     return found, found.status == ingests.DONE
 
 
