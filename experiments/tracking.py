@@ -69,28 +69,6 @@ class Run:
     seconds: float = 0.0
 
 
-def log_run(uri: str, artifacts: Path, experiment: str, run: Run, moment: int, folder: Path | None = None, parent: str = "") -> str:
-    """Logs one run from its beginning to its end, and returns its id.
-
-    Args:
-        uri: the MLflow store: a server's address or a database.
-        artifacts: where the files lie if the store is a database.
-        moment: when it ended, ms since 1970.
-        folder: files that it keeps.
-        parent: id of the run that it is part of.
-
-    Raises:
-        MlflowException, SQLAlchemyError, OSError: the store cannot be reached or does not take it.
-    """
-    client = connect(uri)
-    run_id = begin(client, experiment_id(client, uri, artifacts, experiment), run, moment, parent)
-    fill(client, run_id, run, moment)
-    if folder is not None:
-        client.log_artifacts(run_id, str(folder))
-    end(client, run_id, moment)
-    return run_id
-
-
 def connect(uri: str) -> MlflowClient:
     """A client of an MLflow store: a server's address or a database. A SQLite file that is not there yet is made."""
     mlflow_database.make(uri)
