@@ -179,7 +179,9 @@ def test_a_database_from_before_goes_on_counting(databases: Databases, opened: l
     upgrade(url, "0012")
     opened.append(open_engine(url))
     with writing(opened[-1]) as conn:
-        publish(conn)
+        run = runs.start(conn, date(2025, 11, 8), "test", NOW, timedelta(hours=1))
+        of_then = {"run_id": run, "cutoff": date(2025, 11, 8), "horizon": 1, "issued_at": NOW, "rows": 0, "sha256": "", "blob": b""}
+        conn.execute(insert(schema.forecast_sets).values(of_then))  # no column that came later
         row = asdict(an_alert("a"))
         conn.execute(insert(schema.alerts).values(row))
         for seq in (4, 9):  # the database's own sequence left gaps
