@@ -3,13 +3,16 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.routing import Route
 
 from forecasting.errors import InputError
 from service.api import errors
@@ -89,6 +92,21 @@ def _with_the_rest(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way of extending the document
 
 
+def _told_from_memory(app: FastAPI) -> None:
+    """Makes the OpenAPI document once: anybody may ask for it, and to write it anew holds up everybody else for some milliseconds."""
+
+    @cache
+    def document() -> bytes:
+        return JSONResponse(app.openapi()).body
+
+    async def openapi(_: Request) -> Response:
+        return Response(document(), media_type="application/json")
+
+    routes = app.router.routes
+    (place,) = [number for number, route in enumerate(routes) if isinstance(route, Route) and route.path == app.openapi_url]
+    routes[place] = Route(f"{app.openapi_url}", openapi, include_in_schema=False)
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application over a store that is up to date.
 
@@ -135,6 +153,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     _with_the_rest(app)
+    _told_from_memory(app)
     app.state.service, app.state.access = service, access
     app.state.requests = Requests()
     app.add_middleware(Repeating, service=service, access=access)
