@@ -35,6 +35,7 @@ RECONCILE_EVERY = timedelta(minutes=5)
 LOOK_EVERY = timedelta(seconds=5)  # how soon a new ingest is watched
 WATCH_PAUSE = 30.0  # seconds from one watch to the next: many small requests are watched together, and a core is busy a tenth of the time
 WATCH_EVERY = timedelta(minutes=10)  # without a new ingest, too: an hour that is over says more than it did
+TURN_EVERY = timedelta(seconds=5)  # how soon after a night begins what comes after it
 PULL_EVERY = timedelta(seconds=5)  # how soon a pull begins that is due
 APPLY_EVERY = timedelta(seconds=1)  # how soon a large request is counted
 BEAT_EVERY = timedelta(seconds=30)
@@ -133,7 +134,7 @@ def _run(db: Engine, settings: Settings, leads: Callable[[], bool], tellers: Seq
     for teller in tellers:
         scheduler.add_job(teller.run, "interval", seconds=teller.every.total_seconds(), id=teller.name, **options)
     for name, turn in ((turns.CHALLENGER, turns.challenger), (turns.REPORTS, turns.reports)):
-        each = {"seconds": RECONCILE_EVERY.total_seconds(), "next_run_time": start}
+        each = {"seconds": TURN_EVERY.total_seconds(), "next_run_time": start}
         scheduler.add_job(work.take_turn, "interval", args=(name, turn), id=name, **each, **options)
     if not settings.challenger:
         work.forget(turns.CHALLENGER)
