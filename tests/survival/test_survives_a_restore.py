@@ -4,6 +4,7 @@ import json
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from databases import Databases, PostgresqlDatabases
@@ -21,6 +22,12 @@ pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)
 ROWS = 50  # tickets of a request
 BEFORE = 5  # requests that are counted before the backup begins
 PATHS = ("/v1/districts", "/v1/categories", "/v1/forecasts", "/v1/alerts", "/v1/runs", "/v1/models")
+
+
+def told(api: Api) -> tuple[dict[str, Any], int]:
+    """Every answer, and apart from them the number of the newest change of an alert."""
+    answers = {path: api.get(path).json() for path in PATHS}
+    return answers, answers["/v1/alerts"].pop("seq")
 
 
 def test_a_backup_made_while_tickets_come_in_restores_to_the_same_answers(
@@ -52,7 +59,7 @@ def test_a_backup_made_while_tickets_come_in_restores_to_the_same_answers(
         done.set()
         sender.join()
     assert made.returncode == 0, made.stderr
-    answers = {path: api.get(path).json() for path in PATHS}
+    answers, seq = told(api)
     api.stop()
 
     folder = tmp_path / "elsewhere"
@@ -70,7 +77,10 @@ def test_a_backup_made_while_tickets_come_in_restores_to_the_same_answers(
     assert rest == 0, "half a request"
     assert first <= whole <= last
     api = Api(elsewhere, at(FIRST), "forecasts:read", "alerts:read", "tickets:write", "admin")
-    assert {path: api.get(path).json() for path in PATHS} == answers
+    again, jumped = told(api)
+    assert again == answers
+    assert jumped > seq, "numbers of changes that were given before could come again, for others"
+    assert api.client.get("/v1/alerts/changes", params={"after": seq}).status_code == 410, "who follows the feed is told to begin anew"
     api.stop()
     elsewhere.engine.dispose()
     survived(f"{whole} of {sent} requests of {ROWS} tickets were in it, whole; {len(PATHS)} answers are the same")
