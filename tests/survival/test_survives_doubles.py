@@ -20,6 +20,7 @@ from service.store.leader import LEADERS_LOCK
 
 pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)
 
+NIGHTS = 10  # at which two schedulers start at once; as many on each kind of database
 ROUNDS = 20
 
 
@@ -38,7 +39,7 @@ def _trained_and_quiet(town: Town, night: int) -> bool:
 
 def test_of_two_schedulers_that_start_at_once_one_works(town: Town, tmp_path: Path, survived: Survived) -> None:
     won = [0, 0]
-    for night in range(FIRST, FIRST + ROUNDS):
+    for night in range(FIRST, FIRST + NIGHTS):
         both = [town.scheduler(at(night)), town.scheduler(at(night), **_elsewhere(town, tmp_path / "elsewhere"))]
         until("the night is trained", lambda night=night: _trained_and_quiet(town, night))
         until("one of both has given way", lambda both=both: any(process.poll() is not None for process in both))
@@ -49,9 +50,9 @@ def test_of_two_schedulers_that_start_at_once_one_works(town: Town, tmp_path: Pa
         end(winner)
         assert town.states_of(night) == [runs.DONE]
         assert town.cutoff() == day(night)
-    assert town.bench.said.count("another scheduler is at work") == ROUNDS
+    assert town.bench.said.count("another scheduler is at work") == NIGHTS
     assert "Traceback" not in town.bench.said
-    survived(f"{ROUNDS} times two schedulers at once, {ROUNDS} trainings; the first one won {won[0]} times")
+    survived(f"{NIGHTS} times two schedulers at once, {NIGHTS} trainings; the first one won {won[0]} times")
 
 
 def untold(town: Town) -> list[runs.Run]:

@@ -16,8 +16,8 @@ from service.store import runs
 pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)
 
 PHASES = ("fit", "logging", "publishing")
-POINTS = 24  # moments at which a training is killed, as many in each phase
-MOST = 40  # of a phase that is short on a fast machine, some moments come too late
+POINTS = 12  # moments at which a training is killed, as many in each phase, and as many on each kind of database
+MOST = 30  # of a phase that is short on a fast machine, some moments come too late
 
 
 def _seconds_of_phases(town: Town, night: int) -> dict[str, float]:
