@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, exists, select, text
+from sqlalchemy import Engine, exists, make_url, select, text
 
 from service.benchmarks.server import Server
 from service.store.engine import MIGRATIONS, open_engine, upgrade
@@ -87,6 +87,15 @@ class PostgresqlDatabases:
     def fresh(self) -> str:
         self.given.append(self.spare.pop() if self.spare else self._create(self.template))
         return self.server.address(self.given[-1])
+
+    def kept(self) -> str:
+        """As `bare`, but it is not taken back."""
+        return self.server.address(self._create("template0"))
+
+    def copy(self, url: str) -> str:
+        """The address of a copy of a database that nobody has open."""
+        self.given_bare.append(self._create(f"{make_url(url).database}"))
+        return self.server.address(self.given_bare[-1])
 
     def scratch(self, place: int = 0) -> Engine:
         if place not in self.scratches:

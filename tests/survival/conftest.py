@@ -15,7 +15,7 @@ from service.settings import Settings
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow warns of others' deprecations when it is imported
     from mlflow import MlflowClient
-    from town import Survived, Town
+    from town import Survived, Town, Trained
 
 KINDS = ("sqlite", "postgresql")
 
@@ -43,16 +43,23 @@ def mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return settings.data_dir / "mlflow" / "mlflow.db"
 
 
+@pytest.fixture(scope="session")
+def trained(databases: Databases, mlflow_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A town whose first night is done, and in which nothing else happens: to train takes seconds, to copy what came of it does not."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "mlflow").mkdir()
+    shutil.copy(mlflow_store, folder / "mlflow" / "mlflow.db")
+    return Trained.made(folder, databases.kept() if isinstance(databases, PostgresqlDatabases) else "")
+
+
 @pytest.fixture
-def town_in(databases: Databases, mlflow_store: Path, bench: Bench) -> Iterator[Callable[[Path], Town]]:
+def town_in(databases: Databases, trained: Trained, bench: Bench) -> Iterator[Callable[[Path], Town]]:
     """Makes a town, its first night done, whose data lie in a folder; that of an SQLite database, too."""
     made: list[Town] = []
 
     def make(folder: Path) -> Town:
-        folder.mkdir(exist_ok=True)
-        (folder / "mlflow").mkdir()
-        shutil.copy(mlflow_store, folder / "mlflow" / "mlflow.db")
-        made.append(Town.trained(folder, databases.fresh() if isinstance(databases, PostgresqlDatabases) else "", bench))
+        url = databases.copy(trained.url) if isinstance(databases, PostgresqlDatabases) else ""
+        made.append(trained.again(folder, url, bench))
         return made[-1]
 
     yield make

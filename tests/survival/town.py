@@ -1,12 +1,16 @@
 """A town on a real database, the processes of `weisu` over it, and what must hold whatever happens to them."""
 
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -39,7 +43,40 @@ def at(night: int, hour: str = "02:00:00", later: timedelta = timedelta(0)) -> s
 Survived = Callable[[str], None]
 """Notes a line of the table at the end."""
 
+PATHS_IN_MLFLOW = {"artifact_location": "experiments", "artifact_uri": "runs", "source": "model_versions", "storage_location": "model_versions"}
+
 AFTER_THE_LEASE = nightly.LEASE + timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A town whose first night is done, to be copied.
+
+    Attributes:
+        folder: its data.
+        url: of its PostgreSQL database; empty: SQLite in the folder.
+    """
+
+    folder: Path
+    url: str
+
+    @classmethod
+    def made(cls, folder: Path, url: str) -> "Trained":
+        """Trains one, with the counts of the nights to come."""
+        upgrade(Settings(data_dir=folder, database_url=url).store_url)
+        city = City(folder, open_engine(Settings(data_dir=folder, database_url=url).store_url))
+        city.bring(counts(DAYS + NIGHTS))
+        nightly.run(city.engine, city.settings(at(DAYS), database_url=url))
+        city.engine.dispose()
+        return cls(folder, url)
+
+    def again(self, folder: Path, url: str, bench: Bench) -> "Town":
+        """The same town in another folder, over a copy of its database."""
+        shutil.copytree(self.folder, folder)
+        with closing(sqlite3.connect(folder / "mlflow" / "mlflow.db")) as conn, conn:
+            for column, table in PATHS_IN_MLFLOW.items():
+                conn.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (self.folder.as_uri(), folder.as_uri()))
+        return Town(City(folder, open_engine(Settings(data_dir=folder, database_url=url).store_url)), url, bench)
 
 
 @dataclass(frozen=True)
@@ -53,16 +90,6 @@ class Town:
     city: City
     url: str
     bench: Bench
-
-    @classmethod
-    def trained(cls, folder: Any, url: str, bench: Bench) -> "Town":
-        """Makes one, with the counts of the nights to come."""
-        settings = Settings(data_dir=folder, database_url=url)
-        upgrade(settings.store_url)
-        town = cls(City(folder, open_engine(settings.store_url)), url, bench)
-        town.city.bring(counts(DAYS + NIGHTS))
-        nightly.run(town.engine, town.settings(at(DAYS)))
-        return town
 
     @property
     def engine(self) -> Engine:
