@@ -57,7 +57,7 @@ def set_up(level: str, form: str = "text") -> None:
     """Sends our own events of this level, and other packages' warnings, to stderr; the form is `text` or `json`."""
     # Where in the code, in which process and thread a line is written, no line tells: see "Optimization" in the documentation of `logging`.
     logging._srcfile = None
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = logging.logAsyncioTasks = False
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if form == "json" else _Line())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
