@@ -6,7 +6,9 @@ What an HTTP request makes us say carries its id.
 import json
 import logging
 import sys
+import time
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
@@ -22,12 +24,18 @@ def _values(record: logging.LogRecord) -> dict[str, Any]:
     return {**told, "request_id": request_id} if request_id else told
 
 
+@lru_cache(1)
+def _moment(second: int) -> str:
+    """A moment as every line tells it; a worker writes a thousand lines in a second."""
+    return time.strftime(_MOMENT, time.localtime(second))
+
+
 class _Line(logging.Formatter):
     """`2026-11-20T02:00:01+0000 INFO training.start run=3`."""
 
     def format(self, record: logging.LogRecord) -> str:
         values = " ".join(f"{key}={_printable(str(value))}" for key, value in _values(record).items())
-        line = f"{self.formatTime(record, _MOMENT)} {record.levelname} {record.getMessage()} {values}".rstrip()
+        line = f"{_moment(int(record.created))} {record.levelname} {record.getMessage()} {values}".rstrip()
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
@@ -40,13 +48,16 @@ class _Json(logging.Formatter):
     """`{"at": "2026-11-20T02:00:01+0000", "level": "INFO", "event": "training.start", "run": 3}`; a traceback is one member, so a line stays one."""
 
     def format(self, record: logging.LogRecord) -> str:
-        told = {"at": self.formatTime(record, _MOMENT), "level": record.levelname, "event": record.getMessage()}
+        told = {"at": _moment(int(record.created)), "level": record.levelname, "event": record.getMessage()}
         error = {"error": self.formatException(record.exc_info)} if record.exc_info else {}
         return json.dumps({**_values(record), **told, **error}, ensure_ascii=False, default=str)
 
 
 def set_up(level: str, form: str = "text") -> None:
     """Sends our own events of this level, and other packages' warnings, to stderr; the form is `text` or `json`."""
+    # Where in the code, in which process and thread a line is written, no line tells: see "Optimization" in the documentation of `logging`.
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if form == "json" else _Line())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

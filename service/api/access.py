@@ -1,9 +1,10 @@
 """Who asks: the bearer of a key, of a token of the identity provider, or the person at the page of this machine."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Event
 from time import monotonic
 
 from fastapi import Request
@@ -24,6 +25,7 @@ from service.store.keys import Caller
 
 log = logging.getLogger(__name__)
 
+GATHER = 1.0  # seconds in which uses of keys are gathered: four hundred centres are one transaction
 CHALLENGE = 'Bearer realm="weisu"'
 _INVALID = {"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token"'}
 
@@ -43,7 +45,7 @@ class Access:
         self._engine, self._recent = engine, recent
         self._secret = secret.of_keys(settings)
         self._issuer = Issuer(settings) if settings.oidc_issuer else None
-        self._uses = _Uses(self._note_use)
+        self._uses = _Uses(self._note_uses)
 
     async def caller(self, request: Request, token: str | None) -> Caller:
         """Who sends a request.
@@ -89,27 +91,38 @@ class Access:
         self.rates.failed(request)
         return Problem(401, detail, where="Authorization", headers=headers)
 
-    def _note_use(self, token: str) -> None:
+    def _note_uses(self, tokens: Iterable[str]) -> None:
         try:
             with writing(self._engine) as conn:
-                keys.note_use(conn, token, self.settings.clock.now(), secret=self._secret)
-        except SQLAlchemyError as error:  # the next use tells again
-            log.info("keys.use_not_noted", extra={"error": type(error).__name__})
+                for token in tokens:
+                    keys.note_use(conn, token, self.settings.clock.now(), secret=self._secret)
+        except SQLAlchemyError as error:  # the next uses tell again
+            log.info("keys.uses_not_noted", extra={"error": type(error).__name__})
 
 
 class _Uses:
-    """Writes down the last use of keys: one thread, beside the requests, at most once a minute and key."""
+    """Writes down the last use of keys: one thread, beside the requests, at most once a minute and key; those of one second in one transaction."""
 
-    def __init__(self, write: Callable[[str], None]) -> None:
+    def __init__(self, write: Callable[[Iterable[str]], None]) -> None:
         self._write = write
         self._noted: dict[str, float] = {}  # by id of a key that was verified
+        self._waiting: list[str] = []
+        self._closing = Event()
         self._thread = ThreadPoolExecutor(1, "key-uses")
 
     def note(self, key_id: str, token: str) -> None:
         now = monotonic()
         if now - self._noted.get(key_id, -1e9) >= keys.USE_EVERY / timedelta(seconds=1):
             self._noted[key_id] = now
-            self._thread.submit(self._write, token)
+            self._waiting.append(token)
+            if len(self._waiting) == 1:
+                self._thread.submit(self._write_down)
 
     def close(self) -> None:
+        self._closing.set()
         self._thread.shutdown(cancel_futures=True)
+
+    def _write_down(self) -> None:
+        self._closing.wait(GATHER)
+        waiting, self._waiting = self._waiting, []
+        self._write(waiting)

@@ -12,7 +12,7 @@ from forecasting.hierarchy import ALL, Tree
 from service.alerting import silencing
 from service.api.alert_state import AlertState
 from service.api.deps import Service
-from service.api.nodes import Nodes, area_tree, category_tree, visible
+from service.api.nodes import Nodes, visible
 from service.api.schemas import Alert, ConcernedDistrict, Label, Labels
 from service.store import alerts as store
 from service.store.categories import OWN
@@ -39,8 +39,9 @@ class AlertView:
     @classmethod
     def read(cls, service: Service, conn: Connection, caller: Caller, state: AlertState | None = None) -> "AlertView":
         """The view of a caller, in a state that is read unless it is given."""
-        areas, state = area_tree(conn), state or AlertState.read(service, conn)
-        return cls(service, areas, category_tree(conn), visible(areas, caller), silencing.covers(conn, state.silences))
+        state = state or AlertState.read(service, conn)
+        areas, categories = service.recent.trees(conn, state.numbers)
+        return cls(service, areas, categories, visible(areas, caller), silencing.covers(conn, state.silences))
 
     @cached_property
     def kinds(self) -> Tree:

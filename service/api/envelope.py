@@ -4,9 +4,10 @@ import asyncio
 import logging
 import re
 import secrets
+from itertools import count
 
 from fastapi import Request
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.errors import Problem, problem_response
@@ -20,6 +21,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",  # an address may hold a token
     "Cache-Control": "no-store",  # what a path does not allow to be kept is kept nowhere
 }
+_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+_WORKER, _NUMBERS = secrets.token_hex(8), count(1)  # an id is its worker's own number and the request's: nobody need ask the system for chance
 _ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}", re.ASCII)
 
 
@@ -38,7 +41,7 @@ class Envelope:
             await self.app(scope, receive, send)
             return
         given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if _ID.fullmatch(given) else secrets.token_hex(16)
+        request_id = given if _ID.fullmatch(given) else f"{_WORKER}{next(_NUMBERS):016x}"
         scope.setdefault("state", {})["request_id"] = request_id
         before = REQUEST_ID.set(request_id)
         exchange = _Exchange(scope, receive, send, self.seconds)
@@ -117,9 +120,8 @@ class _Exchange:
 
     def _complete(self, message: Message) -> None:
         """Adds the headers that every answer has; what a path has set itself stays."""
-        headers = MutableHeaders(raw=message.setdefault("headers", []))
-        for name, value in HEADERS.items():
-            headers.setdefault(name, value)
-        headers["X-Request-Id"] = self.scope["state"]["request_id"]
-        for name, value in self.scope["state"].get("quota", {}).items():
-            headers.setdefault(name, value)
+        state, headers = self.scope["state"], message.setdefault("headers", [])
+        there = {name for name, _ in headers}
+        headers += [pair for pair in _HEADERS if pair[0] not in there]
+        headers.append((b"x-request-id", state["request_id"].encode()))
+        headers += [(name.lower().encode(), value.encode()) for name, value in state.get("quota", {}).items() if name.lower().encode() not in there]

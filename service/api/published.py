@@ -2,18 +2,19 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
-from typing import Literal
+from itertools import repeat
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from sqlalchemy import Connection
 
 from forecasting import explanation, intraday, outlook
-from forecasting.distribution import QUANTILE_NAMES
+from forecasting.distribution import QUANTILE_NAMES, quantiles
 from forecasting.forecast_set import ForecastSet, unpack, with_quantiles
 from service.api import periods, span_law
 from service.api.errors import Problem
@@ -60,6 +61,12 @@ class LoadedSet:
         days = _Places.of(self.frame)
         return days, days if self.outlook is None else _Places.of(self.outlook)
 
+    @cached_property
+    def _columns(self) -> "tuple[_Columns, _Columns]":
+        """Days and weeks as arrays."""
+        days = _Columns(self.frame)
+        return days, days if self.outlook is None else _Columns(self.outlook)
+
     @property
     def areas(self) -> frozenset[str]:
         """Codes of the areas that are forecast."""
@@ -105,13 +112,14 @@ class LoadedSet:
             whole = periods.slots(*self.span("month", start), "month")
             months = [slot for slot in whole if slot.name <= end and periods.last_of(slot.name, "month") >= start]
             return FoundMonths(self, span_law.nodes(table, rows), months)
-        days = table["date"].to_numpy()[rows]
+        arrays = self._columns[granularity == "week" and self.outlook is not None]
+        days = arrays["date"][rows]
         first = np.datetime64(start) - (np.timedelta64(DAYS_OF_WEEK) if granularity == "week" else np.timedelta64(0, "D"))
         positions = rows[(days >= first) & (days <= np.datetime64(end))]
         if granularity == "hour" and self.shares is not None:
             table = intraday.hours(self.frame.iloc[positions], self.frame, self.shares)
-            positions = np.arange(len(table))
-        return Found(table, positions, COLUMNS[granularity], self.issued_at, self.run_id)
+            arrays, positions = _Columns(table), np.arange(len(table))
+        return Found(table, arrays, positions, COLUMNS[granularity], self.issued_at, self.run_id)
 
 
 @dataclass(frozen=True)
@@ -119,29 +127,61 @@ class _Places:
     """Where each of the N nodes stands in a table in the order of area and category: of 20,000 nodes one is found without looking at every row.
 
     Attributes:
-        areas, categories: [N] the nodes.
+        codes: the numbers of areas and categories, by code.
+        nodes: [N], [N] the numbers of each node.
         ends: [N + 1] the first row of each node, and the end of the table.
     """
 
-    areas: "pd.Series[str]"
-    categories: "pd.Series[str]"
+    codes: tuple[dict[str, int], dict[str, int]]
+    nodes: tuple[np.ndarray, np.ndarray]
     ends: np.ndarray
 
     @classmethod
     def of(cls, table: pd.DataFrame) -> "_Places":
-        codes = [table[name].cat.codes.to_numpy() for name in ("area", "category")]
+        areas, categories = (table[name].cat for name in ("area", "category"))
+        numbers = [column.codes.to_numpy() for column in (areas, categories)]
         begins = np.ones(len(table), bool)
-        begins[1:] = np.logical_or(*(column[1:] != column[:-1] for column in codes))
+        begins[1:] = np.logical_or(*(column[1:] != column[:-1] for column in numbers))
         firsts = np.flatnonzero(begins)
-        nodes = table[["area", "category"]].iloc[firsts]
-        return cls(nodes["area"], nodes["category"], np.append(firsts, len(table)))
+        codes = tuple({code: number for number, code in enumerate(column.categories)} for column in (areas, categories))
+        return cls((codes[0], codes[1]), (numbers[0][firsts], numbers[1][firsts]), np.append(firsts, len(table)))
 
     def rows(self, areas: Collection[str], categories: Collection[str]) -> np.ndarray:
         """Positions of all rows of these nodes, ascending."""
-        wanted = np.flatnonzero(_is_in(self.areas, areas) & _is_in(self.categories, categories))
+        wanted = np.flatnonzero(np.logical_and(*map(_are_in, self.codes, self.nodes, (areas, categories))))
         firsts, lengths = self.ends[wanted], np.diff(self.ends)[wanted]
         skipped = np.concatenate([[0], np.cumsum(lengths)[:-1]]) if len(wanted) else firsts
         return np.repeat(firsts - skipped, lengths) + np.arange(lengths.sum())
+
+
+def _are_in(codes: Mapping[str, int], nodes: np.ndarray, wanted: Collection[str]) -> np.ndarray:
+    """Which nodes have one of the codes: one look-up per code and not per node."""
+    chosen = np.zeros(len(codes), bool)
+    chosen[[codes[code] for code in wanted if code in codes]] = True
+    return np.asarray(chosen[nodes])
+
+
+class _Columns:
+    """The columns of a table as arrays: rows are taken out of them without a frame in between, in a tenth of the time."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self._arrays = {str(name): column.to_numpy() for name, column in table.items() if not isinstance(column.dtype, pd.CategoricalDtype)}
+        self._texts = {
+            str(name): (column.cat.categories.to_numpy(object), column.cat.codes.to_numpy())
+            for name, column in table.items()
+            if isinstance(column.dtype, pd.CategoricalDtype)
+        }
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._arrays[name]
+
+    def values(self, name: str, rows: np.ndarray) -> list[Any]:
+        """Plain values of a column in some rows."""
+        if name in self._texts:
+            texts, codes = self._texts[name]
+            return list(texts[codes[rows]])
+        taken = self._arrays[name][rows]
+        return list(taken.astype("datetime64[D]").tolist() if taken.dtype.kind == "M" else taken.tolist())
 
 
 @dataclass(frozen=True)
@@ -149,6 +189,7 @@ class Found:
     """Rows that answer a question: positions in a table, so that a page takes its own rows alone."""
 
     frame: pd.DataFrame
+    arrays: _Columns
     positions: np.ndarray
     columns: tuple[str, ...]
     issued_at: datetime
@@ -156,6 +197,14 @@ class Found:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def records(self, first: int, last: int) -> list[dict[str, Any]]:
+        """The rows of `table` as plain values, for a page of JSON, which has few."""
+        rows, arrays = self.positions[first:last], self.arrays
+        levels = quantiles(arrays["mean"][rows], arrays["dispersion"][rows]).T.tolist()
+        derived = {**dict(zip(QUANTILE_NAMES, levels, strict=True)), "issued_at": repeat(self.issued_at), "run_id": repeat(self.run_id)}
+        told = [derived[name] if name in derived else arrays.values(name, rows) for name in self.columns]
+        return [dict(zip(self.columns, row, strict=True)) for row in zip(*told, strict=False)]  # two columns never end
 
     def table(self, first: int, last: int) -> pd.DataFrame:
         """Rows `first` to `last`, the latter excluded, with the columns COLUMNS; the quantiles are derived here, for these rows alone."""
@@ -186,6 +235,10 @@ class FoundMonths:
         """Of the set."""
         return self.of.issued_at
 
+    def records(self, first: int, last: int) -> list[dict[str, Any]]:
+        """Rows as of `Found.records`."""
+        return [{str(name): value for name, value in row.items()} for row in self.table(first, last).to_dict("records")]
+
     def table(self, first: int, last: int) -> pd.DataFrame:
         """Rows as of `Found.table`."""
         columns = list(COLUMNS["month"])
@@ -209,11 +262,6 @@ class FoundMonths:
             }
         ).iloc[first - node_from * n_months : last - node_from * n_months]
         return with_quantiles(rows).assign(issued_at=self.of.issued_at, run_id=self.of.run_id)[columns]
-
-
-def _is_in(column: "pd.Series[str]", wanted: Collection[str]) -> np.ndarray:
-    """A categorical column against a set of codes: one look-up per code and not per row."""
-    return np.asarray(column.cat.categories.isin(list(wanted)))[column.cat.codes.to_numpy()]
 
 
 class PublishedForecasts:

@@ -9,7 +9,7 @@ import hashlib
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import monotonic
@@ -125,6 +125,13 @@ class Recent:
             return self.known() or self._look()
         finally:
             self._looking.release()
+
+    def trees(self, conn: Connection, moves: Mapping[str, int]) -> tuple[Nodes[Area], Nodes[Category]]:
+        """Both trees as a transaction sees them: those that are remembered, if its counters say that nothing has moved in them."""
+        city = self._city
+        if city is not None and _labels(city.moves) == moves.get(counters.TREES, 0):
+            return city.areas, city.categories
+        return area_tree(conn), category_tree(conn)
 
     def forget(self) -> None:
         """Something was written: the next request looks anew."""

@@ -11,6 +11,7 @@ import pandas as pd
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
+from pydantic_core import to_json
 
 from forecasting.detection.explain import Labels
 from forecasting.errors import InputError
@@ -92,7 +93,7 @@ def list_forecasts(
     asked: Annotated[ForecastParameters, Query()],
     service: Running,
     caller: Annotated[Caller, Requires("forecasts:read")],
-) -> ForecastPage | Response:
+) -> Response:
     """Expected tickets a day, week, month or hour with quantiles, from the current forecast set or, with `as_of`, from the one that was current then.
 
     Without `area` and `category`: every bottom series, that is each district with each leaf category; with a limited key, those of
@@ -137,8 +138,12 @@ def list_forecasts(
         name = f"forecasts-{found.cutoff}" if asked.granularity == "day" else f"forecasts-{asked.granularity}s-{found.cutoff}"
         chunks = _chunks(service, rows, first, last)
         return table_response(request, form, name, row, chunks, zone=service.settings.timezone, bom=asked.bom, next_page=following)
-    items: Any = [row.model_validate(record) for record in _table(service, rows, first, last).to_dict("records")]
-    return ForecastPage(items=items, next=following, stale_since=None if city.stale_since is None else service.local(city.stale_since))
+    told = {
+        "items": _records(service, rows, first, last),  # as the rows of ForecastPage: made here, they need no second check
+        "next": following,
+        "stale_since": None if city.stale_since is None else service.local(city.stale_since),
+    }
+    return Response(to_json(told), media_type=MEDIA_TYPES["json"], headers=dict(response.headers))
 
 
 @router.get(
@@ -235,6 +240,11 @@ def _today(service: Service, as_of_text: str | None) -> date:
 
 def _table(service: Service, found: Found | FoundMonths, first: int, last: int) -> pd.DataFrame:
     return found.table(first, last).assign(issued_at=service.local(found.issued_at))
+
+
+def _records(service: Service, found: Found | FoundMonths, first: int, last: int) -> list[dict[str, Any]]:
+    issued_at = service.local(found.issued_at)
+    return [{**record, "issued_at": issued_at} for record in found.records(first, last)]
 
 
 def _chunks(service: Service, found: Found | FoundMonths, first: int, last: int) -> Iterator[pd.DataFrame]:
