@@ -8,30 +8,49 @@ from pathlib import Path
 import pytest
 from databases import Databases, PostgresqlDatabases, SqliteFiles
 from processes import Bench
+from sqlalchemy import Engine
 
-from service.benchmarks.server import running
+from service.benchmarks.server import Server, running
 from service.settings import Settings
+from service.store.engine import open_engine
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow warns of others' deprecations when it is imported
     from mlflow import MlflowClient
     from town import Survived, Town, Trained
+    from trained_cities import bare, made_once, trained, unseen
+
+__all__ = ["bare", "made_once", "trained", "unseen"]
 
 KINDS = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL server, with fsync as in production."""
+    with running({"max_connections": 100}) as server:
+        yield server
 
 
 @pytest.fixture(scope="session", params=KINDS)
 def databases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
     """Fresh databases of a kind: whatever uses this, or a fixture below, runs on each kind."""
+    made: Databases
     if request.param == "sqlite":
         made = SqliteFiles(tmp_path_factory.mktemp("databases"))
-        yield made
-        made.close()
     else:
-        with running({"max_connections": 100}) as server:  # with fsync, as in production
-            postgresql = PostgresqlDatabases(server)
-            yield postgresql
-            postgresql.close()
+        made = PostgresqlDatabases(request.getfixturevalue("postgresql"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def engine(databases: Databases) -> Iterator[Engine]:
+    """A fresh, migrated database."""
+    made = open_engine(databases.fresh())
+    yield made
+    made.dispose()
+    databases.put_away()
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +63,7 @@ def mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def trained(databases: Databases, mlflow_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def original(databases: Databases, mlflow_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A town whose first night is done, and in which nothing else happens: to train takes seconds, to copy what came of it does not."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "mlflow").mkdir()
@@ -53,13 +72,13 @@ def trained(databases: Databases, mlflow_store: Path, tmp_path_factory: pytest.T
 
 
 @pytest.fixture
-def town_in(databases: Databases, trained: Trained, bench: Bench) -> Iterator[Callable[[Path], Town]]:
+def town_in(databases: Databases, original: Trained, bench: Bench) -> Iterator[Callable[[Path], Town]]:
     """Makes a town, its first night done, whose data lie in a folder; that of an SQLite database, too."""
     made: list[Town] = []
 
     def make(folder: Path) -> Town:
-        url = databases.copy(trained.url) if isinstance(databases, PostgresqlDatabases) else ""
-        made.append(trained.again(folder, url, bench))
+        url = databases.copy(original.url) if isinstance(databases, PostgresqlDatabases) else ""
+        made.append(original.again(folder, url, bench))
         return made[-1]
 
     yield make

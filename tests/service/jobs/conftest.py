@@ -1,52 +1,21 @@
-"""Small cities with a store of their own and an MLflow store that is there already: making one takes seconds."""
+"""The cities of the jobs' tests."""
 
-import shutil
-import warnings
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import pytest
-from job_city import DAYS, City, counts, day
+from trained_cities import bare, made_once, trained, unseen
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # MLflow warns of others' deprecations when it is imported
-    from mlflow import MlflowClient
+from experiments.night import Night
+from service.jobs import tracked
 
-    from service.jobs import nightly
-
-
-@pytest.fixture(scope="session")
-def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`bare`: an empty store; `trained`: sixty days of counts, the first night done; both with an MLflow store."""
-    folder = tmp_path_factory.mktemp("cities")
-    for name in ("bare", "trained"):
-        city = City.empty(folder / name)
-        settings = city.settings(day(DAYS))
-        (city.folder / "mlflow").mkdir()
-        if name == "bare":
-            MlflowClient(tracking_uri=settings.tracking_uri).search_experiments()
-        else:
-            shutil.copy(folder / "bare" / "mlflow" / "mlflow.db", city.folder / "mlflow" / "mlflow.db")
-            city.bring(counts(DAYS))
-            nightly.run(city.engine, settings)
-        city.engine.dispose()
-    return folder
-
-
-def _copy(source: Path, target: Path) -> Iterator[City]:
-    shutil.copytree(source, target)
-    city = City.empty(target)
-    yield city
-    city.engine.dispose()
+__all__ = ["bare", "made_once", "trained", "unseen"]
 
 
 @pytest.fixture
-def bare(made_once: Path, tmp_path: Path) -> Iterator[City]:
-    """A city without a count."""
-    yield from _copy(made_once / "bare", tmp_path / "data")
+def without_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nights are published as where MLflow is out of reach: to draw and send their records takes longer than all the rest."""
 
+    def nobody(_: object, __: object, made: Sequence[tuple[Night, Mapping[str, str]]]) -> list[None]:
+        return [None] * len(made)
 
-@pytest.fixture
-def trained(made_once: Path, tmp_path: Path) -> Iterator[City]:
-    """A city on the morning after its sixtieth day: trained, published, watched."""
-    yield from _copy(made_once / "trained", tmp_path / "data")
+    monkeypatch.setattr(tracked, "record", nobody)

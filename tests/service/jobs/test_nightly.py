@@ -91,6 +91,7 @@ def test_the_set_has_thirteen_weeks_and_says_that_there_are_no_hours(trained: Ci
     assert (warm_up.outlook, warm_up.hours) == (None, None), "nobody asks a set that is not published"
 
 
+@pytest.mark.usefixtures("without_mlflow")
 def test_counts_by_hour_give_the_shares_of_each_day_s_hours(bare: City) -> None:
     bare.bring(counts(DAYS).assign(hour=9))
     nightly.run(bare.engine, bare.settings(day(DAYS)))
@@ -108,6 +109,7 @@ def test_counts_by_hour_give_the_shares_of_each_day_s_hours(bare: City) -> None:
     np.testing.assert_allclose(hours["mean"].to_numpy().reshape(-1, 24).sum(axis=1), days["mean"], atol=1e-6)
 
 
+@pytest.mark.usefixtures("without_mlflow")
 def test_a_night_that_is_done_is_not_done_again_unless_it_is_forced(trained: City) -> None:
     settings = trained.settings(day(DAYS))
     with pytest.raises(InputError, match=rf"{day(DAYS)} is done.*--force"):
@@ -132,6 +134,7 @@ def test_a_night_at_which_another_training_works_is_left_to_it(trained: City) ->
         nightly.run(trained.engine, settings)
 
 
+@pytest.mark.usefixtures("without_mlflow")
 def test_an_attempt_that_was_taken_over_does_not_publish(trained: City) -> None:
     settings = trained.settings(day(DAYS + 1))
 
@@ -151,6 +154,7 @@ def test_an_attempt_that_was_taken_over_does_not_publish(trained: City) -> None:
     assert (run.owner, run.status) == ("elsewhere:1", runs.RUNNING)
 
 
+@pytest.mark.usefixtures("without_mlflow")
 def test_a_failure_is_in_the_ledger_and_the_next_attempt_succeeds(trained: City) -> None:
     settings = trained.settings(day(DAYS + 1))
 
@@ -179,6 +183,7 @@ def test_an_empty_store_and_a_short_history_are_said_and_leave_no_run(bare: City
         assert runs.latest(conn) is None
 
 
+@pytest.mark.usefixtures("without_mlflow")
 def test_four_weeks_of_history_are_enough(bare: City) -> None:
     bare.bring(counts(28))
     assert nightly.run(bare.engine, bare.settings(day(28))).cutoff == day(28)
@@ -191,11 +196,13 @@ def test_an_unknown_country_is_said_before_anything_begins(trained: City) -> Non
         assert runs.latest(conn, day(DAYS + 1)) is None
 
 
+@pytest.mark.usefixtures("without_mlflow")
 def test_tickets_of_a_running_day_are_not_learnt_from(bare: City) -> None:
     bare.bring(planted(counts(41), {("North", "Heat", day(41)): 9000}))
     assert nightly.run(bare.engine, bare.settings(f"{day(41)}T16:00")).cutoff == day(40)
 
 
+@pytest.mark.usefixtures("without_mlflow")
 def test_tickets_filed_under_an_inner_category_do_not_stop_the_night(bare: City) -> None:
     rows = [("Noise", "ALL", "l1", "噪声", "Noise"), ("Traffic", "Noise", "l2", "交通", "Traffic"), ("Building", "Noise", "l2", "施工", "Building")]
     bare.bring(pd.DataFrame(rows, columns=["code", "parent", "level", "zh", "en"]), "categories")
@@ -271,6 +278,7 @@ def test_a_database_of_mlflow_that_is_none_does_not_stop_the_night(trained: City
     assert nightly.run(trained.engine, settings).mlflow_run_id is None
 
 
+@pytest.mark.usefixtures("without_mlflow")
 def test_a_burst_of_the_first_week_is_an_alert_after_the_first_night(bare: City) -> None:
     bare.bring(planted(counts(DAYS), {("South", "Noise", day(DAYS)): 60}))
     watched = nightly.run(bare.engine, bare.settings(day(DAYS))).watched

@@ -30,6 +30,7 @@ def table() -> pd.DataFrame:
     return planted(fallen, BURSTS)
 
 
+@pytest.mark.usefixtures("without_mlflow")
 def test_nights_and_watches_tell_what_a_replay_tells(bare: City, table: pd.DataFrame) -> None:
     bare.bring(table[table["date"] <= pd.Timestamp(day(DAYS))], "history")
     for n in range(DAYS, DAYS + NIGHTS + 1):

@@ -30,7 +30,7 @@ def until(table: pd.DataFrame, hour: int) -> pd.DataFrame:
 
 
 @pytest.fixture
-def city(bare: City) -> City:
+def city(bare: City, without_mlflow: None) -> City:
     """A city whose counts have hours, on the morning after its sixtieth day."""
     bare.bring(by_hour(counts(DAYS)))
     nightly.run(bare.engine, bare.settings(day(DAYS)))
