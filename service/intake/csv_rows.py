@@ -15,7 +15,7 @@ from service.intake import encoding
 from service.intake.parts import ROWS_ABOVE, Head, Part, Score
 
 DELIMITERS = (",", ";", "\t", "|")
-CSV_BLOCK = 8 << 20  # bytes of a part, and the most that one row may have
+CSV_BLOCK = 1 << 20  # bytes of a part, and the most that one row may have; Arrow reads some thirty of them ahead, whoever is waited for
 _HEAD = 1 << 16  # bytes in which the header is looked for
 # A row of our own behind the last one: if it does not come out whole, a quotation mark before it was never closed.
 _END = "\x1eend of file\x1e"
