@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Event
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
@@ -13,8 +14,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from service import secret
-from service.api.errors import Problem
-from service.api.oidc import Issuer, NotValid
+from service.api.errors import NotValid, Problem
 from service.api.rates import Rates, cost_of
 from service.api.recent import Recent
 from service.api.sessions import Sessions
@@ -22,6 +22,9 @@ from service.settings import Settings
 from service.store import keys
 from service.store.engine import writing
 from service.store.keys import Caller
+
+if TYPE_CHECKING:
+    from service.api.oidc import Issuer
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +47,7 @@ class Access:
         self.sessions = Sessions(settings)
         self._engine, self._recent = engine, recent
         self._secret = secret.of_keys(settings)
-        self._issuer = Issuer(settings) if settings.oidc_issuer else None
+        self._issuer = _issuer(settings) if settings.oidc_issuer else None
         self._uses = _Uses(self._note_uses)
 
     async def caller(self, request: Request, token: str | None) -> Caller:
@@ -98,6 +101,12 @@ class Access:
                     keys.note_use(conn, token, self.settings.clock.now(), secret=self._secret)
         except SQLAlchemyError as error:  # the next uses tell again
             log.info("keys.uses_not_noted", extra={"error": type(error).__name__})
+
+
+def _issuer(settings: Settings) -> "Issuer":
+    from service.api.oidc import Issuer  # with PyJWT: most installations have no identity provider
+
+    return Issuer(settings)
 
 
 class _Uses:

@@ -1,5 +1,6 @@
 """The HTTP application: `uvicorn --factory service.api.app:create_app`."""
 
+import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -138,6 +139,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             await run_in_threadpool(service.recent.city)  # who asks first need not wait for the set to be read
         except errors.NO_ANSWER as error:  # it may answer by the first request
             log.warning("store.silent", extra={"reason": type(error).__name__})
+        # What is there now stays: the collector of garbage, which would look through all of it again and again, need not.
+        gc.collect()
+        gc.freeze()
         yield
         access.close()
         engine.dispose()

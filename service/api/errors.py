@@ -78,6 +78,10 @@ class Problem(Exception):
         super().__init__(detail)
 
 
+class NotValid(Exception):
+    """A token that opens nothing; the text says why, and tells nothing that its bearer does not know."""
+
+
 def problem_response(request: Request, problem: Problem) -> JSONResponse:
     """The response that a problem becomes."""
     name, title, mend = KINDS.get(problem.status, ("http", http.HTTPStatus(problem.status).phrase, KINDS[422][2]))

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import jwt
 
-from service.api.errors import Problem
+from service.api.errors import NotValid, Problem
 from service.settings import Settings
 from service.store.keys import SCOPES, Caller
 
@@ -29,10 +29,6 @@ LONGEST = 8192  # letters of a token
 WHOLE_CITY = "ALL"  # in the claim of districts
 
 log = logging.getLogger(__name__)
-
-
-class NotValid(Exception):
-    """A token that opens nothing; the text says why, and tells nothing that its bearer does not know."""
 
 
 @dataclass

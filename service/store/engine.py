@@ -15,16 +15,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from forecasting.errors import InputError
+
+if TYPE_CHECKING:  # Alembic is 11 MB, which processes that only look whether the tables are today's do without
+    from alembic.config import Config
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -75,6 +75,8 @@ def upgrade(url: str, revision: str = "head") -> None:
     Raises:
         InputError: the address is not one of a database, the folder cannot be written, or the database cannot be reached.
     """
+    from alembic import command
+
     path = _sqlite_path(_parsed(url))
     if path is not None:
         try:
@@ -104,13 +106,21 @@ def require_current(engine: Engine) -> None:
         raise InputError("there is no database", str(path), "run `weisu db upgrade`")
     _require_answer(engine)
     with engine.connect() as conn:
-        found = set(MigrationContext.configure(conn).get_current_heads())
-    script = ScriptDirectory.from_config(_alembic())
-    if found == set(script.get_heads()):
+        written = inspect(conn).has_table("alembic_version")
+        found = set(conn.exec_driver_sql("SELECT version_num FROM alembic_version").scalars()) if written else set()
+    if found == {newest()}:
         return
+    from alembic.script import ScriptDirectory
+
+    script = ScriptDirectory.from_config(_alembic())
     if found - {revision.revision for revision in script.walk_revisions()}:
         raise InputError("the database was written by a newer version", _shown(engine.url), "install that version")
     raise InputError("the database is not up to date", _shown(engine.url), "run `weisu db upgrade`")
+
+
+def newest() -> str:
+    """The revision of today's tables: files of migrations are numbered in their order."""
+    return max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("*.py"))
 
 
 @contextmanager
@@ -139,7 +149,9 @@ def reading(engine: Engine) -> Iterator[Connection]:
             yield conn
 
 
-def _alembic() -> Config:
+def _alembic() -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     return config

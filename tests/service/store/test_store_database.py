@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 from sqlalchemy.exc import StatementError
 
 from forecasting.errors import InputError
 from service.store import ingests
-from service.store.engine import open_engine, reading, require_current, upgrade, writing
+from service.store.engine import MIGRATIONS, newest, open_engine, reading, require_current, upgrade, writing
 from service.store.schema import metadata
 
 NOW = datetime(2025, 1, 2, tzinfo=UTC)
@@ -21,6 +22,10 @@ def test_migrating_from_nothing_gives_exactly_the_tables_of_the_schema(engine: E
     with reading(engine) as conn:
         assert compare_metadata(MigrationContext.configure(conn, opts={"compare_type": True, "compare_server_default": True}), metadata) == []
         assert set(inspect(conn).get_table_names()) == set(metadata.tables) | {"alembic_version"}
+
+
+def test_the_newest_revision_is_told_without_alembic_as_alembic_tells_it() -> None:
+    assert newest() == ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
 
 def test_migrating_makes_the_keys_that_the_schema_asks_for(engine: Engine) -> None:
