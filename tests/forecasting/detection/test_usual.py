@@ -175,7 +175,7 @@ def test_what_is_wilder_than_any_scatter_that_is_tried_is_asked_for_more_evidenc
     """Ten years of other days of the same kind: alarms come no more than twice as often as they are said to."""
     rows, wild = 200, 0.5
     forecast = np.full((rows, 168), MEAN)
-    found, state = usual.learn(windows(forecast), windows(drawn(forecast, wild)), np.zeros(rows, int), ["c"] * rows)
+    found, _ = usual.learn(windows(forecast), windows(drawn(forecast, wild)), np.zeros(rows, int), ["c"] * rows)
     said = evidence.threshold(usual.NOMINAL / evidence.DAYS_A_YEAR)
 
     def a_year(shift: np.ndarray) -> float:
