@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 
 from forecasting import city, explanation, intraday, outlook
 from forecasting.forecast_set import ForecastSet, pack
+from service import whole_set
 from service.clock import Clock
 from service.intake.ingest import ingest
 from service.secret import of_keys
@@ -88,7 +89,7 @@ def large(folder: Path, database_url: str = "") -> LoadedCity:
             [["ALL", *dict.fromkeys(places.values()), *places], ["ALL", *dict.fromkeys(topics.values()), *topics]], names=["area", "category"]
         ).to_frame(index=False)
         days = _drawn(nodes, "horizon", HORIZON, 1)
-        forecast_sets.publish(
+        number = forecast_sets.publish(
             conn,
             run_id=run,
             mlflow_run_id=None,
@@ -101,6 +102,8 @@ def large(folder: Path, database_url: str = "") -> LoadedCity:
             hours=pack(_hours(topics)),
         )
         runs.succeed(conn, run, now, None)
+    with reading(engine) as conn:
+        whole_set.of_stored(settings, forecast_sets.get(conn, number))  # as a night does
     return _with_callers(settings, engine)
 
 

@@ -47,6 +47,7 @@ def up() -> None:
 
 def api() -> None:
     """Run the HTTP API alone."""
+    import pyarrow as pa
     import uvicorn
 
     from service.api.app import create_app
@@ -55,6 +56,7 @@ def api() -> None:
     end_with_supervisor()
     settings = load_settings()
     require_free(settings.host, settings.api_port, "api_port")
+    pa.set_memory_pool(pa.system_memory_pool())  # gives back what reading a set took; Arrow's own keeps 26 MB of a small one
     # our own log tells every request, and errors in one form
     options: dict[str, Any] = {"log_level": "warning", "log_config": None, "access_log": False}
     # named, so that a machine which lacks them says so and is not slow in silence
