@@ -97,7 +97,7 @@ def _told_from_memory(app: FastAPI) -> None:
 
     @cache
     def document() -> bytes:
-        return JSONResponse(app.openapi()).body
+        return bytes(JSONResponse(app.openapi()).body)
 
     async def openapi(_: Request) -> Response:
         return Response(document(), media_type="application/json")
