@@ -1,17 +1,20 @@
-"""How much a caller may ask for, and how often an address may fail: see `service.api.windows`; each API process counts for itself."""
+"""How much a caller may ask for, and how often an address may fail: moving windows of a minute, in the memory of each API process."""
 
 import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
 from fastapi import Request
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
 
 from service.api.errors import Problem
-from service.api.windows import Windows
 
 FILE_COST = 20  # a file of a whole set takes about as long as twenty lists
 ALL_ADDRESSES = 10  # times the failures of one address, from all together: bounds what is remembered of addresses
-_ALL = "all addresses"
 _FILES = ("csv", "ndjson", "parquet", "arrow")
 
 
@@ -44,9 +47,11 @@ class Rates:
     """
 
     def __init__(self, requests: int, failures: int) -> None:
-        self._requests = Windows(requests)
-        self._failures = Windows(failures)
-        self._all_failures = Windows(failures * ALL_ADDRESSES)
+        self._windows = MovingWindowRateLimiter(MemoryStorage())
+        self._requests = RateLimitItemPerMinute(requests)
+        self._failures = RateLimitItemPerMinute(failures)
+        self._all_failures = RateLimitItemPerMinute(failures * ALL_ADDRESSES)
+        self._clock = time.time()
 
     def charge(self, caller_id: str, cost: int) -> Quota:
         """Takes a request off what a caller has left.
@@ -54,9 +59,11 @@ class Rates:
         Raises:
             Problem: 429, nothing is left; `Retry-After` says when to ask again.
         """
-        most = self._requests.most
-        taken, left, seconds = self._requests.take(caller_id, min(cost, most))
-        quota = Quota(most, left, max(math.ceil(seconds), 1))
+        most = self._requests.amount
+        self._look_at_the_clock()
+        taken = self._windows.hit(self._requests, "caller", caller_id, cost=min(cost, most))
+        reset, left = self._windows.get_window_stats(self._requests, "caller", caller_id)
+        quota = Quota(most, max(left, 0), max(math.ceil(reset - time.time()), 1))
         if not taken:
             detail = f"the key has had its {most} requests of this minute"
             mend = "ask less often: keep what you have, use ETags, or take one file in the place of many pages"
@@ -65,13 +72,23 @@ class Rates:
 
     def failed(self, request: Request) -> None:
         """Notes a request that brought no valid key. Raises Problem 429 if its address, or all together, have brought too many."""
-        if not (self._all_failures.take(_ALL)[0] and self._failures.take(_network(request))[0]):
-            raise _too_many()
+        self._count(request, self._windows.hit)
 
     def require_calm(self, request: Request) -> None:
         """Raises Problem 429 if the address of a request, or all together, have failed too often to be let try again."""
-        if not (self._all_failures.has_room(_ALL) and self._failures.has_room(_network(request))):
-            raise _too_many()
+        self._count(request, self._windows.test)
+
+    def _look_at_the_clock(self) -> None:
+        """Begins anew when the clock was set back: what was asked before it would count until it has gone the same way again."""
+        now = time.time()
+        if now < self._clock - 1:
+            self._windows.storage.reset()
+        self._clock = now
+
+    def _count(self, request: Request, within: Callable[..., bool]) -> None:
+        self._look_at_the_clock()
+        if not (within(self._all_failures, "failures") and within(self._failures, "failures", _network(request))):
+            raise Problem(429, "too many requests without a valid key", where="Authorization", headers={"Retry-After": "60"})
 
 
 def cost_of(request: Request) -> int:
@@ -79,10 +96,6 @@ def cost_of(request: Request) -> int:
     wanted = request.query_params.get("format", "")
     accepted = request.headers.get("accept", "")
     return FILE_COST if wanted in _FILES or any(f"/{form}" in accepted or f".{form}" in accepted for form in _FILES) else 1
-
-
-def _too_many() -> Problem:
-    return Problem(429, "too many requests without a valid key", where="Authorization", headers={"Retry-After": "60"})
 
 
 def _network(request: Request) -> str:
