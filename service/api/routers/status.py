@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from forecasting.delay import Delay
 from forecasting.detection.levels import LEVELS
 from forecasting.hierarchy import ALL
+from service.api.alert_view import AlertView
 from service.api.deps import Requires, Running, Service
 from service.api.freshness import Status, data_notes, freshness
 from service.api.nodes import visible
@@ -45,7 +46,7 @@ def status(service: Running, caller: Annotated[Caller, Requires()], _: NoParamet
             statuses=("open", "acknowledged"), visible=visible(service.recent.city().areas, caller), own=caller.districts or ()
         )
         tally = alerts.tally(conn, running_alerts)
-        notes = data_notes(conn, replace(running_alerts, kinds=("DATA",)))
+        notes = data_notes(conn, AlertView.read(service, conn, caller), replace(running_alerts, kinds=("DATA",)))
         fresh = freshness(service, conn)
     running = {level for kind, level, _ in tally if kind != "DATA"}
     return Status(
