@@ -189,6 +189,7 @@ def test_without_the_store_only_keys_that_were_good_are_believed(city: City, wor
 
 def test_no_more_is_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recent, "ROOM", 100)
+    monkeypatch.setattr(recent, "BESIDE", 0)
     monkeypatch.setattr(recent, "LARGEST", 60)
     answers = recent.Answers()
     for name in "abc":
@@ -203,6 +204,18 @@ def test_no_more_is_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch)
     assert "X-Of-Mine" not in again.headers
     answers.put("b", recent.Response("of a moment"), -1.0)
     assert answers.get("b") is None
+
+
+def test_answers_of_few_bytes_to_questions_without_end_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent, "ROOM", 1 << 20)
+    monkeypatch.setattr(recent, "LARGEST", 1 << 20)  # which other tests keep from anything
+    for length in (0, 30_000):
+        answers = recent.Answers()
+        questions = [("/v1/alerts", "x" * length, number) for number in range(2_000)]
+        for question in questions:
+            answers.put(question, recent.Response(status_code=304), 60.0)
+        kept = sum(answers.get(question) is not None for question in questions)
+        assert 0 < kept <= (1 << 20) / (length + 1_000)
 
 
 def broken_set(city: City) -> None:
