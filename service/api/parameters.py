@@ -9,6 +9,7 @@ from fastapi import Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from forecasting.errors import InputError
+from service.api import pages
 from service.api.forms import Form
 from service.api.nodes import Nodes
 from service.clock import Clock, parse_as_of
@@ -58,7 +59,7 @@ class Paged(Parameters):
         description=f"Most rows of a page: {DEFAULT_ROWS} unless given, {MOST_ROWS} at most. A file holds all rows unless it is given.",
         examples=[DEFAULT_ROWS],
     )
-    next: str | None = Field(None, max_length=500, description="`next` of the page before; send the other parameters again unchanged.")
+    next: str | None = Field(None, max_length=pages.LONGEST, description="`next` of the page before; send the other parameters again unchanged.")
 
 
 _BOM: Any = Field(False, description="Begin a CSV with a byte-order mark, so that Excel reads Chinese text (供 Excel 使用).")
