@@ -32,6 +32,8 @@ def status(service: Running, caller: Annotated[Caller, Requires()], _: NoParamet
     """
     clock = service.clock
     now, business_date = clock.now(), clock.business_date()
+    city = service.recent.city()
+    current = city.current  # that is served: one that cannot be read is none
     with reading(service.engine) as conn:
         complete_until = delays.complete_until(conn, clock)
         curves = delays.read(conn)
@@ -41,10 +43,7 @@ def status(service: Running, caller: Annotated[Caller, Requires()], _: NoParamet
         scheduled = jobs.list_jobs(conn)
         told, disabled = webhooks.tally(conn)
         waiting, oldest = deliveries.waiting(conn)
-        current = service.forecasts.current(conn)
-        running_alerts = alerts.AlertFilters(
-            statuses=("open", "acknowledged"), visible=visible(service.recent.city().areas, caller), own=caller.districts or ()
-        )
+        running_alerts = alerts.AlertFilters(statuses=("open", "acknowledged"), visible=visible(city.areas, caller), own=caller.districts or ())
         tally = alerts.tally(conn, running_alerts)
         notes = data_notes(conn, AlertView.read(service, conn, caller), replace(running_alerts, kinds=("DATA",)))
         fresh = freshness(service, conn)

@@ -248,3 +248,14 @@ def test_where_the_only_set_cannot_be_read_alerts_are_told_and_forecasts_say_why
         assert client.get("/v1/alerts").status_code == 200
         answer = client.get("/v1/forecasts", params={"area": "ALL", "category": "ALL"})
         assert (answer.status_code, answer.json()["detail"]) == (503, "the published forecasts cannot be read")
+
+
+def test_a_set_that_cannot_be_read_stops_neither_the_status_nor_the_metrics_nor_the_reasons_of_an_alert(city: City, worker: TestClient) -> None:
+    broken_set(city)
+    for alert_id, kind in (("a", "SPIKE"), ("b", "SEASONAL")):
+        city.alert(alert_id, kind=kind, forecast_set_id=2, peak=YESTERDAY)
+    time.sleep(2 * LEAST)
+    for path in ("/v1/status", "/metrics", "/v1/alerts/a", "/v1/alerts/b"):
+        assert worker.get(path).status_code == 200, path
+    assert worker.get("/v1/status").json()["forecast_set"]["id"] == 1, "it is served still"
+    assert "weisu_forecast_set_age_seconds 18000.0" in worker.get("/metrics").text
