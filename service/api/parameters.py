@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
@@ -144,7 +144,7 @@ def since(text: str, clock: Clock) -> datetime:
     """The moment that `since` names: a date means its start. Raises InputError if it is neither date nor moment."""
     try:
         if _DAY.fullmatch(text):
-            return datetime.combine(date.fromisoformat(text), time.min, clock.zone)
+            return datetime.combine(date.fromisoformat(text), time.min, clock.zone).astimezone(UTC)  # OverflowError: before the first of all days
         return parse_as_of(text, clock.zone)
     except (ValueError, OverflowError):
         raise InputError(f"'{text}' is neither a date nor a moment", "since", "write it as 2025-11-15 or 2025-11-15T09:30+08:00") from None
