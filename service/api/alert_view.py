@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from forecasting.detection import short
 from forecasting.detection.explain import Labels as Names
+from forecasting.detection.finding import DATA
 from forecasting.hierarchy import ALL, Tree
 from service.alerting import silencing
 from service.api.alert_state import AlertState
@@ -20,6 +21,7 @@ from service.store.keys import Caller
 from service.store.silences import Cover
 
 CHARGE = ("lead_unit", "supporting_units", "time_limit")
+DATA_OF_SEVERAL = ("多个区的数据有异常,本区在内。", "Something is wrong with the data of several districts, yours among them.")
 
 
 class AlertView:
@@ -85,8 +87,8 @@ class AlertView:
 
     def alert(self, alert: store.Alert) -> Alert:
         """An alert as a list tells it."""
-        local, charge = self.service.local, self.charge(alert.category)
-        short_zh, short_en = short.short(self._told(alert, charge))
+        local, reason = self.service.local, self.reason(alert)
+        short_zh, short_en = short.short(self._told(alert, reason))
         zh, en = short.notice(alert.kind)
         return Alert.model_validate(
             {
@@ -97,7 +99,9 @@ class AlertView:
                     for one in alert.districts
                     if self.own is None or one["code"] in self.own
                 ],
-                "reason": alert.reason_en,
+                "reason_zh": reason[0],
+                "reason_en": reason[1],
+                "reason": reason[1],
                 "raised_at": local(alert.raised_at),
                 "changed_at": local(alert.changed_at),
                 "resolved_at": None if alert.resolved_at is None else local(alert.resolved_at),
@@ -106,19 +110,25 @@ class AlertView:
                 "short_zh": short_zh,
                 "short_en": short_en,
                 "notice": Label(zh=zh, en=en),
-                **charge,
+                **self.charge(alert.category),
                 "silenced_by": [silence.silence_id for silence in self.silences if silence.covers(alert)],
             }
         )
 
-    def _told(self, alert: store.Alert, charge: dict[str, str | None]) -> short.Told:
-        labels = self.labels(alert.area, alert.category)
+    def reason(self, alert: store.Alert) -> tuple[str, str]:
+        """Why, (zh, en). On the whole city it names districts and what came there: who may see some of them alone is told the city's numbers."""
+        if self.own is None or alert.area != store.CITY:
+            return alert.reason_zh, alert.reason_en
+        return DATA_OF_SEVERAL if alert.kind == DATA else short.short(self._told(alert, ("", "")))
+
+    def _told(self, alert: store.Alert, reason: tuple[str, str]) -> short.Told:
+        labels, charge = self.labels(alert.area, alert.category), self.charge(alert.category)
         return short.Told(
             kind=alert.kind,
             level=alert.level,
             area=("全市", "the whole city") if alert.area == ALL else _pair(labels.area),
             category=("全部诉求", "all categories") if alert.category == ALL else _pair(labels.category),
-            reason=(alert.reason_zh, alert.reason_en),
+            reason=reason,
             onset=alert.onset,
             day=alert.last_day,
             peak=alert.peak,

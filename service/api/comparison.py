@@ -11,7 +11,7 @@ import pandas as pd
 from sqlalchemy import Connection
 
 from service.api import comparable, periods
-from service.api.grid import GridPage
+from service.api.grid import GridPage, Order
 from service.api.node_sums import NodeSums
 
 Granularity = Literal["day", "week", "month"]
@@ -41,8 +41,10 @@ class Comparison:
     granularity: Granularity
     country: str
 
-    def __len__(self) -> int:
-        return len(self.areas) * len(self.sums.categories) * len(self._slots)
+    @cached_property
+    def order(self) -> Order:
+        """The rows."""
+        return Order(self.areas, self.sums.categories, [(slot.name, 0) for slot in self._slots])
 
     def rows(self, conn: Connection, first: int, last: int) -> pd.DataFrame:
         """Rows `first` to `last`, the latter excluded, with the columns COLUMNS; None where there is nothing to tell."""

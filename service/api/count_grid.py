@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from forecasting import intraday
 from forecasting.recoding import CategoryMap
 from service.api import periods
-from service.api.grid import GridPage
+from service.api.grid import GridPage, Order
 from service.api.node_sums import NodeSums
 
 Granularity = Literal["day", "week", "month", "hour"]
@@ -47,8 +47,10 @@ class CountGrid:
     recodings: CategoryMap | None
     zone: ZoneInfo
 
-    def __len__(self) -> int:
-        return len(self.areas) * len(self.sums.categories) * len(self.times)
+    @cached_property
+    def order(self) -> Order:
+        """The rows."""
+        return Order(self.areas, self.sums.categories, list(zip(self.times["date"].tolist(), self.times["hour"].tolist(), strict=True)))
 
     @property
     def columns(self) -> list[str]:

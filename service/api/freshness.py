@@ -8,6 +8,7 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from service.api import schemas
+from service.api.alert_view import AlertView
 from service.api.deps import Service
 from service.api.schemas import Level, Model
 from service.store import alerts, counts, ingests, jobs, runs
@@ -80,8 +81,7 @@ def freshness(service: Service, conn: Connection) -> list[Freshness]:
     ]
 
 
-def data_notes(conn: Connection, filters: alerts.AlertFilters) -> list[DataNote]:
-    """The running notes on the data that fit, the newest first."""
-    found = alerts.list_alerts(conn, filters=filters, limit=NOTES)
-    names = [name for name in DataNote.model_fields if name != "alert_id"]
-    return [DataNote.model_validate({"alert_id": one.id, **{name: getattr(one, name) for name in names}}) for one in found]
+def data_notes(conn: Connection, view: AlertView, filters: alerts.AlertFilters) -> list[DataNote]:
+    """The running notes on the data that fit, the newest first, as a view tells them."""
+    found = [view.alert(one) for one in alerts.list_alerts(conn, filters=filters, limit=NOTES)]
+    return [DataNote.model_validate({name: getattr(one, name) for name in DataNote.model_fields}) for one in found]

@@ -1,9 +1,41 @@
 """Where the rows of a list lie that is in the order of area, category, time: a page reads only the areas that it has rows of."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
+
+Place = tuple[str, str, date, int]
+"""Area, category, date and hour of a row."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """All rows of a list.
+
+    Attributes:
+        areas, categories: sorted.
+        times: date and hour of the rows of a node, ascending.
+    """
+
+    areas: Sequence[str]
+    categories: Sequence[str]
+    times: Sequence[tuple[date, int]]
+
+    def __len__(self) -> int:
+        return len(self.areas) * len(self.categories) * len(self.times)
+
+    def place(self, row: int) -> Place:
+        """What a row is of."""
+        node, time = divmod(row, len(self.times))
+        area, category = divmod(node, len(self.categories))
+        return self.areas[area], self.categories[category], *self.times[time]
+
+    def after(self, place: Place) -> int:
+        """The first row behind a place, which holds although nodes have come or gone since it was a row."""
+        return bisect_right(range(len(self)), place, key=self.place)
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ from fastapi import Request
 from forecasting.errors import InputError
 
 _NOT_THE_QUESTION = frozenset({"next", "limit", "format", "bom"})  # these may change from page to page
+LONGEST = 4000  # characters of a token: two names of 200 Chinese characters take half of it
 
 
 def token(request: Request, *place: str | int | date) -> str:
     """A token for a place in the list that this request asks for."""
     parts = [part.isoformat() if isinstance(part, date) else part for part in place]
-    text = json.dumps([_question(request), *parts], separators=(",", ":"))
+    text = json.dumps([_question(request), *parts], separators=(",", ":"), ensure_ascii=False)
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
@@ -51,9 +52,10 @@ def number(part: Any) -> int:
 
 
 def text(part: Any) -> str:
-    """Reads a printable text."""
-    if not isinstance(part, str) or not part.isprintable():
+    """Reads a text that every database takes."""
+    if not isinstance(part, str) or "\0" in part:
         raise ValueError("no text")
+    part.encode()  # ValueError: half a character
     return part
 
 

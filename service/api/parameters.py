@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterable
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from forecasting.errors import InputError
+from service.api import pages
 from service.api.forms import Form
 from service.api.nodes import Nodes
 from service.clock import Clock, parse_as_of
@@ -58,7 +59,7 @@ class Paged(Parameters):
         description=f"Most rows of a page: {DEFAULT_ROWS} unless given, {MOST_ROWS} at most. A file holds all rows unless it is given.",
         examples=[DEFAULT_ROWS],
     )
-    next: str | None = Field(None, max_length=500, description="`next` of the page before; send the other parameters again unchanged.")
+    next: str | None = Field(None, max_length=pages.LONGEST, description="`next` of the page before; send the other parameters again unchanged.")
 
 
 _BOM: Any = Field(False, description="Begin a CSV with a byte-order mark, so that Excel reads Chinese text (供 Excel 使用).")
@@ -143,7 +144,7 @@ def since(text: str, clock: Clock) -> datetime:
     """The moment that `since` names: a date means its start. Raises InputError if it is neither date nor moment."""
     try:
         if _DAY.fullmatch(text):
-            return datetime.combine(date.fromisoformat(text), time.min, clock.zone)
+            return datetime.combine(date.fromisoformat(text), time.min, clock.zone).astimezone(UTC)  # OverflowError: before the first of all days
         return parse_as_of(text, clock.zone)
     except (ValueError, OverflowError):
         raise InputError(f"'{text}' is neither a date nor a moment", "since", "write it as 2025-11-15 or 2025-11-15T09:30+08:00") from None

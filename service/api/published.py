@@ -11,10 +11,13 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from sqlalchemy import Connection
 
 from forecasting import explanation, intraday, outlook
 from forecasting.distribution import QUANTILE_NAMES, quantiles
+from forecasting.errors import InputError
+from forecasting.forecast_set import COLUMNS as FORECAST_COLUMNS
 from forecasting.forecast_set import ForecastSet, unpack, with_quantiles
 from service.api import periods, span_law
 from service.api.errors import Problem
@@ -298,10 +301,16 @@ class PublishedForecasts:
         return found
 
     def rows(self, conn: Connection, set_id: int, areas: Collection[str], categories: Collection[str]) -> pd.DataFrame:
-        """The days of some nodes of a set. An old one is not read as a whole for them, and drives none out of memory."""
-        found = self.current(conn) if forecast_sets.pointer(conn) == set_id else self._in_memory(set_id)
-        if found is None:
-            return ForecastSet.of_nodes(forecast_sets.get(conn, set_id).blob, areas, categories)
+        """The days of some nodes of a set; none if it cannot be read: an alert is told all the same.
+
+        An old one is not read as a whole for them, and drives none out of memory.
+        """
+        try:
+            found = self.current(conn) if forecast_sets.pointer(conn) == set_id else self._in_memory(set_id)
+            if found is None:
+                return ForecastSet.of_nodes(forecast_sets.get(conn, set_id).blob, areas, categories)
+        except (InputError, pa.ArrowException):
+            return pd.DataFrame(columns=list(FORECAST_COLUMNS))
         rows: pd.DataFrame = found.frame.iloc[found.rows(areas, categories)]
         return rows
 

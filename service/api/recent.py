@@ -32,15 +32,16 @@ SECONDS = 0.5  # workers agree within a second after a publish, and a revoked ke
 PATIENCE = 0.1  # seconds that a request waits for another one's look; a new set of a large city takes longer to read, and the old one is still right
 BELIEVED = 3600.0  # seconds without an answer of the store, after which no key is believed any more
 KEYS = 10_000  # that are remembered; each takes about half a kilobyte
-ROOM = 32 << 20  # bytes of ready answers: those about 2,000 series of 28 days
+ROOM = 40 << 20  # bytes of ready answers and all that goes with them: those about 2,000 series of 28 days
 LARGEST = 1 << 20  # bytes of an answer that is kept: a larger one is a download, which nobody repeats at once
+BESIDE = 2 << 10  # bytes that an answer takes beside its body and its question: that nothing has changed is told without a body at all
 
 
 class Answers:
     """Answers that are ready to be sent again; when there is no room, those not asked for longest go. Used by the event loop alone."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[Hashable, tuple[float, Response]] = OrderedDict()  # until when, and the answer
+        self._kept: OrderedDict[Hashable, tuple[float, int, Response]] = OrderedDict()  # until when, the room that it takes, and the answer
         self._bytes = 0
 
     def get(self, question: Hashable) -> Response | None:
@@ -49,18 +50,18 @@ class Answers:
         if found is None or monotonic() > found[0]:
             return None
         self._kept.move_to_end(question)
-        return _copy(found[1])
+        return _copy(found[2])
 
     def put(self, question: Hashable, answer: Response, seconds: float) -> None:
         """Keeps an answer, as it is now, for so many seconds; whoever sends it may add headers."""
         if len(answer.body) > LARGEST:
             return
-        answer = _copy(answer)
+        room = len(answer.body) + len(str(question)) + BESIDE
         before = self._kept.pop(question, None)
-        self._kept[question] = (monotonic() + seconds, answer)
-        self._bytes += len(answer.body) - (0 if before is None else len(before[1].body))
+        self._kept[question] = (monotonic() + seconds, room, _copy(answer))
+        self._bytes += room - (0 if before is None else before[1])
         while self._bytes > ROOM:
-            self._bytes -= len(self._kept.popitem(last=False)[1][1].body)
+            self._bytes -= self._kept.popitem(last=False)[1][1]
 
 
 def _copy(answer: Response) -> Response:

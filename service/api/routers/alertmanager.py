@@ -58,7 +58,7 @@ def posted_to(service: Service, conn: Connection, caller: Caller, now: datetime 
 
 def _texts(view: AlertView, alert: store.Alert) -> Texts:
     told = view.alert(alert)
-    return Texts((told.short_zh, told.short_en), (alert.reason_zh, alert.reason_en))
+    return Texts((told.short_zh, told.short_en), (told.reason_zh, told.reason_en))
 
 
 def _told(request: Request, service: Service, one: Posted) -> AlertmanagerAlert:

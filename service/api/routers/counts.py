@@ -91,13 +91,13 @@ def list_counts(
     查询历史工单量:按区、街乡镇、类别逐日(或逐周、逐月、逐小时)统计,可取任意层级合计;as_of 可回看当时所知,recoded 按现行分类折算。
     """
     form = chosen(request, response, asked.format)
-    place = pages.place(request, asked.next, pages.number)
+    place = _place(request, asked)
     if asked.recoded and asked.granularity == "hour":
         raise InputError("hours are not told in today's codes", "recoded", "ask for days, weeks or months")
     sums, areas, known, clock = _asked_for(service, asked, caller)
     with reading(service.engine) as conn:
         recodings = category_map.read(conn) if asked.recoded else None
-    span = _span(asked, asked.granularity, known, clock)
+    span = _span(asked, asked.granularity, known, clock, place)
     grid = CountGrid(sums, areas, span, asked.granularity, recodings, service.clock.zone)
     row = ROWS[asked.granularity]
     found = _answer(request, service, form, asked, place, grid, row, _file("counts", asked.granularity, span))
@@ -124,9 +124,9 @@ def compare_counts(
     同比环比:每日与上周、上年可比日并列,区分工作日、调休、节假日,春节按农历对齐。
     """
     form = chosen(request, response, asked.format)
-    place = pages.place(request, asked.next, pages.number)
+    place = _place(request, asked)
     sums, areas, known, clock = _asked_for(service, asked, caller)
-    span = _span(asked, asked.granularity, known, clock)
+    span = _span(asked, asked.granularity, known, clock, place)
     finished = None if known is None else (known[0], newest_finished(clock, known))
     grid = Comparison(sums, areas, span, finished, asked.granularity, service.settings.country)
     found = _answer(request, service, form, asked, place, grid, ComparedRow, _file("counts-compared", asked.granularity, span))
@@ -156,8 +156,13 @@ def _asked_for(service: Service, asked: _Asked, caller: Caller) -> tuple[NodeSum
     return NodeSums(areas, categories, wanted_categories, marked, moment), wanted_areas, known, clock
 
 
-def _span(asked: _Asked, granularity: count_grid.Granularity, known: Known, clock: Clock) -> tuple[date, date] | None:
-    """First and last day to answer for.
+def _place(request: Request, asked: _Asked) -> list[Any] | None:
+    """The last row of the page before, and the first and the last day of its list; None on the first page."""
+    return pages.place(request, asked.next, pages.text, pages.text, pages.day, pages.number, pages.day, pages.day)
+
+
+def _span(asked: _Asked, granularity: count_grid.Granularity, known: Known, clock: Clock, place: list[Any] | None) -> tuple[date, date] | None:
+    """First and last day to answer for; on further pages those of the first, whatever has come in since.
 
     Raises:
         InputError: there are counts, but none on the days asked for, or these are too many to be told by hours.
@@ -165,16 +170,19 @@ def _span(asked: _Asked, granularity: count_grid.Granularity, known: Known, cloc
     if known is None:
         return None
     newest = newest_finished(clock, known)
-    start, end = asked.bounds(max(newest - timedelta(days=DEFAULT_DAYS[granularity] - 1), known[0]), newest)
+    if place is None:
+        start, end = asked.bounds(max(newest - timedelta(days=DEFAULT_DAYS[granularity] - 1), known[0]), newest)
+    else:
+        start, end = place[-2:]
     require_known(known, start, end)
     last = known[1] if end > newest else newest
-    if granularity in ("week", "month"):
+    if place is None and granularity in ("week", "month"):
         period: periods.Period = "week" if granularity == "week" else "month"
         start, end = periods.first_of(max(start, known[0]), period), periods.last_of(min(end, last), period)
     start, end = max(start, known[0]), min(end, last)
     if granularity == "hour" and (end - start).days >= MOST_DAYS_BY_HOURS:
         raise InputError(f"{(end - start).days + 1} days by hours", "from, to", f"ask for {MOST_DAYS_BY_HOURS} days at most, or for days")
-    return start, end
+    return (start, end) if start <= end else None
 
 
 def _file(name: str, granularity: str, span: tuple[date, date] | None) -> str:
@@ -194,9 +202,10 @@ def _answer(
     name: str,
 ) -> StreamingResponse | tuple[Any, str | None]:
     """The rows of a page and the token of the next one, or all rows as a file."""
-    first = 0 if place is None else place[0]
-    last = min(first + (asked.limit or (DEFAULT_ROWS if form == "json" else len(grid))), len(grid))
-    following = pages.token(request, last) if last < len(grid) else None
+    order = grid.order
+    first = 0 if place is None else order.after((place[0], place[1], place[2], place[3]))
+    last = min(first + (asked.limit or (DEFAULT_ROWS if form == "json" else len(order))), len(order))
+    following = pages.token(request, *order.place(last - 1), *grid.span) if grid.span is not None and last < len(order) else None
     if form != "json":
         chunks = _chunks(service, grid, first, last)
         return table_response(request, form, name, row, chunks, zone=service.settings.timezone, bom=asked.bom, next_page=following)

@@ -100,7 +100,10 @@ def list_drivers(
         asked.bounds(start, end)
     now = service.clock.now()
     moment = now if asked.as_of is None else min(as_of(asked.as_of, service.clock), now)
-    wanted = drivers.Wanted(moment, not asked.all_issues, asked.name or None, areas or None, start, end)
+    names = (
+        [name for name in asked.name if name.isprintable()] if asked.name else None
+    )  # no other is stored, and PostgreSQL refuses to look for a NUL
+    wanted = drivers.Wanted(moment, not asked.all_issues, names, areas or None, start, end)
     place = None if after is None else (after[0], after[1], after[2], after[3], after[4])
     if asked.format == "csv" and asked.limit is None:
         return csv_response(request, "drivers", _chunks(service, wanted, place), bom=asked.bom, next_page=None)

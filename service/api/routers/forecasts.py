@@ -233,8 +233,9 @@ def _day(part: Any) -> date:
 
 
 def _today(service: Service, as_of_text: str | None) -> date:
-    """The city's day at the moment that is asked about."""
-    moment = service.clock.now() if as_of_text is None else as_of(as_of_text, service.clock)
+    """The city's day at the moment that is asked about; nobody knows more than is known now."""
+    now = service.clock.now()
+    moment = now if as_of_text is None else min(as_of(as_of_text, service.clock), now)
     return moment.astimezone(service.clock.zone).date()
 
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from forecasting.delay import Delay
 from forecasting.detection.levels import LEVELS
 from forecasting.hierarchy import ALL
+from service.api.alert_view import AlertView
 from service.api.deps import Requires, Running, Service
 from service.api.freshness import Status, data_notes, freshness
 from service.api.nodes import visible
@@ -31,6 +32,8 @@ def status(service: Running, caller: Annotated[Caller, Requires()], _: NoParamet
     """
     clock = service.clock
     now, business_date = clock.now(), clock.business_date()
+    city = service.recent.city()
+    current = city.current  # that is served: one that cannot be read is none
     with reading(service.engine) as conn:
         complete_until = delays.complete_until(conn, clock)
         curves = delays.read(conn)
@@ -40,12 +43,9 @@ def status(service: Running, caller: Annotated[Caller, Requires()], _: NoParamet
         scheduled = jobs.list_jobs(conn)
         told, disabled = webhooks.tally(conn)
         waiting, oldest = deliveries.waiting(conn)
-        current = service.forecasts.current(conn)
-        running_alerts = alerts.AlertFilters(
-            statuses=("open", "acknowledged"), visible=visible(service.recent.city().areas, caller), own=caller.districts or ()
-        )
+        running_alerts = alerts.AlertFilters(statuses=("open", "acknowledged"), visible=visible(city.areas, caller), own=caller.districts or ())
         tally = alerts.tally(conn, running_alerts)
-        notes = data_notes(conn, replace(running_alerts, kinds=("DATA",)))
+        notes = data_notes(conn, AlertView.read(service, conn, caller), replace(running_alerts, kinds=("DATA",)))
         fresh = freshness(service, conn)
     running = {level for kind, level, _ in tally if kind != "DATA"}
     return Status(

@@ -65,7 +65,7 @@ def list_tickets(
     下钻:任一单元格背后的工单(编号、区域、类别、时间、状态),件数与统计一致;不含诉求人、地址和内容。
     """
     form = chosen(request, response, asked.format)
-    place = pages.place(request, asked.next, _day, pages.moment, _text, _text)
+    place = pages.place(request, asked.next, pages.day, pages.moment, pages.text, pages.text)
     after = None if place is None else (place[0], place[1], place[2], place[3])
     moment = None if asked.as_of is None else min(as_of(asked.as_of, service.clock), service.clock.now())
     with reading(service.engine) as conn:
@@ -155,13 +155,3 @@ def _place(page: pd.DataFrame) -> Place:
 
 def _token(request: Request, place: Place) -> str:
     return pages.token(request, place[0].isoformat(), *place[1:])
-
-
-def _day(part: Any) -> date:
-    return date.fromisoformat(part)
-
-
-def _text(part: Any) -> str:
-    if not isinstance(part, str) or "\0" in part:  # which no database takes
-        raise ValueError("no text")
-    return part

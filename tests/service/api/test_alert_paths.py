@@ -213,3 +213,26 @@ def test_no_alerts_are_an_empty_list_and_an_empty_table(ask: TestClient) -> None
     answer = ask.get("/v1/alerts").json()
     assert (answer["items"], answer["next"], answer["seq"]) == ([], None, 0)
     assert ask.get("/v1/alerts", params={"format": "csv"}).text.startswith("alert_id,kind,level")
+
+
+def test_the_reason_of_a_city_wide_alert_tells_a_limited_key_nothing_of_other_districts(city: City, ask_as: Ask) -> None:
+    concerned = [{"code": "110105", "observed": 77.0, "expected": 3.0}, {"code": "110108", "observed": 13.0, "expected": 2.0}]
+    zh, en = "全市90件;超出最多的是朝阳区(77 件,平常 3)", "90 in the whole city; farthest above in Chaoyang (77 where 3 are usual)"
+    for alert_id, kind in (("a", "SPIKE"), ("b", "SEASONAL"), ("c", "DATA")):
+        city.alert(alert_id, area="ALL", kind=kind, districts=concerned, observed=90.0, reason_zh=zh, reason_en=en)
+    paths = ["/v1/alerts", "/v1/alerts?format=csv", "/v1/alerts/a", "/v1/alerts/b", "/v1/alerts/c"]
+    paths += ["/v1/alerts/changes?after=0", "/v1/alerts/alertmanager", "/v1/status"]
+    limited = ask_as("alerts:read", districts=["110108"])
+    for path in paths:
+        answer = limited.get(path)
+        assert answer.status_code == 200, path
+        assert not {name for name in ("Chaoyang", "朝阳") if name in answer.text}, path
+    told = limited.get("/v1/alerts/a").json()
+    assert (
+        told["reason"]
+        == told["reason_en"]
+        == "[internal demand alert] yellow spike, HEAT in the whole city: 90 on 11-08, 22 expected (90 % interval 14–32)"
+    )
+    assert limited.get("/v1/alerts/c").json()["reason_zh"] == "多个区的数据有异常,本区在内。"
+    whole = ask_as("alerts:read").get("/v1/alerts").json()["items"]
+    assert {(alert["reason_zh"], alert["reason_en"]) for alert in whole} == {(zh, en)}

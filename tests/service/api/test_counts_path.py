@@ -1,6 +1,8 @@
 """`/v1/counts` against sums made by hand from what was put in."""
 
+import base64
 import io
+import json
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -9,6 +11,8 @@ import pytest
 from api_city import NOW, YESTERDAY, ZONE, City, daily_cells
 from fastapi.testclient import TestClient
 
+from service.api.app import create_app
+from service.settings import Settings
 from service.store import bulk, category_map, compaction, counts, excluded_spans, ingests
 from service.store.engine import writing
 
@@ -195,3 +199,29 @@ def test_a_moment_that_is_none_or_before_the_data_is_an_error(ask: TestClient, a
     answer = ask.get("/v1/counts", params={"as_of": as_of})
     assert answer.status_code == 422
     assert says in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/v1/counts", "/v1/counts/compare"])
+def test_a_list_goes_on_as_it_began_although_a_day_has_ended_and_a_district_has_come_since(city: City, ask: TestClient, path: str) -> None:
+    whole = ask.get(path).json()["items"]
+    first = ask.get(path, params={"limit": 100}).json()
+    new = {"ticket_id": "1", "created_at": f"{YESTERDAY}T07:00", "district": "110101", "category": "FIRE"}  # it stands before all others
+    assert ask.post("/v1/tickets", json=new).json()["new_areas"] == ["110101"]
+    later = Settings(**city.settings.model_dump() | {"as_of": (NOW + timedelta(days=1)).isoformat()})
+    with TestClient(create_app(later), headers=ask.headers) as tomorrow:
+        assert tomorrow.get(path).json()["items"][-1]["date"] == str(TODAY)
+        rows, following = first["items"], first["next"]
+        while following:
+            page = tomorrow.get(path, params={"limit": 100, "next": following}).json()
+            rows, following = rows + page["items"], page["next"]
+    keys = [(row["area"], row["category"], row["date"]) for row in rows if row["category"] != "FIRE"]
+    assert keys == [(row["area"], row["category"], row["date"]) for row in whole]
+
+
+def test_a_forged_token_asks_for_no_more_than_there_is(ask: TestClient) -> None:
+    following = ask.get("/v1/counts", params={"limit": 1}).json()["next"]
+    question, *_ = json.loads(base64.urlsafe_b64decode(following + "=="))
+    for days, numbers in ((["0001-01-01", "9999-12-31"], 3 * 3 * 41), (["2025-11-08", "2025-11-01"], 0)):
+        forged = base64.urlsafe_b64encode(json.dumps([question, "", "", "2025-11-01", 0, *days]).encode()).decode().rstrip("=")
+        answer = ask.get("/v1/counts", params={"next": forged, "limit": 20_000})
+        assert (answer.status_code, len(answer.json()["items"])) == (200, numbers)

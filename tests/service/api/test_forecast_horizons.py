@@ -199,3 +199,8 @@ def test_pages_together_are_the_whole_and_the_csv_has_the_same_rows(full: TestCl
 
 def test_another_granularity_is_refused(full: TestClient) -> None:
     assert full.get("/v1/forecasts", params={"granularity": "year"}).status_code == 422
+
+
+def test_the_hours_as_of_a_day_that_still_runs_are_those_of_today_and_tomorrow(full: TestClient) -> None:
+    asked = {"area": "ALL", "category": "ALL"}
+    assert items(full, "hour", **asked, as_of=str(NOW.date())) == items(full, "hour", **asked)

@@ -2,16 +2,18 @@
 
 import logging
 import re
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from api_city import City
+from api_city import NOW, City
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
 from service.api.app import create_app
 from service.api.errors import KINDS
+from service.settings import Settings
 from service.store.engine import writing
 
 
@@ -160,3 +162,20 @@ def test_a_fault_of_ours_is_a_500_that_tells_nothing_of_it(city: City, ask: Test
     document = problem(ask.get("/v1/districts"), 500)
     assert "not your request" in document["detail"]
     assert "File" not in str(document)
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59+00:00", "9999-12-31T00:00:00+08:00"])
+def test_the_end_of_time_is_a_moment_at_which_all_of_today_is_known(city: City, ask: TestClient, moment: str) -> None:
+    paths = ["/v1/forecasts", "/v1/forecasts/explain", "/v1/forecasts/heatmap", "/v1/counts", "/v1/counts/compare", "/v1/tickets", "/v1/drivers"]
+    for path in paths:
+        answer = ask.get(path, params={"as_of": moment})
+        assert answer.status_code == 200, (path, answer.text)
+        assert answer.json() == ask.get(path).json(), path
+
+
+def test_what_a_database_does_not_take_is_no_fault_of_ours(engine: Engine, folder: Path) -> None:
+    settings = Settings(data_dir=folder, database_url=engine.url.render_as_string(hide_password=False), as_of=NOW.isoformat())
+    headers = {"Authorization": f"Bearer {City(settings, engine).key()}"}
+    with TestClient(create_app(settings), headers=headers, raise_server_exceptions=False) as client:
+        assert client.get("/v1/drivers", params={"name": "rain\0"}).json() == {"items": [], "next": None}
+        assert problem(client.get("/v1/alerts", params={"since": "0001-01-01"}), 422)["where"] == "since"

@@ -189,6 +189,7 @@ def test_without_the_store_only_keys_that_were_good_are_believed(city: City, wor
 
 def test_no_more_is_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recent, "ROOM", 100)
+    monkeypatch.setattr(recent, "BESIDE", 0)
     monkeypatch.setattr(recent, "LARGEST", 60)
     answers = recent.Answers()
     for name in "abc":
@@ -203,6 +204,18 @@ def test_no_more_is_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch)
     assert "X-Of-Mine" not in again.headers
     answers.put("b", recent.Response("of a moment"), -1.0)
     assert answers.get("b") is None
+
+
+def test_answers_of_few_bytes_to_questions_without_end_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent, "ROOM", 1 << 20)
+    monkeypatch.setattr(recent, "LARGEST", 1 << 20)  # which other tests keep from anything
+    for length in (0, 30_000):
+        answers = recent.Answers()
+        questions = [("/v1/alerts", "x" * length, number) for number in range(2_000)]
+        for question in questions:
+            answers.put(question, recent.Response(status_code=304), 60.0)
+        kept = sum(answers.get(question) is not None for question in questions)
+        assert 0 < kept <= (1 << 20) / (length + 1_000)
 
 
 def broken_set(city: City) -> None:
@@ -235,3 +248,14 @@ def test_where_the_only_set_cannot_be_read_alerts_are_told_and_forecasts_say_why
         assert client.get("/v1/alerts").status_code == 200
         answer = client.get("/v1/forecasts", params={"area": "ALL", "category": "ALL"})
         assert (answer.status_code, answer.json()["detail"]) == (503, "the published forecasts cannot be read")
+
+
+def test_a_set_that_cannot_be_read_stops_neither_the_status_nor_the_metrics_nor_the_reasons_of_an_alert(city: City, worker: TestClient) -> None:
+    broken_set(city)
+    for alert_id, kind in (("a", "SPIKE"), ("b", "SEASONAL")):
+        city.alert(alert_id, kind=kind, forecast_set_id=2, peak=YESTERDAY)
+    time.sleep(2 * LEAST)
+    for path in ("/v1/status", "/metrics", "/v1/alerts/a", "/v1/alerts/b"):
+        assert worker.get(path).status_code == 200, path
+    assert worker.get("/v1/status").json()["forecast_set"]["id"] == 1, "it is served still"
+    assert "weisu_forecast_set_age_seconds 18000.0" in worker.get("/metrics").text

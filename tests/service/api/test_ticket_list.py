@@ -1,5 +1,6 @@
 """`GET /v1/tickets`: the tickets behind a count, exactly as many as it says."""
 
+import base64
 import csv
 import io
 import json
@@ -172,3 +173,19 @@ def test_a_wrong_question_is_named(sent: TestClient, params: dict[str, str], whe
 def test_a_city_without_data_has_no_tickets(ask_bare: TestClient) -> None:
     found = ask_bare.get("/v1/tickets", params={"from": "0001-01-01", "hour": 7}).json()
     assert found == {"count": 0, "tickets": 0, "without_ticket": 0, "moved_since": 0, "items": [], "next": None}
+
+
+def test_pages_go_on_whatever_the_names_of_tickets(ask: TestClient) -> None:
+    about = {"source": "源" * 200, "created_at": f"{DAYS[0]}T07:00", "district": "110108", "category": "HEAT"}
+    sent = [f"{number}　{'单' * 190}" for number in range(3)]
+    assert ask.post("/v1/tickets", json=[about | {"ticket_id": one} for one in sent]).json()["added"] == 3
+    rows = every_page(ask, "/v1/tickets", limit=1, **{"from": DAYS[0], "to": DAYS[0]})
+    assert [row["ticket_id"] for row in rows] == sent
+
+
+def test_half_a_character_in_a_token_is_bad_input(sent: TestClient) -> None:
+    asked = {"from": DAYS[0], "to": DAYS[0], "limit": 1}
+    place = json.loads(base64.urlsafe_b64decode(ask_tickets(sent, **asked)["next"] + "=="))
+    broken = base64.urlsafe_b64encode(json.dumps([*place[:-1], "\ud800"]).encode()).decode().rstrip("=")
+    answer = sent.get("/v1/tickets", params=asked | {"next": broken})
+    assert (answer.status_code, answer.json()["where"]) == (422, "next")
