@@ -22,11 +22,12 @@ def follow(db: Engine, settings: Settings) -> bool:
     with engine.reading(db) as conn:
         wanted, last = _wanted(conn, settings), audit.newest(conn, audit.ALIASES)
     numbers = {alias: one.id if one else None for alias, one in wanted.items()}
-    if last is not None and last.detail == numbers:
+    runs = {alias: one.mlflow_run_id if one else None for alias, one in wanted.items()}
+    followed = {**numbers, "runs": runs}  # a set whose night waits in the spool gets its run, and so its alias, later
+    if last is not None and last.detail == followed:
         return True
     from experiments import registry  # MLflow takes seconds to import, and mostly nothing has moved
 
-    runs = {alias: one.mlflow_run_id if one else None for alias, one in wanted.items()}
     try:
         versions = registry.follow(settings.tracking_uri, runs)
     except registry.Unreachable as error:
@@ -36,7 +37,7 @@ def follow(db: Engine, settings: Settings) -> bool:
     with engine.writing(db) as conn:
         forecast_sets.note_versions(conn, versions)
         if complete:
-            audit.record(conn, settings.clock.now(), ACTOR, audit.ALIASES, registry.MODEL, numbers)
+            audit.record(conn, settings.clock.now(), ACTOR, audit.ALIASES, registry.MODEL, followed)
     return complete
 
 

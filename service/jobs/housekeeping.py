@@ -7,6 +7,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from forecasting import delay
+from forecasting.errors import InputError
 from service.settings import Settings
 from service.store import backup, compaction, deliveries, engine, forecast_sets, retention
 
@@ -19,18 +20,21 @@ def run(db: Engine, settings: Settings) -> None:
     """Makes the day's backup if `backup_dir` is set, then drops what is old: backups, forecast sets that were never published, details of errors,
     deliveries of webhooks, and what was found of days beyond the history that is kept; changes of counts beyond it are put together.
 
+    A backup that cannot be made keeps nothing old: where the disk is full, that is what makes room.
+
     Raises:
-        InputError: the backup cannot be made.
+        InputError: the backup cannot be made; the rest is done.
         SQLAlchemyError: the database does not answer.
     """
     clock = settings.clock
     now = clock.now()
     old = now - timedelta(days=settings.keep_days)
+    failed: InputError | None = None
     if settings.backup_dir:
-        folder = Path(settings.backup_dir)
-        backup.backup(db, folder / f"weisu-{clock.local_now():%Y%m%dT%H%M}.backup")
-        for path in sorted(folder.glob(BACKUP))[: -settings.keep_backups]:
-            path.unlink(missing_ok=True)
+        try:
+            _back_up(db, settings, Path(settings.backup_dir))
+        except InputError as error:
+            failed = error
     files = _drop_files(settings.data_dir / "errors", old)
     with engine.reading(db) as conn:
         days = retention.days_before(conn, settings.history_from)
@@ -44,6 +48,15 @@ def run(db: Engine, settings: Settings) -> None:
     compacted = compaction.run(db, clock.end_of(settings.history_from - timedelta(days=1)))
     told = {"forecast_sets": dropped, "deliveries": sent, "files": files, "days": len(days)}
     log.info("housekeeping.done", extra=told | {"days_compacted": compacted.days, "changes": compacted.changes})
+    if failed is not None:
+        raise failed
+
+
+def _back_up(db: Engine, settings: Settings, folder: Path) -> None:
+    """Makes the day's backup; when it is whole, the oldest ones go."""
+    backup.backup(db, folder / f"weisu-{settings.clock.local_now():%Y%m%dT%H%M}.backup")
+    for path in sorted(folder.glob(BACKUP))[: -settings.keep_backups]:
+        path.unlink(missing_ok=True)
 
 
 def _drop_files(folder: Path, before: datetime) -> int:

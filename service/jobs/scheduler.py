@@ -65,7 +65,8 @@ def next_training(conn: Connection, settings: Settings) -> datetime | None:
     """The moment from which the next training may begin, in the past if it is due; None: there is nothing to train on.
 
     A night that is not done is due unless an attempt is at work, `ATTEMPTS` were begun, or the last failure is too fresh. Of several missed
-    nights only the newest is made up for.
+    nights only the newest is made up for. What was tried at the night before holds until the nightly hour: from midnight on another day is the
+    last finished one, but the attempts at its night are for its own hour. Those that were begun before it all the same leave it one.
     """
     clock, hour = settings.clock, time.fromisoformat(settings.nightly_at)
     now, local = clock.now(), clock.local_now()
@@ -75,10 +76,10 @@ def next_training(conn: Connection, settings: Settings) -> datetime | None:
     done = runs.newest_success(conn)
     if done and done.business_date >= due(hour, local):
         return tonight
-    last = runs.latest(conn, clock.business_date())
+    last = runs.latest(conn, clock.business_date()) or runs.latest(conn, due(hour, local))
     if last is None:
         return now
-    if last.attempt >= ATTEMPTS or last.status == runs.DONE:
+    if (last.attempt >= ATTEMPTS and last.started_at >= tonight - timedelta(days=1)) or last.status == runs.DONE:
         return tonight
     if last.status == runs.RUNNING:
         return last.lease_until

@@ -229,12 +229,12 @@ def note_versions(conn: Connection, versions: Mapping[str, int]) -> None:
 
 
 def latest_before(conn: Connection, day: date) -> ForecastSet | None:
-    """The newest set, published or not, that knew nothing of a day: its cutoff lies before it. Of equal cutoffs, a published one first.
+    """The newest set, published or not, that knew nothing of a day: its cutoff lies before it. Of equal cutoffs, the one published last.
 
     A withdrawn one is passed over, and so is a shadow: what was not to be served is not to be judged by.
     """
     c = forecast_sets.c
-    order = (c.cutoff.desc(), c.published_at.is_(None), c.issued_at.desc(), c.id.desc())
+    order = (c.cutoff.desc(), c.published_at.is_(None), c.published_at.desc(), c.issued_at.desc(), c.id.desc())
     return _first(conn, select(forecast_sets).where(c.cutoff < day, c.withdrawn_at.is_(None), ~c.shadow).order_by(*order))
 
 

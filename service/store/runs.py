@@ -1,7 +1,8 @@
 """The ledger of training runs: which night is done, which attempt is at work, until when it may be.
 
 An attempt is a row; its id is the token that fences what it publishes. `succeed`, `fail` and `renew` change only a row that is still
-running, so that an attempt whose lease ran out and whose place another took can no longer publish.
+running, so that an attempt whose lease ran out and whose place another took can no longer publish. Nor can one that slept until a later night
+was done.
 """
 
 from dataclasses import dataclass
@@ -70,8 +71,13 @@ def succeed(conn: Connection, run_id: int, now: datetime, mlflow_run_id: str | N
     """Closes a running attempt as done. In one transaction with publishing it keeps a stale attempt from being published.
 
     Raises:
-        LeaseLost: the attempt is no longer running.
+        LeaseLost: the attempt is no longer running, or a later night was begun and done meanwhile: what that one published is newer.
     """
+    c = runs.c
+    mine = select(c.business_date).where(c.id == run_id).scalar_subquery()
+    later = conn.execute(select(func.max(c.business_date)).where(c.status == DONE, c.id > run_id, c.business_date > mine)).scalar_one()
+    if later is not None:
+        raise LeaseLost(f"{later} is done, a later night than that of run {run_id}")
     _close(conn, run_id, status=DONE, finished_at=now, mlflow_run_id=mlflow_run_id, scores=scores)
 
 

@@ -118,7 +118,15 @@ def test_without_a_folder_there_is_no_backup(engine: Engine, folder: Path) -> No
     assert list(folder.rglob("*.backup")) == []
 
 
-def test_a_backup_that_fails_is_said(engine: Engine, folder: Path) -> None:
+def test_a_backup_that_fails_is_said_and_what_is_old_goes_all_the_same(engine: Engine, folder: Path) -> None:
     (folder / "file").write_text("in the way")
+    (folder / "errors").mkdir()
+    (folder / "errors" / "old").write_text("Traceback")
+    moment = (NOW - timedelta(days=91)).timestamp()
+    os.utime(folder / "errors" / "old", (moment, moment))
+    settings = settings_of(folder, backup_dir=str(folder / "file" / "below"))
     with pytest.raises(InputError, match="backup"):
-        housekeeping.run(engine, settings_of(folder, backup_dir=str(folder / "file" / "below")))
+        housekeeping.run(engine, settings)
+    assert list((folder / "errors").iterdir()) == []
+    with reading(engine) as conn:
+        assert compaction.known_since(conn) == settings.clock.end_of(settings.history_from - timedelta(days=1))

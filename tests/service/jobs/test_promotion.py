@@ -8,9 +8,10 @@ from job_city import DAYS, OLD_WAYS_OF_MLFLOW, City, counts, day
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow_nights import broken_mlflow
+from processes import until
 
 from experiments import night, recipes, registry
-from service.jobs import aliases, knowledge, nightly, promotion, watch
+from service.jobs import aliases, knowledge, nightly, promotion, tracked, watch
 from service.store import alerts, audit, forecast_sets, rollback, runs
 from service.store.engine import reading, writing
 
@@ -208,4 +209,17 @@ def test_the_aliases_follow_a_rollback_and_wait_for_mlflow(trained: City) -> Non
         assert entry.detail["champion"] == first.id
         versions = [one.model_version for one in forecast_sets.list_sets(conn) if one.published_at]
     assert versions == [2, 1]
+    assert aliases.follow(trained.engine, trained.settings(day(DAYS + 1), mlflow_tracking_uri="http://127.0.0.1:1")), "nothing to do, nobody asked"
+
+
+def test_a_night_that_waits_in_the_spool_has_its_alias_when_mlflow_has_it_though_a_watch_came_first(trained: City) -> None:
+    settings = trained.settings(day(DAYS + 1))
+    next_night(trained, mlflow_tracking_uri=broken_mlflow(trained.folder))
+    assert pointed(trained).mlflow_run_id is None
+    aliases.follow(trained.engine, settings)  # MLflow answers again, and has not been told of the night yet
+    assert "champion" not in aliased(trained), "better none than a wrong one"
+    until("nothing waits", lambda: tracked.replay(trained.engine, settings) > 0)
+    champion = pointed(trained).mlflow_run_id
+    assert champion is not None
+    assert aliased(trained)["champion"] == champion
     assert aliases.follow(trained.engine, trained.settings(day(DAYS + 1), mlflow_tracking_uri="http://127.0.0.1:1")), "nothing to do, nobody asked"

@@ -98,6 +98,36 @@ def test_a_failed_training_is_tried_three_times_with_growing_pauses(trained: Cit
     assert wants(trained, at("02:00", morning + 1)), "the next night begins anew"
 
 
+def test_a_night_that_failed_three_times_leaves_the_next_one_its_attempts(trained: City) -> None:
+    """From midnight on another day is the last finished one; whatever broke the night would use its attempts up before its hour comes."""
+    morning = DAYS + 2
+    for minute in ("02:00", "02:10", "02:30"):
+        attempt(trained, DAYS + 1, at(minute, morning), runs.FAILED)
+    assert not wants(trained, at("00:00", morning + 1))
+    assert not wants(trained, at("01:59", morning + 1))
+    for minute in ("02:00", "02:10", "02:30"):
+        assert wants(trained, at(minute, morning + 1))
+        attempt(trained, DAYS + 2, at(minute, morning + 1), runs.FAILED)
+    assert not wants(trained, at("23:59", morning + 1))
+
+
+def test_a_training_at_work_over_midnight_is_waited_for(trained: City) -> None:
+    attempt(trained, DAYS + 1, at("23:55", DAYS + 2), runs.RUNNING, timedelta(minutes=10))
+    assert not wants(trained, at("00:04", DAYS + 3))
+    assert wants(trained, at("00:05", DAYS + 3))
+
+
+def test_a_missed_night_that_cannot_be_made_up_for_is_tried_once_more_at_its_hour(trained: City) -> None:
+    morning = DAYS + 4
+    for minute in ("00:30", "00:40", "01:00"):
+        assert wants(trained, at(minute, morning))
+        attempt(trained, DAYS + 3, at(minute, morning), runs.FAILED)
+    assert not wants(trained, at("01:59", morning))
+    assert wants(trained, at("02:00", morning))
+    attempt(trained, DAYS + 3, at("02:00", morning), runs.FAILED)
+    assert not wants(trained, at("23:59", morning))
+
+
 def test_a_training_at_work_is_waited_for_and_a_dead_one_replaced(trained: City) -> None:
     morning = DAYS + 2
     attempt(trained, DAYS + 1, at("02:00", morning), runs.RUNNING, timedelta(minutes=10))

@@ -153,6 +153,18 @@ def test_what_the_gate_refused_judges_no_day_and_is_published_only_by_name(engin
         assert audit.entries(conn)[0].detail["overruled_the_gate"] is True
 
 
+def test_what_is_published_over_the_gate_judges_in_the_place_of_what_was_fitted_in_its_stead(engine: Engine) -> None:
+    _night(engine, 0)
+    refused = _night(engine, 1, published=False, gate=BAD, withdrawn_at=NOW)
+    instead = _night(engine, 1)
+    after = DAY + timedelta(days=2)
+    assert _judge(engine, after) == instead
+    _back(engine, refused)
+    assert (_pointer(engine), _judge(engine, after)) == (refused, refused), "what is served is what days are judged by"
+    assert _back(engine, instead, now=NOW + timedelta(hours=1)).withdrawn == [refused]
+    assert _judge(engine, after) == instead
+
+
 def test_a_list_of_sets_leaves_their_forecasts_unread(engine: Engine) -> None:
     sets = [_night(engine, n, recipe={"windows": n + 1}) for n in range(3)]
     with reading(engine) as conn:

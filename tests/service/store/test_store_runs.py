@@ -84,6 +84,31 @@ def test_an_attempt_that_lost_its_place_can_neither_finish_nor_publish(engine: E
         runs.renew(conn, stale, NOW + LEASE)
 
 
+def test_an_attempt_that_slept_until_a_later_night_was_done_does_not_publish_over_it(engine: Engine) -> None:
+    stale = _start(engine)
+    newer = _start(engine, DAY + timedelta(days=1), NOW + timedelta(days=1))
+    current = _publish(engine, newer, DAY + timedelta(days=1))
+    _succeed(engine, newer)
+
+    def publish_and_succeed() -> None:
+        with writing(engine) as conn:
+            forecast_sets.publish(conn, run_id=stale, mlflow_run_id=None, cutoff=DAY, horizon=28, issued_at=NOW, rows=1, blob=b"stale")
+            runs.succeed(conn, stale, NOW)
+
+    with pytest.raises(runs.LeaseLost, match="2025-01-02 is done, a later night"):
+        publish_and_succeed()
+    with reading(engine) as conn:
+        assert forecast_sets.pointer(conn) == current
+    with writing(engine) as conn:
+        runs.fail(conn, stale, NOW, "overtaken")  # so the ledger can say what became of it
+
+
+def test_a_night_that_is_made_up_for_after_a_later_one_counts(engine: Engine) -> None:
+    _succeed(engine, _start(engine, DAY + timedelta(days=1)))
+    _succeed(engine, _start(engine))
+    assert [status for _, _, status in _state(engine)] == ["done", "done"]
+
+
 def test_a_renewed_lease_keeps_others_away(engine: Engine) -> None:
     run = _start(engine)
     with writing(engine) as conn:
