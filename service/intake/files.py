@@ -27,6 +27,7 @@ FORMATS = {".csv": "CSV", ".xlsx": "XLSX", ".parquet": "Parquet", ".ndjson": "JS
 ZIPPED = ".gz"
 PARQUET_ROWS = 65_536  # of a batch
 _PARQUET_READ = 1 << 18  # bytes of a column that are read at a time
+MOST_PARQUET = 256 << 20  # bytes of one column's texts in a batch, four thousand a cell: a kilobyte can hold one long text for every row
 _BEGINNINGS = {b"PAR1": "Parquet", b"PK\x03\x04": "XLSX", b"\xd0\xcf\x11\xe0": "XLSX"}
 _GZIP = b"\x1f\x8b"
 _ANYWHERE = ("XLSX", "Parquet")  # formats that are not read from the beginning to the end
@@ -144,7 +145,7 @@ def rows(stream: BinaryIO, form: str, head: Head, layout: Layout, where: str, ma
     ]
     places = sorted({*layout.positions.values(), *(place for place, _, _ in filters)})
     if form == "Parquet":
-        parts = _parquet_rows(stream, head.headers, places)
+        parts = _parquet_rows(stream, head.headers, places, where)
     else:
         parts = {"CSV": csv_rows.rows, "XLSX": sheets.rows, "JSON": json_rows.rows}[form](stream, head, places, where)
     for part in parts:
@@ -283,15 +284,35 @@ def _is_plain(kind: Any) -> bool:
     return any(test(kind) for test in tests)
 
 
-def _parquet_rows(stream: BinaryIO, headers: Sequence[str], places: Sequence[int]) -> Iterator[Part]:
+def _parquet_rows(stream: BinaryIO, headers: Sequence[str], places: Sequence[int], where: str) -> Iterator[Part]:
+    """Texts that are written once for many rows are read like that, and weighed before they are written out."""
     start = 1
-    parquet = pa.parquet.ParquetFile(stream, pre_buffer=False, buffer_size=_PARQUET_READ)  # else it holds whole row groups, whatever their size
+    stream.seek(0)
+    written = pa.parquet.ParquetFile(stream).metadata
+    wanted, once = {headers[place] for place in places}, set()
+    for group in map(written.row_group, range(written.num_row_groups)):
+        for chunk in (chunk for chunk in map(group.column, range(group.num_columns)) if chunk.path_in_schema in wanted):
+            _require_room(chunk.total_uncompressed_size, group.num_rows, chunk.path_in_schema, where)
+            if chunk.physical_type == "BYTE_ARRAY":
+                once.add(chunk.path_in_schema)
+    stream.seek(0)
+    # Without these it holds whole row groups, whatever their size.
+    parquet = pa.parquet.ParquetFile(stream, pre_buffer=False, buffer_size=_PARQUET_READ, read_dictionary=sorted(once))
     for rows in parquet.iter_batches(PARQUET_ROWS, columns=[headers[place] for place in places]):
         columns = {place: rows.column(headers[place]) for place in places}
-        for column in columns.values():
+        for place, column in columns.items():
             column.validate(full=True)  # bytes that are no text would fail later, in the middle of a sum
+            if headers[place] in once:
+                size = pc.sum(pc.take(pc.binary_length(column.dictionary).cast(pa.int64()), column.indices)).as_py() or 0
+                _require_room(size, rows.num_rows, headers[place], where)
         yield Part(np.arange(start, start + rows.num_rows), columns, [])
         start += rows.num_rows
+
+
+def _require_room(size: int, rows: int, header: str, where: str) -> None:
+    if size > MOST_PARQUET * max(-(-rows // PARQUET_ROWS), 1):
+        what = f"column '{header}' holds {size >> 20} MB in {rows:,} rows, and {MOST_PARQUET >> 20} MB may stand in {PARQUET_ROWS:,}"
+        raise InputError(what, where, "leave the column out, or shorten its texts")
 
 
 def _sha256(path: Path) -> str:

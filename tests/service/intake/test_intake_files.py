@@ -122,3 +122,31 @@ def test_a_parquet_file_that_breaks_off_is_bad_input(folder: Path) -> None:
     file = open_table(path)
     with pytest.raises(InputError, match="cannot be read"):
         list(batches(file))
+
+
+def long_texts(rows: int, length: int) -> pa.Table:
+    """The same long text in every row, written once."""
+    same = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["x" * length]))
+    moments = pa.array(["2024-01-05"] * rows)
+    return pa.table({"ticket_id": [str(i) for i in range(rows)], "created_at": moments, "district": same, "category": ["X"] * rows})
+
+
+def test_a_long_text_that_a_parquet_file_holds_once_is_not_written_out_for_every_row(folder: Path) -> None:
+    pq.write_table(long_texts(4000, 1 << 20), folder / "a.parquet")
+    assert (folder / "a.parquet").stat().st_size < 1 << 20
+    with pytest.raises(InputError, match=r"column 'district' holds 4000 MB in 4,000 rows"):
+        list(batches(open_table(folder / "a.parquet")))
+
+
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_texts_of_a_parquet_file_are_read_up_to_the_limit_and_refused_beyond_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, dictionary: bool
+) -> None:
+    monkeypatch.setattr(files, "MOST_PARQUET", 1 << 20)
+    table = long_texts(1000, 1000).set_column(2, "district", pa.array(["x" * 1000] * 1000))
+    pq.write_table(table, folder / "a.parquet", use_dictionary=dictionary)
+    (batch,) = batches(open_table(folder / "a.parquet"))
+    assert len(batch.lines) == 1000
+    pq.write_table(table.set_column(2, "district", pa.array(["x" * 1100] * 1000)), folder / "b.parquet", use_dictionary=dictionary)
+    with pytest.raises(InputError, match="column 'district' holds 1 MB"):
+        list(batches(open_table(folder / "b.parquet")))
