@@ -81,7 +81,7 @@ def judge(night: Night, champion: Night | None, budget: float) -> list[Check]:
     if not night.windows.empty:
         if champion is not None and not champion.windows.empty:
             found += _against_champion(night, champion)
-        found += [*_against_baselines(night), *_coverage(night)]
+        found += [*_against_baselines(night, champion), *_coverage(night)]
     if night.evidence.size:
         found.append(_alerts(night, budget))
     return found
@@ -144,7 +144,7 @@ class _Blocks:
     @classmethod
     def of(cls, night: Night, model: str, origins: Sequence[int]) -> "_Blocks":
         mine = night.windows[(night.windows["model"] == model) & night.windows["origin"].isin(list(origins))]
-        tables = {name: mine.pivot_table(index="level", columns="origin", values=name) for name in ("rmsse", "weight", "loss", "count")}
+        tables = {name: mine.pivot_table(index="level", columns="origin", values=name, dropna=False) for name in ("rmsse", "weight", "loss", "count")}
         return cls(tuple(tables["count"].index), {name: table.to_numpy(float) for name, table in tables.items()})
 
     def wrmsse(self, draws: np.ndarray) -> np.ndarray:
@@ -156,8 +156,10 @@ class _Blocks:
         return self._ratio("loss", "count", draws)
 
     def _ratio(self, above: str, below: str, draws: np.ndarray) -> np.ndarray:
-        under = np.nan_to_num(self.sums[below]) @ draws.T
-        return np.asarray(np.where(under > 0, np.nan_to_num(self.sums[above]) @ draws.T / np.where(under > 0, under, 1.0), np.nan))
+        """Not a number where nothing came that could be scored, and where a score is missing of something that came."""
+        each = np.nan_to_num(self.sums[below])
+        under = each @ draws.T
+        return np.asarray(np.where(under > 0, np.where(each > 0, self.sums[above], 0.0) @ draws.T / np.where(under > 0, under, 1.0), np.nan))
 
 
 _METRICS: tuple[tuple[str, Callable[[_Blocks, np.ndarray], np.ndarray]], ...] = (("WRMSSE", _Blocks.wrmsse), ("WQL", _Blocks.wql))
@@ -171,12 +173,19 @@ def _draws(night: Night, origins: Sequence[int]) -> np.ndarray:
     return np.concatenate([np.ones((1, len(origins)), int), drawn])
 
 
-def _rise(mine: np.ndarray, other: np.ndarray, draws: np.ndarray, tolerance: float) -> tuple[float, float]:
-    """By what share a score [1 + B] is higher than another, and by what share it may be: the noise, or the tolerance if that is more."""
-    tolerance = tolerance if draws[1].sum() >= FEW_WINDOWS else FEW_TOLERANCE
+def _allowed(night: Night, tolerance: float) -> float:
+    """By what share a score may be higher whatever the noise, where a night of so many windows is the measure."""
+    return tolerance if _draws(night, sorted(night.champion.backtested.origins))[1].sum() >= FEW_WINDOWS else FEW_TOLERANCE
+
+
+def _rise(mine: np.ndarray, other: np.ndarray, tolerance: float) -> tuple[float, float]:
+    """By what share a score [1 + B] is higher than another, and by what share it may be: the noise, or the tolerance if that is more.
+
+    Not a number where the other has a score and this one has none.
+    """
     use = np.isfinite(mine) & np.isfinite(other) & (other > 0)
     if not use[0]:
-        return 0.0, tolerance  # nothing came that could be scored
+        return np.nan if np.isfinite(other[0]) and not np.isfinite(mine[0]) else 0.0, tolerance  # else nothing came that could be scored
     rises = mine[use] / other[use] - 1.0
     noise = float(rises[0] - np.quantile(rises[1:], DOUBT)) if len(rises) > 1 else 0.0
     return float(rises[0]), max(tolerance, noise)
@@ -184,36 +193,43 @@ def _rise(mine: np.ndarray, other: np.ndarray, draws: np.ndarray, tolerance: flo
 
 def _against_champion(night: Night, champion: Night) -> list[Check]:
     """The plain mean of the levels' scores, each of the candidate beside the champion's on the windows that both have."""
-    origins = sorted(set(night.champion.backtested.origins) & set(champion.champion.backtested.origins))
+    origins = _shared(night, champion)
     if not origins:
         return []
     draws = _draws(night, origins)
     mine, theirs = _Blocks.of(night, CHAMPION, origins), _Blocks.of(champion, CHAMPION, origins)
+    tolerance = _allowed(champion, TOLERANCE)  # by the champion's windows: nobody is let off by having fewer
     found = []
     for name, score in _METRICS:
-        rise, limit = _rise(score(mine, draws).mean(axis=0), score(theirs, draws).mean(axis=0), draws, TOLERANCE)
+        rise, limit = _rise(score(mine, draws).mean(axis=0), score(theirs, draws).mean(axis=0), tolerance)
         found.append(Check(f"{name} champion", rise, limit))
     return found
 
 
-def _against_baselines(night: Night) -> list[Check]:
-    """At each level the candidate beside the better of the baselines."""
-    origins = sorted(night.champion.backtested.origins)
-    draws = _draws(night, origins)
-    mine = _Blocks.of(night, CHAMPION, origins)
-    references = [model.name for model in night.recipe.members if model.reference and model.name in set(night.windows["model"])]
-    others = [_Blocks.of(night, name, origins) for name in references]
+def _against_baselines(night: Night, champion: Night | None) -> list[Check]:
+    """At each level the candidate beside the better of its baselines, and of the champion's: nobody is let off by leaving them out."""
     found = []
     for name, score in _METRICS:
-        own, scores = score(mine, draws), [score(other, draws) for other in others]
         checks = []
-        for k, level in enumerate(mine.levels):
-            best = min((one[k] for one in scores if np.isfinite(one[k, 0])), key=lambda one: float(one[0]), default=None)
-            if best is not None:
-                rise, limit = _rise(own[k], best, draws, BASELINE_TOLERANCE)
-                checks.append(Check(f"{name} baselines", rise, limit, where=level))
+        for other in (night, champion) if champion is not None and not champion.windows.empty else (night,):
+            origins = _shared(night, other)
+            references = [model.name for model in other.recipe.members if model.reference and model.name in set(other.windows["model"])]
+            if not origins or not references:
+                continue
+            draws, tolerance = _draws(night, origins), _allowed(other, BASELINE_TOLERANCE)
+            mine = _Blocks.of(night, CHAMPION, origins)
+            own, scores = score(mine, draws), [score(_Blocks.of(other, reference, origins), draws) for reference in references]
+            for k, level in enumerate(mine.levels):
+                best = min((one[k] for one in scores if np.isfinite(one[k, 0])), key=lambda one: float(one[0]), default=None)
+                if best is not None:
+                    checks.append(Check(f"{name} baselines", *_rise(own[k], best, tolerance), where=level))
         found += _worst(checks)
     return found
+
+
+def _shared(night: Night, other: Night) -> list[int]:
+    """The origins of the windows that both have."""
+    return sorted(set(night.champion.backtested.origins) & set(other.champion.backtested.origins))
 
 
 def _coverage(night: Night) -> list[Check]:
@@ -245,5 +261,9 @@ def _alerts(night: Night, budget: float) -> Check:
 
 
 def _worst(checks: Sequence[Check]) -> list[Check]:
-    """The one that is farthest beyond its limit, or nearest to it; none of none."""
-    return [max(checks, key=lambda c: (c.limit - c.measured) if c.at_least else (c.measured - c.limit))] if checks else []
+    """The one that is farthest beyond its limit, or nearest to it, one that could not be measured before all; none of none."""
+
+    def beyond(check: Check) -> float:
+        return np.inf if np.isnan(check.measured) else (check.limit - check.measured) * (1 if check.at_least else -1)
+
+    return [max(checks, key=beyond)] if checks else []

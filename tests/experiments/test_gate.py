@@ -87,6 +87,30 @@ def test_a_difference_within_the_noise_of_the_windows_is_none(good: Night) -> No
     assert everywhere["WRMSSE champion"].limit == pytest.approx(gate.TOLERANCE, abs=0.005)
 
 
+def test_a_recipe_with_one_window_is_not_let_off_by_having_so_few(good: Night, known: Known) -> None:
+    short = night.train(known, replace(POOR, windows=1), HORIZON)
+    refused = failed(gate.judge(short, good, BUDGET))
+    assert {"WRMSSE champion", "WQL champion"} <= refused.keys()
+    assert refused["WRMSSE champion"].limit < gate.FEW_TOLERANCE, "what serves has windows enough"
+
+
+def test_a_recipe_without_a_baseline_is_measured_by_that_of_what_serves(good: Night, known: Known) -> None:
+    alone = night.train(known, recipe.from_mapping({"windows": 6, "members": {"usual_weeks": None}}), HORIZON)
+    assert not any("baselines" in check.name for check in gate.judge(alone, None, BUDGET)), "else nothing is tested"
+    assert {"WRMSSE baselines", "WQL baselines"} <= {check.name for check in gate.judge(alone, good, BUDGET)}
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_scores_that_are_no_numbers_are_refused_and_end_no_night(good: Night, share: float) -> None:
+    windows = good.windows.copy()
+    origins = sorted(set(windows["origin"]))
+    lost = (windows["model"] == "champion") & (windows["level"] == "city") & windows["origin"].isin(origins[: int(share * len(origins))])
+    windows.loc[lost, ["rmsse", "loss"]] = np.nan
+    refused = failed(gate.judge(replace(good, windows=windows), good, BUDGET))
+    assert {"WRMSSE champion", "WQL champion", "WRMSSE baselines", "WQL baselines"} <= refused.keys()
+    assert refused["WRMSSE baselines"].where == "city"
+
+
 @dataclass(frozen=True)
 class _Shuffled:
     """A fitted booster whose nodes are told one another's features."""
