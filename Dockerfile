@@ -12,7 +12,7 @@ COPY service service
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . && /opt/weisu/bin/pip install --no-deps /wheels/*.whl
 
 FROM python:3.13-slim
-RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/* \
+RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 postgresql-client && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --create-home weisu && install -d -o weisu /data
 COPY --from=build /opt/weisu /opt/weisu
 USER weisu
