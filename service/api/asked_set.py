@@ -30,6 +30,7 @@ def asked_set(service: Service, city: City, as_of_text: str | None, set_id: int 
 
     Raises:
         Problem: nothing was published by then (404), or nothing is at all (503).
+        InputError: the page before was of no published set.
     """
     if as_of_text is not None and set_id is None:
         with reading(service.engine) as conn:
@@ -39,6 +40,9 @@ def asked_set(service: Service, city: City, as_of_text: str | None, set_id: int 
         return found
     if set_id is not None and (city.current is None or city.current.id != set_id):
         with reading(service.engine) as conn:
+            about = forecast_sets.about(conn, set_id)
+            if about is None or about.published_at is None:  # what the gate refused, or a challenger made, is not for those who make up tokens
+                raise InputError("names forecasts that were never published", "next", "begin with the first page again")
             return service.forecasts.get(conn, set_id)
     if city.current is None:
         with reading(service.engine) as conn:

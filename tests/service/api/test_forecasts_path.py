@@ -10,8 +10,9 @@ import pytest
 from api_city import HORIZON, NOW, YESTERDAY, City, forecast_frame
 from fastapi.testclient import TestClient
 from scipy import stats
+from sqlalchemy import func, select, update
 
-from service.store import categories
+from service.store import categories, schema
 from service.store.engine import writing
 
 LEVELS = {"q05": 0.05, "q10": 0.10, "q25": 0.25, "q50": 0.50, "q75": 0.75, "q90": 0.90, "q95": 0.95}
@@ -113,6 +114,16 @@ def test_pages_stay_with_their_set_when_a_new_one_is_published(city: City, ask: 
     second = ask.get("/v1/forecasts", params={"area": "ALL", "limit": 2, "next": first["next"]}).json()
     assert {row["run_id"] for row in first["items"] + second["items"]} == {"f00d"}
     assert second["items"][0]["horizon"] == 3
+
+
+def test_a_token_opens_no_set_that_was_never_published(city: City, ask: TestClient) -> None:
+    following = ask.get("/v1/forecasts", params={"area": "ALL", "limit": 2}).json()["next"]
+    city.publish(YESTERDAY, NOW - timedelta(minutes=1), scale=2.0)
+    with writing(city.engine) as conn:
+        first = conn.execute(select(func.min(schema.forecast_sets.c.id))).scalar_one()
+        conn.execute(update(schema.forecast_sets).where(schema.forecast_sets.c.id == first).values(published_at=None))
+    answer = ask.get("/v1/forecasts", params={"area": "ALL", "limit": 2, "next": following})
+    assert (answer.status_code, answer.json()["where"]) == (422, "next")
 
 
 def test_a_moved_pointer_is_seen_at_once(city: City, ask: TestClient) -> None:
