@@ -1,4 +1,4 @@
-"""How much a caller may ask for, and how often an address may fail: moving windows of a minute, in the memory of each API process."""
+"""How much a caller may ask for, and how often an address may fail: a minute from the first request on, in the memory of each API process."""
 
 import math
 import time
@@ -9,7 +9,7 @@ from ipaddress import IPv6Address, ip_address
 from fastapi import Request
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
+from limits.strategies import FixedWindowRateLimiter
 
 from service.api.errors import Problem
 
@@ -47,7 +47,7 @@ class Rates:
     """
 
     def __init__(self, requests: int, failures: int) -> None:
-        self._windows = MovingWindowRateLimiter(MemoryStorage())
+        self._windows = FixedWindowRateLimiter(MemoryStorage())
         self._requests = RateLimitItemPerMinute(requests)
         self._failures = RateLimitItemPerMinute(failures)
         self._all_failures = RateLimitItemPerMinute(failures * ALL_ADDRESSES)
@@ -61,8 +61,9 @@ class Rates:
         """
         most = self._requests.amount
         self._look_at_the_clock()
-        taken = self._windows.hit(self._requests, "caller", caller_id, cost=min(cost, most))
-        reset, left = self._windows.get_window_stats(self._requests, "caller", caller_id)
+        asked = (self._requests, "caller", caller_id)
+        taken = self._windows.test(*asked, cost=min(cost, most)) and self._windows.hit(*asked, cost=min(cost, most))  # what is refused costs nothing
+        reset, left = self._windows.get_window_stats(*asked)
         quota = Quota(most, max(left, 0), max(math.ceil(reset - time.time()), 1))
         if not taken:
             detail = f"the key has had its {most} requests of this minute"
