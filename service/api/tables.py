@@ -16,8 +16,8 @@ from pydantic import BaseModel
 from service import arrow
 from service.api.forms import ENDINGS, MEDIA_TYPES, Form
 
-# A spreadsheet runs a cell that begins with one of these as a formula (OWASP, "CSV injection").
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+# A spreadsheet runs a cell that begins with one of these as a formula (OWASP, "CSV injection"); East Asian ones take the wide signs as well.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 CSV: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/csv": {"schema": {"type": "string", "description": "With `format=csv`: a header line and the columns of `items`."}}}}

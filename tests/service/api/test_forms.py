@@ -137,13 +137,13 @@ def test_a_file_of_a_page_names_the_next_one(ask: TestClient) -> None:
 
 
 def test_cells_that_a_spreadsheet_would_run_are_made_harmless_and_numbers_stay_numbers(city: City, ask: TestClient) -> None:
-    codes = ["=1+1", "+1", "-1", "@a", "\ta", "\ra"]
+    codes = ["=1+1", "+1", "-1", "@a", "\ta", "\ra", "＝1+1", "＋1", "－1", "＠a"]
     with writing(city.engine) as conn:
         categories.join(conn, dict.fromkeys(codes, "ALL"), NOW)
     text = ask.get("/v1/counts", params={"area": "ALL", "format": "csv", "to": "2025-11-08", "from": "2025-11-08"}).text
     table = pd.read_csv(io.StringIO(text, newline=""), lineterminator="\n", skipinitialspace=False)
     assert {f"'{code.strip()}" for code in codes} <= {code.replace("\t", "").replace("\r", "") for code in table["category"]}
-    assert not any(str(code).startswith(("=", "+", "-", "@", "\t", "\r")) for code in table["category"])
+    assert not any(str(code).startswith(("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")) for code in table["category"])
     assert pd.api.types.is_integer_dtype(table["count"])
 
 
