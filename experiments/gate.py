@@ -165,17 +165,21 @@ class _Blocks:
 _METRICS: tuple[tuple[str, Callable[[_Blocks, np.ndarray], np.ndarray]], ...] = (("WRMSSE", _Blocks.wrmsse), ("WQL", _Blocks.wql))
 
 
+def _together(night: Night, origins: Sequence[int]) -> int:
+    """How many of the windows fit beside one another."""
+    room = (origins[-1] - origins[0]) / night.champion.backtested.horizon + 1
+    return max(1, min(len(origins), round(room)))
+
+
 def _draws(night: Night, origins: Sequence[int]) -> np.ndarray:
     """[1 + B, W] how often each window counts: each once, then drawn with replacement, no more than fit beside one another."""
-    room = (origins[-1] - origins[0]) / night.champion.backtested.horizon + 1
-    together = max(1, min(len(origins), round(room)))
-    drawn = np.random.default_rng(0).multinomial(together, np.full(len(origins), 1 / len(origins)), DRAWS)
+    drawn = np.random.default_rng(0).multinomial(_together(night, origins), np.full(len(origins), 1 / len(origins)), DRAWS)
     return np.concatenate([np.ones((1, len(origins)), int), drawn])
 
 
 def _allowed(night: Night, tolerance: float) -> float:
     """By what share a score may be higher whatever the noise, where a night of so many windows is the measure."""
-    return tolerance if _draws(night, sorted(night.champion.backtested.origins))[1].sum() >= FEW_WINDOWS else FEW_TOLERANCE
+    return tolerance if _together(night, sorted(night.champion.backtested.origins)) >= FEW_WINDOWS else FEW_TOLERANCE
 
 
 def _rise(mine: np.ndarray, other: np.ndarray, tolerance: float) -> tuple[float, float]:
