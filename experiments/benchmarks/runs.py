@@ -32,11 +32,13 @@ class Run:
         out: the file that the command makes; the record stands beside it.
         command: program and arguments.
         fingerprint: of all inputs; while it stays the file is used again.
+        parts: runs whose tables, one below the other, are the file: what takes hours goes on where it was stopped. Empty: the command makes it whole.
     """
 
     out: Path
     command: tuple[str, ...]
     fingerprint: str
+    parts: tuple["Run", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,8 @@ def ensure(run: Run, say: Callable[[str], None]) -> Record:
         return old
     say(f"{run.out.parent.name}: {run.out.stem}")
     run.out.parent.mkdir(parents=True, exist_ok=True)
+    if run.parts:
+        return _ensure_parts(run, say)
     run.out.unlink(missing_ok=True)
     load = os.getloadavg()[0]
     log = run.out.with_suffix(".log")
@@ -98,8 +102,26 @@ def ensure(run: Run, say: Callable[[str], None]) -> Record:
     last = (log.read_text().strip().splitlines() or ["no word"])[-1]
     error = "" if code == 0 and run.out.exists() else f"exit {code}: {last[:300]}"
     new = Record(run.fingerprint, round(seconds, 1), round(peak), f"{date.today():%Y-%m-%d}", round(load, 1), error)  # noqa: DTZ011 - where it was run
-    run.out.with_suffix(".json").write_text(json.dumps(asdict(new), indent=1))
-    return new
+    return _recorded(run, new)
+
+
+def _ensure_parts(run: Run, say: Callable[[str], None]) -> Record:
+    """Runs the parts that are not there. Seconds are their sum, memory and load those of the worst; the first that fails ends it."""
+    run.out.unlink(missing_ok=True)
+    made: list[Record] = []
+    for part in run.parts:
+        made.append(ensure(part, say))
+        if made[-1].error:
+            break
+    seconds, peak, load = sum(one.seconds for one in made), max(one.peak_mb for one in made), max(one.load for one in made)
+    if not made[-1].error:
+        pd.concat([pd.read_parquet(part.out) for part in run.parts], ignore_index=True).to_parquet(run.out, index=False)
+    return _recorded(run, Record(run.fingerprint, round(seconds, 1), peak, max(one.measured for one in made), load, made[-1].error))
+
+
+def _recorded(run: Run, record: Record) -> Record:
+    run.out.with_suffix(".json").write_text(json.dumps(asdict(record), indent=1))
+    return record
 
 
 def measured(command: tuple[str, ...], log: int) -> tuple[int, float, float]:

@@ -80,7 +80,7 @@ class Compared:
 
 
 def run_of(panel: Panel, model: str, work: Path, interpreter: Path) -> Run:
-    """The run that makes a model's forecasts.
+    """The run that makes a model's forecasts; a peer's cutoff by cutoff, for some take hours.
 
     Args:
         model: a peer, 'champion' or a member of the default recipe.
@@ -90,10 +90,14 @@ def run_of(panel: Panel, model: str, work: Path, interpreter: Path) -> Run:
         InputError: an unknown model.
     """
     if model in PEERS:
-        out = work / panel.name / f"{model}.parquet"
-        cutoffs = panel.cutoffs()
-        command = (str(interpreter), "-P", str(PEERS_FILE), str(panel.counts), str(out), model, panel.country, *cutoffs)
-        return Run(out, command, runs.fingerprint(panel.fingerprint, runs.code([PEERS_FILE]), LOCK.read_text(), model, panel.country, cutoffs))
+        out, cutoffs = work / panel.name / f"{model}.parquet", panel.cutoffs()
+
+        def of(out: Path, cutoffs: Sequence[str], parts: tuple[Run, ...] = ()) -> Run:
+            command = (str(interpreter), "-P", str(PEERS_FILE), str(panel.counts), str(out), model, panel.country, *cutoffs)
+            inputs = runs.fingerprint(panel.fingerprint, runs.code([PEERS_FILE]), LOCK.read_text(), model, panel.country, cutoffs)
+            return Run(out, command, inputs, parts)
+
+        return of(out, cutoffs, tuple(of(out.with_suffix("") / f"{cutoff}.parquet", [cutoff]) for cutoff in cutoffs))
     if model != CHAMPION and model not in MODELS:
         raise InputError(f"unknown model '{model}'", "--models", f"choose from {', '.join([*MODELS_COMPARED, *MODELS])}")
     return product.backtest_run(panel, model, work)

@@ -31,7 +31,8 @@ make bench-accuracy ARGS=--render                    # this page anew, from what
 Product and public peers stand on the same thirteen cutoffs, 28 days apart, whose windows tile the last 364 days of a panel; all are trained
 anew at each, on two cores. Peers are fitted at every level directly. `{average}` is the plain average of the two. Intervals are those of a
 paired circular block bootstrap over the cutoffs (blocks of {block}, {draws:,} draws, 95 %). `all` is the plain mean of the four levels; lower is
-better for WRMSSE, WAPE and WQL. Seconds and peak memory are of the whole backtest in a process of its own, its workers among them. `{floor}`
+better for WRMSSE, WAPE and WQL. Seconds and peak memory are of the whole backtest in a process of its own, its workers among them; a
+peer goes cutoff by cutoff, each a process, so that hours of it can be stopped and taken up again: their seconds are added up. `{floor}`
 knows the rates from which the simulated city is drawn, but not its incidents, shocks and faults: what it misses, nobody can know.
 `{hindsight}` is the champion with the level of every node in every window as it proved to be: with real tickets, how near it comes to a bar is
 how much there was to gain by any better level; what is left are single days, most of it chance.

@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from processes import until
 
@@ -49,6 +50,32 @@ def test_a_run_that_fails_says_why_leaves_no_file_and_is_tried_again(run: Run) -
 
 def test_a_command_that_ends_well_but_writes_nothing_has_failed(run: Run) -> None:
     assert runs.ensure(replace(run, command=(sys.executable, "-c", "pass")), str).error
+
+
+def test_what_was_stopped_half_way_goes_on_where_it_was(run: Run) -> None:
+    writes = (
+        "import sys, pathlib, pandas; pathlib.Path(sys.argv[3]).open('a').write('x'); sys.argv[2] in ('a', 'mended') or sys.exit('stopped');"
+        "pandas.DataFrame({'day': [sys.argv[2]]}).to_parquet(sys.argv[1])"
+    )
+
+    def whole(*days: str) -> Run:
+        parts = []
+        for i, day in enumerate(days):
+            out = run.out.with_suffix("") / f"{i}.parquet"
+            parts.append(Run(out, (sys.executable, "-c", writes, str(out), day, str(run.out.parents[1] / "times")), day))
+        return replace(run, parts=tuple(parts))
+
+    stopped = runs.ensure(whole("a", "b", "a"), str)
+    assert "stopped" in stopped.error
+    assert not run.out.exists()
+    assert times(run) == 2
+    made = runs.ensure(whole("a", "mended", "a"), str)
+    assert times(run) == 4, "the first part was made once"
+    assert pd.read_parquet(run.out)["day"].tolist() == ["a", "mended", "a"]
+    seconds = [part.seconds for part in (runs.record(part.out) for part in whole("a", "mended", "a").parts) if part]
+    assert made.seconds == pytest.approx(sum(seconds), abs=0.1)
+    assert runs.ensure(whole("a", "mended", "a"), str) == made
+    assert times(run) == 4
 
 
 def test_memory_is_of_the_process_and_its_workers(tmp_path: Path) -> None:
