@@ -8,9 +8,9 @@ from ipaddress import IPv6Address, ip_address
 
 from fastapi import Request
 from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 
+from service.api.counters import Counters
 from service.api.errors import Problem
 
 FILE_COST = 20  # a file of a whole set takes about as long as twenty lists
@@ -47,7 +47,7 @@ class Rates:
     """
 
     def __init__(self, requests: int, failures: int) -> None:
-        self._windows = FixedWindowRateLimiter(MemoryStorage())
+        self._windows = FixedWindowRateLimiter(Counters())
         self._requests = RateLimitItemPerMinute(requests)
         self._failures = RateLimitItemPerMinute(failures)
         self._all_failures = RateLimitItemPerMinute(failures * ALL_ADDRESSES)

@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from service.api import rates
 from service.api.app import create_app
+from service.api.counters import Counters
 
 Limited = Callable[..., TestClient]
 
@@ -103,7 +104,9 @@ def test_what_is_remembered_of_failing_addresses_has_an_end() -> None:
     for number in range(most, 4 * most):
         with pytest.raises(rates.Problem, match="too many"):
             windows.failed(asking_from(f"10.0.{number}.1"))
-    assert len(windows._windows.storage.events) <= most + 1
+    remembered = windows._windows.storage
+    assert isinstance(remembered, Counters)
+    assert most < len(remembered) <= most + 1
 
 
 @pytest.mark.parametrize(
