@@ -47,16 +47,16 @@ def up() -> None:
 
 def api() -> None:
     """Run the HTTP API alone."""
-    import pyarrow as pa
     import uvicorn
 
+    from service.api import memory
     from service.api.app import create_app
     from service.jobs.supervisor import end_with_supervisor, require_free
 
     end_with_supervisor()
     settings = load_settings()
     require_free(settings.host, settings.api_port, "api_port")
-    pa.set_memory_pool(pa.system_memory_pool())  # gives back what reading a set took; Arrow's own keeps 26 MB of a small one
+    memory.give_back()
     # our own log tells every request, and errors in one form
     options: dict[str, Any] = {"log_level": "warning", "log_config": None, "access_log": False}
     # named, so that a machine which lacks them says so and is not slow in silence
