@@ -21,13 +21,14 @@ from experiments import spool
 from forecasting.errors import InputError
 from service.connectors import pull
 from service.intake import ingest, requests
-from service.jobs import housekeeping, turns
-from service.jobs.children import Children
+from service.jobs import history, housekeeping, turns
+from service.jobs.children import STOPPED, Children
 from service.jobs.telling import Teller
 from service.jobs.turns import Turn, next_hour
 from service.settings import Settings
 from service.store import audit, counts, engine, ingests, jobs, leader, runs
 from service.store.jobs import Job
+from service.store.runs import Run
 
 SCHEDULER, NIGHTLY, WATCH, HOUSEKEEPING = "scheduler", "nightly", jobs.WATCH, "housekeeping"  # whose state is noted; the first: that it is at work
 
@@ -62,7 +63,7 @@ def due(nightly_at: time, now: datetime) -> date:
 
 
 def next_training(conn: Connection, settings: Settings) -> datetime | None:
-    """The moment from which the next training may begin, in the past if it is due; None: there is nothing to train on.
+    """The moment from which the next training may begin, in the past if it is due; None: there is nothing, or not yet enough, to train on.
 
     A night that is not done is due unless an attempt is at work, `ATTEMPTS` were begun, or the last failure is too fresh. Of several missed
     nights only the newest is made up for. What was tried at the night before holds until the nightly hour: from midnight on another day is the
@@ -74,6 +75,8 @@ def next_training(conn: Connection, settings: Settings) -> datetime | None:
         return None
     tonight = next_hour(settings, now)
     done = runs.newest_success(conn)
+    if done is None and history.days(conn, clock) < history.LEAST_DAYS:
+        return None
     if done and done.business_date >= due(hour, local):
         return tonight
     last = runs.latest(conn, clock.business_date()) or runs.latest(conn, due(hour, local))
@@ -182,7 +185,11 @@ class _Work:
                     log.info("training.start")
                     self._begin(NIGHTLY, NIGHT_LATE)
                     self.at_night = True
+                    with engine.reading(self.db) as conn:
+                        before = runs.latest(conn)
                     error = self.children.run("train")
+                    if error is not None and error != STOPPED:
+                        self._write(lambda conn: self._count(conn, before, error))
                     self.again = error is not None  # it may have failed after publishing
                 self._write(lambda conn: self._note_night(conn, error))
             finally:
@@ -293,11 +300,19 @@ class _Work:
         now = self.settings.clock.now()
         self._write(lambda conn: jobs.begin(conn, job, now, now + late_after))
 
+    def _count(self, conn: Connection, before: Run | None, error: str) -> None:
+        """Notes an attempt of a training that died before it could do so itself: it would be begun again every few minutes, without end."""
+        now, latest = self.settings.clock.now(), runs.latest(conn)
+        if (latest and latest.id) == (before and before.id):
+            run = runs.start(conn, self.settings.clock.business_date(), SCHEDULER, now, timedelta(0))
+            runs.fail(conn, run, now, error)
+
     def _note_night(self, conn: Connection, error: str | None) -> None:
         """Notes how the nightly training stands, by the ledger: it may have been started by hand as well."""
         clock, hour = self.settings.clock, time.fromisoformat(self.settings.nightly_at)
         begins = next_training(conn, self.settings)
         if begins is None:
+            self._note_wait(conn)
             return
         done = runs.newest_success(conn)
         if done and done.business_date >= due(hour, clock.local_now()):
@@ -308,6 +323,17 @@ class _Work:
             last = runs.latest(conn)
             why = last.error if last and last.status == runs.FAILED else None
             jobs.fail(conn, NIGHTLY, clock.now(), why or error, begins)
+
+    def _note_wait(self, conn: Connection) -> None:
+        """Notes that the days are too few; of a store that is still empty nothing is expected."""
+        now, found = self.settings.clock.now(), history.days(conn, self.settings.clock)
+        if found:
+            try:
+                history.require(found)
+            except InputError as error:
+                tonight = next_hour(self.settings, now)
+                jobs.expect(conn, NIGHTLY, tonight, tonight + NIGHT_LATE)
+                jobs.fail(conn, NIGHTLY, now, str(error), tonight)
 
     def _note_watch(self, conn: Connection, error: str | None) -> None:
         now = self.settings.clock.now()
