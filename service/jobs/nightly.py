@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from experiments.night import Night
 from forecasting import calendars, intraday
 from forecasting.forecast_set import pack
 from service import whole_set
-from service.jobs import aliases, history, knowledge, monitoring, promotion, tracked, watch
+from service.jobs import history, knowledge, monitoring, promotion, tracked, watch
 from service.settings import Settings
 from service.store import counts, delays, engine, forecast_sets, runs
 
@@ -117,8 +118,10 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
             with engine.reading(db) as conn:
                 hours = pack(_hours(conn, settings, candidate))
             say("recording the run in MLflow")
+            began = time.monotonic()
             tags = {"business_date": f"{business_date}", "ledger_run": f"{run_id}"}
             records = tracked.record(db, settings, [(one.night, tags | _gate(one)) for one in decision.made])
+            left = tracked.PATIENCE - (time.monotonic() - began)
             shown, mlflow_run_id = decision.made[-1].night, records[-1]
             say("publishing")
             with engine.writing(db) as conn:
@@ -136,15 +139,14 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
     except BaseException as error:
         _fail(db, settings, run_id, error)
         raise
-    if mlflow_run_id is not None:
-        aliases.follow(db, settings)
     _make_ready(db, settings, set_id)
     say("detecting")
     watched = watch.run(db, settings)
     say("comparing what was promised with what came")
     monitored = monitoring.run(db, settings)
     if mlflow_run_id is not None:
-        tracked.monitored(db, settings, cutoff)
+        say("telling MLflow what came of it")
+        tracked.afterwards(db, settings, cutoff, left)
     log.info("night.done", extra={"run": run_id, "cutoff": f"{cutoff}", "seconds": round(shown.seconds["total"], 1)})
     refused = "" if decision.candidate.published else gate_note.failed(_told(decision.candidate))[1]
     return Trained(run_id, mlflow_run_id, cutoff, set_id, decision.published is not None, refused, shown, watched, monitored)

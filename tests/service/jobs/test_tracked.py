@@ -6,6 +6,7 @@ from datetime import date, timedelta
 import pytest
 from job_city import DAYS, OLD_WAYS_OF_MLFLOW, City, counts, day
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from mlflow_nights import hanging, kept_id, night, nights, send_all
 from processes import free_port
 
@@ -13,7 +14,7 @@ from experiments import over_time, registry, spool, tracking
 from service.jobs import nightly, tracked
 from service.settings import Settings
 from service.store import promised, runs
-from service.store.engine import reading
+from service.store.engine import reading, writing
 
 pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)
 
@@ -86,6 +87,55 @@ def test_a_night_whose_writer_died_is_not_sent_and_goes(unseen: City) -> None:
     assert not half.exists()
 
 
+def ends(step: str) -> None:
+    """The attempt fails when it has been recorded."""
+    if step == "publishing":
+        raise RuntimeError("no more memory")
+
+
+def of_attempt(settings: Settings, number: int) -> list[Run]:
+    """What MLflow has of an attempt, its children too."""
+    client = tracking.connect(settings.tracking_uri)
+    experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
+    return list(client.search_runs([experiment.experiment_id], f"tags.ledger_run = '{number}'"))
+
+
+def test_an_attempt_that_failed_after_it_was_recorded_is_told_as_failed_by_the_one_that_makes_up_for_it(unseen: City) -> None:
+    settings = unseen.settings(day(DAYS + 1))
+    unseen.bring(counts(DAYS + 1, first=DAYS + 1), "more")
+    with pytest.raises(RuntimeError):
+        nightly.run(unseen.engine, settings, progress=ends)
+    send_all(unseen, settings)
+    with reading(unseen.engine) as conn:
+        failed = runs.latest(conn)
+    assert failed is not None
+    done = nightly.run(unseen.engine, settings)
+    send_all(unseen, settings)
+    tracked.afterwards(unseen.engine, settings, seconds=60)  # a busy machine could not do it in time
+    told = of_attempt(settings, failed.id)
+    assert {run.info.status for run in told} == {"FAILED"}
+    assert {(run.data.tags["let_in"], run.data.tags["ended"]) for run in told} == {("false", "RuntimeError: no more memory")}
+    assert {(run.info.status, run.data.tags.get("ended")) for run in of_attempt(settings, done.run_id)} == {("FINISHED", None)}
+    client = tracking.connect(settings.tracking_uri)
+    assert {v.run_id for v in client.search_model_versions(f"name = '{registry.MODEL}'")} == {kept_id(unseen)}, "nobody can go back to it"
+
+
+def test_an_attempt_that_was_killed_while_its_record_waited_is_told_as_killed_when_it_is_sent(unseen: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = unseen.settings(day(DAYS + 1))
+    unseen.bring(counts(DAYS + 1, first=DAYS + 1), "more")
+    with monkeypatch.context() as patch:
+        patch.setattr(nightly, "_fail", lambda *_: None)  # nobody is there any more to note it
+        with pytest.raises(RuntimeError):
+            nightly.run(unseen.engine, unseen.settings(day(DAYS + 1), mlflow_tracking_uri=f"http://127.0.0.1:{free_port()}"), progress=ends)
+    with writing(unseen.engine) as conn:
+        killed = runs.latest(conn)
+        assert killed is not None
+        runs.start(conn, day(DAYS + 1), "test", killed.lease_until, nightly.LEASE)
+    send_all(unseen, settings)
+    told = of_attempt(settings, killed.id)
+    assert {(run.info.status, run.data.tags["ended"]) for run in told} == {("KILLED", runs.LEASE_RAN_OUT)}
+
+
 def curve(settings: Settings, year: int, name: str) -> dict[int, float]:
     """What MLflow has of one metric of monitoring, by the day of the year; every point stands at the end of its day."""
     client = tracking.connect(settings.tracking_uri)
@@ -106,8 +156,8 @@ def test_what_monitoring_finds_is_a_curve_over_the_days_and_days_that_were_not_t
     unseen.bring(counts(DAYS + 3, first=DAYS + 3), "more3")
     done = nightly.run(unseen.engine, settings)
     if done.mlflow_run_id is None:  # a busy machine could not send three nights in time
-        tracked.monitored(unseen.engine, settings, done.cutoff)
-    tracked.monitored(unseen.engine, settings, done.cutoff)
+        tracked.afterwards(unseen.engine, settings, done.cutoff, 60)
+    tracked.afterwards(unseen.engine, settings, done.cutoff, 60)
     found = curve(settings, 2025, "promised.series.wape")
     assert list(found) == [day(DAYS + n).timetuple().tm_yday for n in (1, 2, 3)]
     assert found[day(DAYS + 3).timetuple().tm_yday] == done.monitored["promised.series.wape"]
@@ -117,12 +167,19 @@ def test_what_monitoring_finds_is_a_curve_over_the_days_and_days_that_were_not_t
     assert set(curve(settings, 2025, "drift.category.psi")) >= set(found)
 
 
-def test_monitoring_is_told_in_time_whatever_mlflow_does(unseen: City) -> None:
+def test_a_night_is_done_in_time_when_mlflow_hangs_after_it_has_taken_the_run(trained: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Aliases, failed attempts and monitoring: all that MLflow is told after publishing."""
+    trained.bring(counts(DAYS + 1, first=DAYS + 1), "more")
+    began: dict[str, float] = {}
     with hanging() as port:
-        settings = unseen.settings(day(DAYS), mlflow_tracking_uri=f"http://127.0.0.1:{port}")
-        began = time.monotonic()
-        tracked.monitored(unseen.engine, settings, day(DAYS))
-        assert time.monotonic() - began < tracked.LEAST + 1
+        settings = trained.settings(day(DAYS + 1), mlflow_tracking_uri=f"http://127.0.0.1:{port}")
+        monkeypatch.setattr(tracked, "record", lambda *_: ["a run"])
+        nightly.run(trained.engine, settings, progress=lambda step: began.setdefault(step, time.monotonic()))
+        for step in ("publishing", "detecting"):
+            assert step in began
+        rest = time.monotonic() - began["telling MLflow what came of it"]
+    assert began["detecting"] - began["publishing"] < 10, "an MLflow that hangs would have been waited for here"
+    assert rest < tracked.PATIENCE + 1
 
 
 def test_an_experiment_that_somebody_deleted_comes_back(unseen: City) -> None:
