@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 ID, PART = "weisu.spool_id", "weisu.spool_part"  # tags: which night a run is of, and which of its runs
 NIGHT, FILES, REFUSED = "night.json", "files", "refused"
 MOST_WAITING = 60  # nights, about a gigabyte: a server that was away for two months has forgotten more
+DEAD_AFTER = timedelta(days=1)  # what is half written for so long has no writer any more: one that is at work for two hours is killed
 NEVER = "INVALID_PARAMETER_VALUE"  # what MLflow says of that which it will not take tomorrow either
 
 log = logging.getLogger(__name__)
@@ -68,8 +69,9 @@ def write(spool: Path, runs: "Sequence[Run]", save: Callable[[Path], None]) -> P
     now = datetime.now(UTC)
     name = f"{now:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}"
     partial = spool / f".{name}"
-    for dead in spool.glob(".2*"):
-        shutil.rmtree(dead, ignore_errors=True)
+    for old in spool.glob(".2*"):
+        if old.name < f".{now - DEAD_AFTER:%Y%m%dT%H%M%S}":
+            shutil.rmtree(old, ignore_errors=True)
     try:
         (partial / FILES).mkdir(parents=True)
         save(partial / FILES)

@@ -2,6 +2,7 @@
 
 import time
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 from job_city import DAYS, OLD_WAYS_OF_MLFLOW, City, counts, day
@@ -85,6 +86,20 @@ def test_a_night_whose_writer_died_is_not_sent_and_goes(unseen: City) -> None:
     assert spool.waiting(settings.spool_dir) == []
     night(unseen, 1)
     assert not half.exists()
+
+
+def test_what_another_process_is_writing_is_left_alone(tmp_path: Path) -> None:
+    """The challenger and a training that was begun by hand write at once."""
+    other: list[Path] = []
+
+    def meanwhile(files: Path) -> None:
+        (files / "half").write_text("")
+        other.append(spool.write(tmp_path, [tracking.Run("the other")], lambda _: None))
+        (files / "rest").write_text("")
+
+    mine = spool.write(tmp_path, [tracking.Run("mine")], meanwhile)
+    assert spool.waiting(tmp_path) == sorted([mine, *other])
+    assert {path.name for path in (mine / spool.FILES).iterdir()} == {"half", "rest"}
 
 
 def ends(step: str) -> None:
