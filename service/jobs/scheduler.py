@@ -30,7 +30,8 @@ from service.store import audit, counts, engine, ingests, jobs, leader, runs
 from service.store.jobs import Job
 from service.store.runs import Run
 
-SCHEDULER, NIGHTLY, WATCH, HOUSEKEEPING = "scheduler", "nightly", jobs.WATCH, "housekeeping"  # whose state is noted; the first: that it is at work
+SCHEDULER, NIGHTLY, WATCH = "scheduler", "nightly", jobs.WATCH  # whose state is noted; the first: that it is at work
+HOUSEKEEPING, MLFLOW = "housekeeping", "mlflow"  # the latter: that the nights come to MLflow
 
 RECONCILE_EVERY = timedelta(minutes=5)
 LOOK_EVERY = timedelta(seconds=5)  # how soon a new ingest is watched
@@ -45,6 +46,7 @@ WATCH_LATE = timedelta(minutes=20)  # after its turn
 NIGHT_LATE = timedelta(hours=2)  # after the nightly hour: three attempts of a usual night with their pauses, or one that runs into its limit
 HOUSEKEEPING_AFTER = timedelta(hours=2)  # the nightly hour, when a usual night is over
 HOUSEKEEPING_LATE = timedelta(hours=6)  # after its turn
+SENT_LATE = timedelta(days=1)  # MLflow may be away for a while; nights wait for it
 OWN_THREADS = 15  # more than there are jobs
 ATTEMPTS = 3  # a night that failed three times needs a person
 BACK_OFF = timedelta(minutes=10)  # after the first failure, doubled after the next
@@ -256,6 +258,7 @@ class _Work:
         """Sends the nights that wait for MLflow, in a process of its own: it takes memory, and MLflow may hang."""
         if spool.waiting(self.settings.spool_dir):
             self.children.run("mlflow", "--send")
+        self._write(self._note_sending)
 
     def take_turn(self, name: str, turn: Callable[[Connection, Settings, Job | None], Turn | None]) -> None:
         """Runs what comes after a night, if it is its turn, in a process of its own; what failed is tried again after the next night."""
@@ -334,6 +337,20 @@ class _Work:
                 tonight = next_hour(self.settings, now)
                 jobs.expect(conn, NIGHTLY, tonight, tonight + NIGHT_LATE)
                 jobs.fail(conn, NIGHTLY, now, str(error), tonight)
+
+    def _note_sending(self, conn: Connection) -> None:
+        """Notes whether MLflow has all nights; one that it does not take is for a person to look at."""
+        now, folder = self.settings.clock.now(), self.settings.spool_dir
+        aside, waiting = spool.set_aside(folder), spool.waiting(folder)
+        jobs.expect(conn, MLFLOW, now + RECONCILE_EVERY, now + SENT_LATE)
+        if aside:
+            why = f"{len(aside)} set aside in {folder / spool.REFUSED}, the newest because: {[*aside.values()][-1]}"
+        elif waiting:
+            why = f"{len(waiting)} wait{'s' if len(waiting) == 1 else ''} for MLflow"
+        else:
+            jobs.succeed(conn, MLFLOW, now, now + RECONCILE_EVERY, now + SENT_LATE)
+            return
+        jobs.fail(conn, MLFLOW, now, why, now + RECONCILE_EVERY)
 
     def _note_watch(self, conn: Connection, error: str | None) -> None:
         now = self.settings.clock.now()

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from experiments import spool
+from experiments.tracking import Run
 from service.intake import ingest, requests
 from service.intake.bodies import read_json
 from service.intake.files import Batch
@@ -29,7 +31,7 @@ class Commands:
         self.ran: list[str] = []
         self.ends: str | None = None
 
-    def run(self, command: str) -> str | None:
+    def run(self, command: str, *_: str) -> str | None:
         self.ran.append(command)
         return self.ends
 
@@ -195,6 +197,26 @@ def test_a_history_too_short_to_learn_from_is_not_trained_on_and_the_job_says_so
     at(work, NOW + timedelta(days=1))
     assert commands.ran == []
     assert (job(engine, "nightly").error or "").startswith("training: only 1 days of counts")
+
+
+def test_nights_that_mlflow_does_not_take_are_told_by_a_job_of_their_own(engine: Engine, commands: Commands, work: scheduler._Work) -> None:
+    work.send()
+    assert commands.ran == []
+    assert (job(engine, "mlflow").succeeded_at, job(engine, "mlflow").error) == (NOW, None)
+
+    folder = spool.write(work.settings.spool_dir, [Run("a night")], lambda _: None)
+    work.send()
+    assert commands.ran == ["mlflow"]
+    assert job(engine, "mlflow").error == "1 waits for MLflow"
+    assert not job(engine, "mlflow").is_late(NOW + timedelta(hours=23))
+    assert job(engine, "mlflow").is_late(NOW + timedelta(hours=25))
+
+    aside = folder.parent / "refused" / folder.name
+    aside.parent.mkdir()
+    folder.rename(aside)
+    (aside / "reason").write_text("a bug of the server's")
+    work.send()
+    assert job(engine, "mlflow").error == f"1 set aside in {aside.parent}, the newest because: a bug of the server's"
 
 
 def test_a_scheduler_that_beats_is_not_late(engine: Engine, work: scheduler._Work) -> None:

@@ -8,6 +8,7 @@ import pytest
 from job_city import DAYS, OLD_WAYS_OF_MLFLOW, City, counts, day
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 from mlflow_nights import hanging, kept_id, night, nights, send_all
 from processes import free_port
 
@@ -69,7 +70,7 @@ def test_what_is_no_night_is_put_aside_and_holds_up_no_other(unseen: City) -> No
     broken.mkdir()
     (broken / "night.json").write_text('{"moment": 1, "runs": [{"unknown": 1}]}')
     assert tracked.replay(unseen.engine, unseen.settings(day(DAYS))) == 1
-    assert (settings.spool_dir / "refused" / broken.name).is_dir()
+    assert "it is no night" in spool.set_aside(settings.spool_dir)[broken.name]
     assert spool.waiting(settings.spool_dir) == []
 
 
@@ -86,6 +87,58 @@ def test_a_night_whose_writer_died_is_not_sent_and_goes(unseen: City) -> None:
     assert spool.waiting(settings.spool_dir) == []
     night(unseen, 1)
     assert not half.exists()
+
+
+def spooled(settings: Settings, *names: str) -> list[Path]:
+    return [spool.write(settings.spool_dir, [tracking.Run(name, tags={"kind": "test"})], lambda _: None) for name in names]
+
+
+def sent(settings: Settings) -> list[str]:
+    """Sends once what waits; the names of the nights that MLflow has taken."""
+    made = []
+    for one in spool.replay(settings.spool_dir, settings.tracking_uri, settings.mlflow_dir / "artifacts"):
+        made.append(tracking.connect(settings.tracking_uri).get_run(one.run_id).info.run_name)
+        spool.forget(one.folder)
+    return made
+
+
+def takes_none_of(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    fill = tracking.fill
+
+    def fills(client: MlflowClient, run_id: str, run: tracking.Run, moment: int) -> None:
+        if run.name in names:
+            raise MlflowException("a bug of the server's")
+        fill(client, run_id, run, moment)
+
+    monkeypatch.setattr(tracking, "fill", fills)
+
+
+def test_a_night_that_mlflow_never_takes_is_set_aside_with_its_reason_and_later_ones_go_in_order(
+    unseen: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = unseen.settings(day(DAYS))
+    takes_none_of(monkeypatch, "poisoned")
+    first, poisoned, *_ = spooled(settings, "first", "poisoned", "third", "fourth")
+    assert sent(settings) == ["first"]
+    for _ in range(spool.TRIES - 2):
+        assert sent(settings) == [], "it may be the server's trouble, and the order is kept"
+    assert sent(settings) == ["third", "fourth"]
+    assert spool.waiting(settings.spool_dir) == []
+    assert spool.set_aside(settings.spool_dir) == {poisoned.name: "a bug of the server's"}
+    assert first.name != poisoned.name
+
+
+def test_nights_of_which_mlflow_takes_none_wait_however_often_it_was_tried(unseen: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its disk is full, say."""
+    settings = unseen.settings(day(DAYS))
+    with monkeypatch.context() as patch:
+        takes_none_of(patch, "first", "second")
+        folders = spooled(settings, "first", "second")
+        for _ in range(spool.TRIES + 2):
+            assert sent(settings) == []
+        assert spool.waiting(settings.spool_dir) == folders
+    assert sent(settings) == ["first", "second"]
+    assert spool.set_aside(settings.spool_dir) == {}
 
 
 def test_what_another_process_is_writing_is_left_alone(tmp_path: Path) -> None:
