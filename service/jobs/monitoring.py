@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def run(db: Engine, settings: Settings) -> dict[str, float]:
-    """Compares what was promised with what came, and the last week with the four before.
+    """Compares what was promised with what came, and the last week with the four before, also of days on which no night got so far.
 
     A night does not fail because of it: what goes wrong is in the log.
 
@@ -34,9 +34,13 @@ def run(db: Engine, settings: Settings) -> dict[str, float]:
         done = promised.run(db, settings)
         with engine.reading(db) as conn:
             until = knowledge.complete_until(conn, settings.clock)
-            found = look(conn, settings, until)
-        with engine.writing(db) as conn:
-            drifts.put(conn, until, found)
+            days = _not_looked_at(conn, until)
+        found: dict[str, Drift] = {}
+        for day in days:
+            with engine.reading(db) as conn:
+                found = look(conn, settings, day)
+            with engine.writing(db) as conn:
+                drifts.put(conn, day, found)
         _shadow(db, settings)
         with engine.reading(db) as conn:
             told = numbers(conn, settings, until)
@@ -45,6 +49,13 @@ def run(db: Engine, settings: Settings) -> dict[str, float]:
         return {}
     log.info("monitoring.done", extra={"days": len(done.days), "sets": done.sets, "drift": {name: one.state for name, one in found.items()}})
     return told
+
+
+def _not_looked_at(conn: Connection, until: date) -> list[date]:
+    """The days after the last one of which there is drift; the very last one again, for late tickets have come; before the first it alone."""
+    newest = drifts.newest(conn)
+    missed = 0 if newest is None else min((until - newest).days, promised.AT_ONCE) - 1
+    return [until - timedelta(days=back) for back in range(max(missed, 0), -1, -1)]
 
 
 def _shadow(db: Engine, settings: Settings) -> None:

@@ -72,6 +72,16 @@ def test_a_category_that_comes_otherwise_shows_as_drift(city: PromisedCity) -> N
         assert drift.read(conn, day(LAST + 7), day(LAST + 7))[day(LAST + 7)]["category"] == found, "the same night twice"
 
 
+def test_days_on_which_no_night_got_so_far_are_made_up_for(city: PromisedCity) -> None:
+    monitoring.run(city.engine, city.settings(day(LAST)))
+    city.bring(counts(LAST + 3, LAST + 1), day(LAST + 3), "more")
+    monitoring.run(city.engine, city.settings(day(LAST + 3)))
+    with reading(city.engine) as conn:
+        found = drift.read(conn, day(1), day(LAST + 3))
+        assert found[day(LAST + 1)] == monitoring.look(conn, city.settings(day(LAST + 1)), day(LAST + 1))
+    assert list(found) == [day(LAST + n) for n in range(4)]
+
+
 def test_another_source_and_a_longer_delay_show_as_drift(engine: Engine, folder: Path) -> None:
     city = PromisedCity(folder, engine)
     city.bring(tickets(60, {"hotline": 36, "app": 4}, {0: 30, 1: 10}), day(90), "before")
