@@ -96,6 +96,18 @@ def watch() -> None:
     aliases.follow(db, settings)  # after a rollback, or where MLflow could not be reached before
 
 
+def score() -> None:
+    """Compare finished days with what was promised of them, and what comes in with what came before; each night does so by itself."""
+    from service.jobs import monitoring
+    from service.store import engine
+
+    settings = load_settings()
+    db = engine.open_engine(settings.store_url)
+    engine.require_current(db)
+    for name, value in monitoring.score(db, settings).items():
+        print(f"{name}  {value:.4g}")
+
+
 def forecast(
     area: Annotated[str, typer.Option(help="District, or ALL for the city.")] = "ALL",
     category: Annotated[str, typer.Option(help="Category, or ALL for all of them.")] = "ALL",

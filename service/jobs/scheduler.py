@@ -139,7 +139,7 @@ def _run(db: Engine, settings: Settings, leads: Callable[[], bool], tellers: Seq
     scheduler.add_job(work.send, "interval", seconds=RECONCILE_EVERY.total_seconds(), id="send", **options)
     for teller in tellers:
         scheduler.add_job(teller.run, "interval", seconds=teller.every.total_seconds(), id=teller.name, **options)
-    for name, turn in ((turns.CHALLENGER, turns.challenger), (turns.REPORTS, turns.reports)):
+    for name, turn in ((turns.SCORING, turns.scoring), (turns.CHALLENGER, turns.challenger), (turns.REPORTS, turns.reports)):
         each = {"seconds": TURN_EVERY.total_seconds(), "next_run_time": start}
         scheduler.add_job(work.take_turn, "interval", args=(name, turn), id=name, **each, **options)
     if not settings.challenger:

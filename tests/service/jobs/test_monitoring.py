@@ -12,6 +12,7 @@ from job_city import day as job_day
 from promised_city import PromisedCity, by_hand, counts, day
 from sqlalchemy import Engine, text
 
+from service.cli.models import score
 from service.jobs import monitoring, nightly
 from service.store import drift
 from service.store.engine import reading, writing
@@ -52,6 +53,18 @@ def test_the_numbers_for_the_run_are_those_of_the_last_four_weeks(city: Promised
     assert told["alerts.raised"] == 0
     assert {name.split(".")[1] for name in told if name.startswith("promised.")} == {"city", "category", "district", "series"}
     assert {name for name in told if name.startswith("drift.")} == {"drift.category.psi"}, "counts tell neither source nor reception"
+
+
+def test_the_command_scores_without_a_night_and_says_what_it_found(
+    city: PromisedCity, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    city.publish(LAST - 6)
+    settings = city.settings(day(LAST)).model_copy(update={"database_url": city.engine.url.render_as_string(hide_password=False)})
+    monkeypatch.setattr("service.cli.models.load_settings", lambda: settings)
+    score()
+    assert "promised.series.wape" in capsys.readouterr().out
+    with reading(city.engine) as conn:
+        assert drift.newest(conn) == day(LAST)
 
 
 def test_a_category_that_comes_otherwise_shows_as_drift(city: PromisedCity) -> None:
