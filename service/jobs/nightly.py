@@ -111,7 +111,7 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
             def refit() -> Night:
                 assert other is not None
                 say("training the recipe that is served, to compare with")
-                return night.train(known, other, settings.horizon, progress=progress)
+                return night.train(known, other, settings.horizon, progress=progress, yardstick=candidate.yardstick)
 
             decision = promotion.decide(candidate, refit if other else None, served, settings.false_alerts_per_day)
             say("hours")
