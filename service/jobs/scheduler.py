@@ -298,6 +298,7 @@ class _Work:
             self._write(lambda conn: jobs.fail(conn, HOUSEKEEPING, clock.now(), why, clock.now() + BACK_OFF))
         else:
             self._write(lambda conn: jobs.succeed(conn, HOUSEKEEPING, clock.now(), tomorrow, tomorrow + HOUSEKEEPING_LATE))
+            self.children.run("mlflow", "--tidy")  # in a process of its own, as what is sent; where MLflow is away, it is for tomorrow
 
     def _begin(self, job: str, late_after: timedelta) -> None:
         now = self.settings.clock.now()

@@ -7,14 +7,14 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 from sqlalchemy import Engine
 
-from experiments import over_time, spool, tracking
+from experiments import over_time, retention, spool, tracking
 from experiments import record as content
 from experiments.night import Night
 from experiments.report import Before
@@ -79,6 +79,23 @@ def afterwards(db: Engine, settings: Settings, until: date | None = None, second
     thread = threading.Thread(target=_tell, args=(db, settings, until), name="afterwards", daemon=True)
     thread.start()
     thread.join(max(seconds, LEAST))
+
+
+def tidy(db: Engine, settings: Settings) -> int:
+    """Removes what MLflow keeps of nights that are older than the history that is kept, and that no published set and no alias points to; how many
+    runs.
+
+    Raises:
+        InputError: MLflow cannot be reached.
+    """
+    with engine.reading(db) as conn:
+        published = forecast_sets.published_runs(conn)
+    before = settings.clock.end_of(settings.history_from - timedelta(days=1))
+    try:
+        return retention.tidy(settings.tracking_uri, settings.mlflow_dir / "artifacts", before, published)
+    except tracking.FAILURES as error:
+        why = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        raise InputError(f"MLflow does not do it: {why}", "WEISU_MLFLOW_TRACKING_URI", "the housekeeping of tomorrow tries again") from None
 
 
 def _tell(db: Engine, settings: Settings, until: date | None) -> None:

@@ -222,6 +222,12 @@ def list_sets(conn: Connection, limit: int = 20, before_id: int | None = None) -
     return [About(**row._mapping) for row in conn.execute(query)]
 
 
+def published_runs(conn: Connection) -> set[str]:
+    """The MLflow runs of all sets that were ever published."""
+    c = forecast_sets.c
+    return set(conn.execute(select(c.mlflow_run_id).where(c.published_at.is_not(None), c.mlflow_run_id.is_not(None))).scalars())
+
+
 def note_versions(conn: Connection, versions: Mapping[str, int]) -> None:
     """Notes the versions of the registered model: MLflow run -> version."""
     for run, version in versions.items():

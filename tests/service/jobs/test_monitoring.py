@@ -59,8 +59,8 @@ def test_the_command_scores_without_a_night_and_says_what_it_found(
     city: PromisedCity, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     city.publish(LAST - 6)
-    settings = city.settings(day(LAST)).model_copy(update={"database_url": city.engine.url.render_as_string(hide_password=False)})
-    monkeypatch.setattr("service.cli.models.load_settings", lambda: settings)
+    monkeypatch.setattr("service.cli.models.load_settings", lambda: city.settings(day(LAST)))
+    monkeypatch.setattr("service.store.engine.open_engine", lambda _: city.engine)
     score()
     assert "promised.series.wape" in capsys.readouterr().out
     with reading(city.engine) as conn:

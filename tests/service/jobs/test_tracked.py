@@ -1,13 +1,13 @@
 """What MLflow is told of the nights: at once, later, in order, once."""
 
 import time
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from job_city import DAYS, OLD_WAYS_OF_MLFLOW, City, counts, day
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow_nights import hanging, kept_id, night, nights, send_all
 from processes import free_port
@@ -15,7 +15,7 @@ from processes import free_port
 from experiments import over_time, registry, spool, tracking
 from service.jobs import nightly, tracked
 from service.settings import Settings
-from service.store import promised, runs
+from service.store import forecast_sets, promised, runs
 from service.store.engine import reading, writing
 
 pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)
@@ -258,3 +258,41 @@ def test_an_experiment_that_somebody_deleted_comes_back(unseen: City) -> None:
     night(unseen, 2)
     send_all(unseen, settings)
     assert len(nights(settings.tracking_uri)) == 2
+
+
+def test_old_nights_keep_what_is_pointed_to_and_nothing_else(unseen: City) -> None:
+    for n in (1, 2):
+        settings, _ = night(unseen, n)
+    unseen.bring(counts(DAYS + 3, first=DAYS + 3), "more3")
+    with pytest.raises(RuntimeError):
+        nightly.run(unseen.engine, unseen.settings(day(DAYS + 3)), progress=ends)
+    send_all(unseen, settings)
+    client = tracking.connect(settings.tracking_uri)
+    experiment = client.get_experiment_by_name(tracking.EXPERIMENT).experiment_id
+
+    def there(kind: int) -> list[Run]:
+        return list(client.search_runs([experiment], run_view_type=kind))
+
+    before = {run.info.run_id for run in there(ViewType.ACTIVE_ONLY)}
+    today = datetime.now(UTC).date()
+    tracked.tidy(unseen.engine, unseen.settings(today))
+    assert {run.info.run_id for run in there(ViewType.ACTIVE_ONLY)} == before, "they are not old"
+    tracked.tidy(unseen.engine, unseen.settings(today + timedelta(days=402)))
+    left = there(ViewType.ACTIVE_ONLY)
+    assert {run.data.tags["business_date"] for run in left} == {str(day(DAYS + 1)), str(day(DAYS + 2))}
+    assert len(left) == 2
+    assert there(ViewType.DELETED_ONLY) == []
+    assert all({file.path for file in client.list_artifacts(run.info.run_id)} == {"model", "scores.csv"} for run in left)
+    assert all("city.WAPE" in run.data.metrics for run in left)
+    assert {v.run_id for v in client.search_model_versions(f"name = '{registry.MODEL}'")} == {run.info.run_id for run in left}
+    assert client.get_model_version_by_alias(registry.MODEL, registry.CHAMPION).run_id == kept_id_of(unseen)
+    kept = settings.mlflow_dir / "artifacts"
+    assert {path.relative_to(kept).parts[0] for path in kept.rglob("*") if path.is_file()} == {run.info.run_id for run in left}
+
+
+def kept_id_of(city: City) -> str | None:
+    """The MLflow run of the set that is published, whatever the last attempt made."""
+    with reading(city.engine) as conn:
+        pointer = forecast_sets.pointer(conn)
+        assert pointer is not None
+        return forecast_sets.get(conn, pointer).mlflow_run_id
