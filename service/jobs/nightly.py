@@ -81,7 +81,10 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
     clock = settings.clock
     business_date = clock.business_date()
     with engine.reading(db) as conn:
-        history.require(history.days(conn, clock))
+        days = history.days(conn, clock)
+    if days < history.LEAST_DAYS:
+        calendars.validate_country(settings.country)  # said at once: nobody waits for days to hear of it
+        history.require(days)
     with engine.writing(db) as conn:
         run_id = runs.start(conn, business_date, f"{socket.gethostname()}:{os.getpid()}", clock.now(), LEASE, force)
     try:
