@@ -70,12 +70,17 @@ def judge(night: Night, champion: Night | None, budget: float) -> list[Check]:
     Args:
         night: the candidate.
         champion: the night of the recipe that is served, refitted on the same data; None: the candidate is made by the same recipe, or nothing
-            is served. Each is measured by its own yardstick; with as many windows these are the same.
+            is served. Both are compared on the windows that both have, and measured by one yardstick.
         budget: expected false alerts a day.
 
     Returns:
         the checks; those of accuracy are left out where the history is too short for a backtest.
+
+    Raises:
+        ValueError: the two are measured by different yardsticks.
     """
+    if champion is not None and champion.yardstick != night.yardstick:
+        raise ValueError("scores by different yardsticks cannot be compared: train the second night with the first one's")
     means, faults = _laid_out(night)
     found = [Check("complete", float(faults), 0.0, vital=True), Check("coherent", _gap(night, means), GAP, vital=True), _totals(night, means)]
     if not night.windows.empty:

@@ -57,6 +57,7 @@ class Night:
         seconds: how long each step took.
         peak_mb: peak resident memory of this process, MB.
         fingerprint: SHA-256 of what was learnt from.
+        yardstick: position of the last day of which scores were scaled and weighted: those of different ones cannot be compared; -1: there are none.
     """
 
     recipe: Recipe
@@ -75,9 +76,12 @@ class Night:
     seconds: dict[str, float]
     peak_mb: float
     fingerprint: str
+    yardstick: int
 
 
-def train(known: Known, recipe: Recipe, horizon: int, seed: int = 0, progress: Callable[[str], None] | None = None) -> Night:
+def train(
+    known: Known, recipe: Recipe, horizon: int, seed: int = 0, progress: Callable[[str], None] | None = None, yardstick: int | None = None
+) -> Night:
     """Trains on all that is known.
 
     Args:
@@ -86,6 +90,8 @@ def train(known: Known, recipe: Recipe, horizon: int, seed: int = 0, progress: C
         horizon: days to forecast.
         seed: the same inputs and seed give the same forecasts.
         progress: told the name of each step as it begins.
+        yardstick: of another night of the same data that it is to be compared with, see `Night`; left out, scores are scaled by all days that are
+            known before the first window, so that a recipe with more windows has another yardstick.
     """
     say = progress or (lambda _: None)
     seconds = {}
@@ -95,15 +101,16 @@ def train(known: Known, recipe: Recipe, horizon: int, seed: int = 0, progress: C
     seconds["fit"] = time.perf_counter() - started
     say("weighing and calibrating")
     champion = training.assemble(members, None, recipe.shrink)
+    last = (members.origins[0] if members.origins else -1) if yardstick is None or yardstick < 0 else yardstick
     forecast_set = champion.forecast(explained=True)
     seconds["assemble"] = time.perf_counter() - started - seconds["fit"]
     say("looking ahead and scoring")
     with ThreadPoolExecutor(1) as aside:
         weeks = aside.submit(outlook.make, champion, seed)
         judged = aside.submit(issued.judged, champion)
-        scored = _scores(members, recipe)
+        scored = _scores(members, recipe, last)
     seconds["total"] = time.perf_counter() - started
-    return Night(recipe, champion, forecast_set, weeks.result(), *judged.result(), *scored, seconds, _peak_mb(), fingerprint(known))
+    return Night(recipe, champion, forecast_set, weeks.result(), *judged.result(), *scored, seconds, _peak_mb(), fingerprint(known), last)
 
 
 def fingerprint(known: Known) -> str:
@@ -154,7 +161,7 @@ def load_models(folder: Path) -> dict[str, Fitted]:
     return found
 
 
-def _scores(members: Backtested, recipe: Recipe) -> Scored:
+def _scores(members: Backtested, recipe: Recipe, last: int) -> Scored:
     """Scores by level, by level and week, what they are ratios of, by series and by category, in the windows of the members' backtest, the
     champion's weights for a window coming from the others; what each member is worth; and the champion's forecasts that were scored.
     """
@@ -170,7 +177,7 @@ def _scores(members: Backtested, recipe: Recipe) -> Scored:
     scored = np.full((len(rows), len(members.origins), members.horizon), np.nan, np.float32)
     scatter = np.full(scored.shape, np.nan, np.float32)
     if members.origins:
-        yardstick = metrics.yardstick(members.known.counts[rows, : members.origins[0] + 1])
+        yardstick = metrics.yardstick(members.known.counts[rows, : last + 1])
         spans = [slice(None), *(slice(first, first + WEEK) for first in range(0, members.horizon, WEEK))]
 
         def added(blend: Blend) -> dict[int, list[pd.DataFrame]]:

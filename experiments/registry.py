@@ -28,6 +28,14 @@ def register(client: MlflowClient, run_id: str, artifact_uri: str) -> int:
     return int(client.create_model_version(MODEL, source=f"{artifact_uri}/model", run_id=run_id).version)
 
 
+def named(client: MlflowClient) -> set[str]:
+    """The runs that an alias stands for."""
+    if not client.search_registered_models(f"name = '{MODEL}'"):
+        return set()
+    versions = client.get_registered_model(MODEL).aliases.values()
+    return {str(client.get_model_version(MODEL, str(version)).run_id) for version in versions}
+
+
 def follow(uri: str, wanted: Mapping[str, str | None]) -> dict[str, int]:
     """Sets the aliases, and takes away those that stand for nothing.
 

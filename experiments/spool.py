@@ -4,7 +4,8 @@
                           night.json                           its runs, the parent first
                           files/                               what the parent keeps
                           .20251116T021405.120394Z-9f3c21aa/   one that is being written, or whose writer was killed
-                          refused/                             what MLflow will never take
+                                 tries                         how often it was tried in vain, where it was
+                          refused/                             what MLflow does not take, each with its `reason`
 
 A night is sent in steps each of which can be repeated: a run is created together with the tag `weisu.spool_id`, by which a later attempt
 finds it; the parent is finished last. So whatever dies in between, the night is there once and complete in the end.
@@ -21,7 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
     from experiments.tracking import Run
 
 ID, PART = "weisu.spool_id", "weisu.spool_part"  # tags: which night a run is of, and which of its runs
-NIGHT, FILES, REFUSED = "night.json", "files", "refused"
+NIGHT, FILES, TRIED, REFUSED, REASON = "night.json", "files", "tries", "refused", "reason"
 MOST_WAITING = 60  # nights, about a gigabyte: a server that was away for two months has forgotten more
+DEAD_AFTER = timedelta(days=1)  # what is half written for so long has no writer any more: one that is at work for two hours is killed
+TRIES = 12  # of a night in vain, an hour of the scheduler's, after which later ones are tried: if they are taken, it is not MLflow's fault
 NEVER = "INVALID_PARAMETER_VALUE"  # what MLflow says of that which it will not take tomorrow either
 
 log = logging.getLogger(__name__)
@@ -68,8 +71,9 @@ def write(spool: Path, runs: "Sequence[Run]", save: Callable[[Path], None]) -> P
     now = datetime.now(UTC)
     name = f"{now:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}"
     partial = spool / f".{name}"
-    for dead in spool.glob(".2*"):
-        shutil.rmtree(dead, ignore_errors=True)
+    for old in spool.glob(".2*"):
+        if old.name < f".{now - DEAD_AFTER:%Y%m%dT%H%M%S}":
+            shutil.rmtree(old, ignore_errors=True)
     try:
         (partial / FILES).mkdir(parents=True)
         save(partial / FILES)
@@ -98,8 +102,16 @@ def forget(folder: Path) -> None:
         shutil.rmtree(gone, ignore_errors=True)
 
 
+def set_aside(spool: Path) -> dict[str, str]:
+    """The nights that MLflow does not take, the oldest first, each with the reason; they stay until a person removes them."""
+    folders = sorted(path for path in (spool / REFUSED).glob("2*") if path.is_dir())
+    return {folder.name: (folder / REASON).read_text("utf-8") if (folder / REASON).exists() else "" for folder in folders}
+
+
 def replay(spool: Path, uri: str, artifacts: Path, until: float = inf) -> Iterator[Sent]:
     """Sends what waits, the oldest first, and yields each night that is complete; it ends at the first that cannot be sent.
+
+    One that was tried in vain `TRIES` times holds up no other: when a later one is taken, it is set aside.
 
     Whoever gets it keeps the run id and then calls `forget`; until then the night is found again, not sent again. Only one process sends
     at a time; another one finds nothing to do.
@@ -113,6 +125,7 @@ def replay(spool: Path, uri: str, artifacts: Path, until: float = inf) -> Iterat
         return
     from experiments import tracking  # late: MLflow takes seconds and 150 MB, which a process with nothing to send need not have
 
+    passed_over: dict[Path, str] = {}
     with _alone(spool) as alone:
         for folder in waiting(spool) if alone else ():
             if not folder.is_dir():
@@ -128,17 +141,41 @@ def replay(spool: Path, uri: str, artifacts: Path, until: float = inf) -> Iterat
                 run_id = _send(client, experiment, folder, night, until)
             except (*tracking.FAILURES, _NoNight) as error:
                 if isinstance(error, _NoNight) or getattr(error, "error_code", "") == NEVER:
-                    log.error("spool.refused", extra={"night": folder.name, "reason": _reason(error)})
-                    (spool / REFUSED).mkdir(exist_ok=True)
-                    with suppress(FileNotFoundError):
-                        folder.rename(spool / REFUSED / folder.name)
+                    _put_aside(folder, _reason(error))
                     continue
                 log.warning("mlflow.unreachable", extra={"waiting": len(waiting(spool)), "reason": _reason(error)})
-                return
+                if _tried(folder) < TRIES:
+                    return
+                passed_over[folder] = _reason(error)
+                continue
             if run_id is None:
                 log.warning("mlflow.slow", extra={"waiting": len(waiting(spool))})
                 return
+            for other, reason in passed_over.items():
+                _put_aside(other, reason)
+            passed_over.clear()
             yield Sent(folder, run_id, dict(night.runs[0].tags))
+
+
+def _tried(folder: Path) -> int:
+    """Counts another try in vain; how many there were."""
+    try:
+        times = int((folder / TRIED).read_text("utf-8")) + 1
+    except (OSError, ValueError):
+        times = 1
+    with suppress(OSError):  # a full disk: it goes on waiting
+        (folder / TRIED).write_text(f"{times}", "utf-8")
+    return times
+
+
+def _put_aside(folder: Path, reason: str) -> None:
+    log.error("spool.refused", extra={"night": folder.name, "reason": reason})
+    aside = folder.parent / REFUSED
+    aside.mkdir(exist_ok=True)
+    with suppress(FileNotFoundError):
+        folder.rename(aside / folder.name)
+        with suppress(OSError):
+            (aside / folder.name / REASON).write_text(reason, "utf-8")
 
 
 def replay_within(seconds: float, spool: Path, uri: str, artifacts: Path) -> list[Sent]:
@@ -183,7 +220,7 @@ def _read(folder: Path) -> _Night:
             raise _NoNight("it has no run")
         return _Night(int(read["moment"]), runs)
     except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
-        raise _NoNight(str(error)) from None
+        raise _NoNight(f"it is no night: {error!r}") from None
 
 
 def _reason(error: Exception) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from experiments import recipes
-from experiments.trials import Trial, mapping
+from experiments.trials import Trial
 from forecasting import recipe
 from forecasting.errors import InputError
 from forecasting.recipe import Recipe
@@ -34,12 +34,12 @@ def load(path: Path, base: Recipe, label: str) -> list[Trial]:
         number *= len(choices)
     if number > COMBINATIONS:
         raise InputError(f"{number} combinations", str(path), f"at most {COMBINATIONS} fit in a sweep: name fewer values, or make two of it")
-    plain = mapping(base)
+    plain = base.mapping()
     trials = [Trial(BASE, label, base)]
     for values in product(*grid.values()):
         changed = dict(zip(grid, values, strict=True))
         made = recipe.from_mapping(_with(plain, changed, path), str(path))
-        if mapping(made) != plain:
+        if made.mapping() != plain:
             text = " ".join(f"{name}={value}" for name, value in changed.items())
             trials.append(Trial(f"{len(trials):02d}", text, made, changed))
     if len(trials) == 1:
@@ -72,7 +72,7 @@ def _grid(path: Path) -> dict[str, list[Any]]:
 
 def _with(plain: dict[str, Any], changed: dict[str, Any], path: Path) -> dict[str, Any]:
     """A copy of a recipe's mapping with some parameters set. InputError for a parameter that the recipe does not have."""
-    made = {**plain, "members": {name: dict(settings or {}) for name, settings in plain["members"].items()}}
+    made = {**plain, "members": {name: dict(settings) for name, settings in plain["members"].items()}}
     for name, value in changed.items():
         member, _, setting = name.partition(".")
         if not setting and name in plain and name != "members":
@@ -81,6 +81,6 @@ def _with(plain: dict[str, Any], changed: dict[str, Any], path: Path) -> dict[st
             made["members"][member][setting] = value
         else:
             known = [key for key in plain if key != "members"]
-            known += [f"{model}.{key}" for model, settings in plain["members"].items() for key in settings or {}]
+            known += [f"{model}.{key}" for model, settings in plain["members"].items() for key in settings]
             raise InputError(f"unknown parameter '{name}'", str(path), f"the base recipe has {', '.join(known)}")
     return made

@@ -26,6 +26,7 @@ FAILURES = (MlflowException, SQLAlchemyError, OSError)
 """What is raised where the store cannot be reached or does not take something."""
 
 PARENT = "mlflow.parentRunId"
+LET_IN, ENDED = "let_in", "ended"  # tags: whether the gate let it in; why an attempt ended of which nothing was published
 DESCRIPTION = "mlflow.note.content"  # the tag that MLflow's page shows as a run's description
 AT_ONCE = 900  # metrics of one request; MLflow takes 1,000 of all kinds
 WORDS_AT_ONCE = 100  # parameters of one request
@@ -111,6 +112,24 @@ def fill(client: MlflowClient, run_id: str, run: Run, moment: int) -> None:
 def end(client: MlflowClient, run_id: str, moment: int) -> None:
     """Says that a run is complete."""
     client.set_terminated(run_id, "FINISHED", end_time=moment)
+
+
+def nothing_came_of(client: MlflowClient, experiment: str, tags: Mapping[str, str], status: str, why: str) -> None:
+    """Says of complete runs that their attempt ended before it was published, and takes their models out of the registry.
+
+    Args:
+        tags: that the runs have, all of one attempt.
+        status: 'FAILED' or 'KILLED'.
+        why: for the tag `ENDED`.
+    """
+    wanted = " and ".join(f"tags.{name} = '{value}'" for name, value in tags.items())
+    for run in client.search_runs([experiment], f"{wanted} and attributes.status = 'FINISHED'"):
+        run_id = run.info.run_id
+        for version in client.search_model_versions(f"run_id = '{run_id}'"):
+            client.delete_model_version(registry.MODEL, version.version)
+        for name, value in ((LET_IN, "false"), (ENDED, why)):
+            client.set_tag(run_id, name, value)
+        client.set_terminated(run_id, status, end_time=run.info.end_time)  # last: what is broken off before is found again
 
 
 def register(client: MlflowClient, run_id: str) -> None:

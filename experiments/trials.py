@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,15 +58,6 @@ class Tried:
     seconds: float
 
 
-def mapping(recipe: Recipe) -> dict[str, Any]:
-    """Every setting of a recipe as `forecasting.recipe.from_mapping` takes it."""
-    members: dict[str, Any] = {}
-    for member in recipe.members:
-        values: dict[str, Any] = {f.name: getattr(member, f.name) for f in fields(member)} if is_dataclass(member) else {}
-        members[member.name] = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()} or None
-    return {"windows": recipe.windows, "shrink": recipe.shrink, "members": members}
-
-
 def run(
     trials: Sequence[Trial],
     request: Request,
@@ -110,7 +101,7 @@ def run(
     with tempfile.TemporaryDirectory() as temporary:
         for i, trial in enumerate(trials):
             config = Path(temporary) / RECIPE
-            config.write_text(yaml.safe_dump(mapping(trial.recipe), sort_keys=False), "utf-8")
+            config.write_text(yaml.safe_dump(trial.recipe.mapping(), sort_keys=False), "utf-8")
             folder = out / trial.name if len(trials) > 1 else out
             show = partial(_add, progress, i * len(request.cutoffs)) if progress else None
             began = time.perf_counter()

@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     keep_history_days: int = Field(
         400,
         ge=100,
-        description="Days back to which accuracy, drift and the scores of days are kept, and counts can be asked for as they were known.",
+        description="Days back to which accuracy, drift, scores of days and MLflow's runs are kept, and counts can be asked for as they were known.",
     )
     pull: Pulls = Field(Pulls(), description="What is pulled from elsewhere: tables of `weisu.toml`, see [connectors](connectors.md).")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe log line that is written.")

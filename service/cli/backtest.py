@@ -84,7 +84,7 @@ def _trials(config: Path | None, compare: Path | None, sweep: Path | None) -> li
     """The recipe, and what it is compared with. InputError if that is the same, or cannot be read."""
     from experiments import recipes
     from experiments import sweep as grid
-    from experiments.trials import Trial, mapping
+    from experiments.trials import Trial
 
     recipe, label = recipes.load(config), (config or Path(recipes.DEFAULT)).stem
     if sweep:
@@ -92,7 +92,7 @@ def _trials(config: Path | None, compare: Path | None, sweep: Path | None) -> li
     if not compare:
         return [Trial("a", label, recipe)]
     other = recipes.load(compare)
-    if mapping(other) == mapping(recipe):
+    if other.mapping() == recipe.mapping():
         raise InputError("is the same recipe as that of --config", str(compare), "give one that differs from it")
     names = (label, compare.stem) if label != compare.stem else (str(config or recipes.DEFAULT), str(compare))
     return [Trial("a", names[0], recipe), Trial("b", names[1], other)]

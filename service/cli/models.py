@@ -11,6 +11,8 @@ from forecasting.errors import InputError
 from service.cli import options
 from service.settings import load_settings
 
+BRIEFLY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "3"}  # how long MLflow is waited for by what follows the pointer
+
 
 def train(
     force: Annotated[bool, typer.Option("--force", help="Train although the night is done or another training is at work.")] = False,
@@ -69,7 +71,7 @@ def rollback(
         done = store.roll_back(conn, to or None, clock.local_now().date(), clock.now(), f"weisu rollback on {socket.gethostname()}")
     taken_back = f"; withdrawn: {', '.join(map(str, done.withdrawn))}" if done.withdrawn else ""
     options.console.print(f"published is forecast set {done.now.id} (known until {done.now.cutoff}), no longer {done.before.id}{taken_back}")
-    os.environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "3"}  # done is done: the next watch tries again
+    os.environ |= BRIEFLY  # done is done: the next watch tries again
     from service.jobs import aliases
 
     if not aliases.follow(db, settings):
@@ -78,6 +80,8 @@ def rollback(
 
 def watch() -> None:
     """Compare finished days with the published forecasts, and raise, follow and resolve alerts."""
+    import os
+
     from service.jobs import aliases
     from service.jobs import watch as job
     from service.store import engine
@@ -88,7 +92,20 @@ def watch() -> None:
     done = job.run(db, settings)
     days, alerts = options.number(len(done.days), "day"), options.number(done.raised, "alert")
     options.console.print(f"{days} watched: {alerts} raised, {done.followed} followed, {done.resolved} resolved")
+    os.environ |= BRIEFLY  # the next detection waits for this one
     aliases.follow(db, settings)  # after a rollback, or where MLflow could not be reached before
+
+
+def score() -> None:
+    """Compare finished days with what was promised of them, and what comes in with what came before; each night does so by itself."""
+    from service.jobs import monitoring
+    from service.store import engine
+
+    settings = load_settings()
+    db = engine.open_engine(settings.store_url)
+    engine.require_current(db)
+    for name, value in monitoring.score(db, settings).items():
+        print(f"{name}  {value:.4g}")
 
 
 def forecast(

@@ -84,10 +84,16 @@ def scheduler() -> None:
     job.run(db, settings, telling.tellers(db, settings, words.changes, words.alarms))
 
 
-def mlflow(send: Annotated[bool, typer.Option("--send", help="Send the nights that wait for MLflow, and end.")] = False) -> None:
+def mlflow(
+    send: Annotated[bool, typer.Option("--send", help="Send the nights that wait for MLflow, and end.")] = False,
+    tidy: Annotated[bool, typer.Option("--tidy", help="Remove what it has of nights beyond the history that is kept, and end.")] = False,
+) -> None:
     """Run the MLflow page alone, on this machine only and without telemetry."""
-    if send:
-        _send_nights()
+    if send or tidy:
+        if send:
+            _send_nights()
+        if tidy:
+            _tidy_nights()
         return
     from experiments import mlflow_database
     from service.jobs.supervisor import end_with_supervisor, require_free
@@ -133,3 +139,14 @@ def _send_nights() -> None:
     engine.require_current(db)
     sent = tracked.replay(db, settings)
     options.console.print(f"sent {options.number(sent, 'night')}; {len(spool.waiting(settings.spool_dir))} still wait")
+
+
+def _tidy_nights() -> None:
+    from service.cli import options
+    from service.jobs import tracked
+    from service.store import engine
+
+    settings = load_settings()
+    db = engine.open_engine(settings.store_url)
+    engine.require_current(db)
+    options.console.print(f"removed {options.number(tracked.tidy(db, settings), 'run')}")

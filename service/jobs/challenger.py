@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from experiments import night, recipes
 from experiments.night import Night
 from forecasting.errors import InputError
-from service.jobs import aliases, knowledge, nightly, tracked
+from service.jobs import knowledge, nightly, tracked
 from service.settings import Settings
 from service.store import engine, forecast_sets, promised, runs
 
@@ -75,6 +75,6 @@ def run(db: Engine, settings: Settings, progress: Callable[[str], None] | None =
     tags = {"kind": KIND, "shadow": "true", "business_date": f"{done.business_date}", "ledger_run": f"{done.id}"}
     (mlflow_run_id,) = tracked.record(db, settings, [(made, tags)])
     if mlflow_run_id is not None:
-        aliases.follow(db, settings)
+        tracked.afterwards(db, settings)
     log.info("challenger.done", extra={"forecast_set": set_id, "cutoff": f"{beside.cutoff}", "seconds": round(made.seconds["total"], 1)})
     return Made(set_id, mlflow_run_id, beside.cutoff, made)

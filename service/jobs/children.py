@@ -10,6 +10,7 @@ from time import monotonic
 LIMIT = timedelta(hours=2)  # after which a command, such as a training, is killed
 STOP_SECONDS = 5.0  # from the polite signal to a child to the kill
 NICE = 10  # the trainer gives way to the API
+STOPPED = "the scheduler stops"  # what became of a command that ended with it, or did not begin for it
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ class Children:
         arguments = ["nice", "-n", str(NICE), sys.executable, "-m", "service.cli", *words]
         with self._lock:
             if self._stopping:
-                return "the scheduler stops"
+                return STOPPED
             process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL)
             self._running.append(process)
         try:
@@ -40,9 +41,11 @@ class Children:
         finally:
             with self._lock:
                 self._running.remove(process)
-        if process.returncode and not self._stopping:
-            log.error("child.failed", extra={"command": command, "code": process.returncode})
         code = process.returncode
+        if code and self._stopping:
+            return STOPPED
+        if code:
+            log.error("child.failed", extra={"command": command, "code": code})
         return None if code == 0 else f"killed by signal {-code}" if code < 0 else f"exit code {code}: see the log"
 
     def stop(self) -> None:

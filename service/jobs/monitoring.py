@@ -23,28 +23,45 @@ log = logging.getLogger(__name__)
 
 
 def run(db: Engine, settings: Settings) -> dict[str, float]:
-    """Compares what was promised with what came, and the last week with the four before.
-
-    A night does not fail because of it: what goes wrong is in the log.
-
-    Returns:
-        `numbers` of the last day of which enough has come in.
-    """
+    """As `score`; a night does not fail because of it: what goes wrong is in the log, and the scheduler tries again."""
     try:
-        done = promised.run(db, settings)
-        with engine.reading(db) as conn:
-            until = knowledge.complete_until(conn, settings.clock)
-            found = look(conn, settings, until)
-        with engine.writing(db) as conn:
-            drifts.put(conn, until, found)
-        _shadow(db, settings)
-        with engine.reading(db) as conn:
-            told = numbers(conn, settings, until)
+        return score(db, settings)
     except Exception:  # the forecasts are published: whatever is wrong here must not undo the night
         log.exception("monitoring.failed")
         return {}
+
+
+def score(db: Engine, settings: Settings) -> dict[str, float]:
+    """Compares what was promised with what came, and the last week with the four before, also of days on which no night got so far.
+
+    Returns:
+        `numbers` of the last day of which enough has come in.
+
+    Raises:
+        InputError: the store holds no counts.
+    """
+    done = promised.run(db, settings)
+    with engine.reading(db) as conn:
+        until = knowledge.complete_until(conn, settings.clock)
+        days = _not_looked_at(conn, until)
+    found: dict[str, Drift] = {}
+    for day in days:
+        with engine.reading(db) as conn:
+            found = look(conn, settings, day)
+        with engine.writing(db) as conn:
+            drifts.put(conn, day, found)
+    _shadow(db, settings)
+    with engine.reading(db) as conn:
+        told = numbers(conn, settings, until)
     log.info("monitoring.done", extra={"days": len(done.days), "sets": done.sets, "drift": {name: one.state for name, one in found.items()}})
     return told
+
+
+def _not_looked_at(conn: Connection, until: date) -> list[date]:
+    """The days after the last one of which there is drift; the very last one again, for late tickets have come; before the first it alone."""
+    newest = drifts.newest(conn)
+    missed = 0 if newest is None else min((until - newest).days, promised.AT_ONCE) - 1
+    return [until - timedelta(days=back) for back in range(max(missed, 0), -1, -1)]
 
 
 def _shadow(db: Engine, settings: Settings) -> None:

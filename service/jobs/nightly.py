@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,15 +19,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from experiments import gate_note, night, recipes
 from experiments.night import Night
 from forecasting import calendars, intraday
-from forecasting.errors import InputError
 from forecasting.forecast_set import pack
 from service import whole_set
-from service.jobs import aliases, knowledge, monitoring, promotion, tracked, watch
+from service.jobs import history, knowledge, monitoring, promotion, tracked, watch
 from service.settings import Settings
 from service.store import counts, delays, engine, forecast_sets, runs
 
 WARM_UP = 7  # days before the first night from which a first, unpublished set forecasts, so that the newest week can be judged at once
-LEAST_DAYS = 28  # days of history below which nothing can be forecast: four weeks give each weekday four times
 LEASE = timedelta(minutes=10)  # a training that was killed is made up for so much later
 RENEW_EVERY = 60.0  # seconds; a lease outlives a machine that is busy or a store that does not answer for some minutes
 
@@ -67,6 +66,9 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
     The first night also trains as of a week earlier, without publishing: what came in the last week is then judged by a forecast that
     did not know it.
 
+    Whatever fails once there is enough to learn from is an attempt in the ledger, a setting that no training can begin with as well: nobody
+    else could tell how often it was tried.
+
     Args:
         force: train although the night is done.
         progress: told the name of each step.
@@ -76,27 +78,31 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
         promotion.Refused: what was trained is broken, and nothing is served that could go on.
     """
     say = progress or (lambda _: None)
-    calendars.validate_country(settings.country)
     clock = settings.clock
     business_date = clock.business_date()
-    recipe = recipes.load(Path(settings.recipe) if settings.recipe else None)
     with engine.reading(db) as conn:
-        curves = delays.estimate(conn, clock)
-    with engine.writing(db) as conn:
-        delays.put(conn, curves, clock)
-    with engine.reading(db) as conn:
-        cutoff = knowledge.complete_until(conn, clock)
-        known, newest_change = knowledge.known(conn, settings, cutoff), counts.last_change(conn)
-        needs_warm_up = forecast_sets.latest_before(conn, cutoff) is None
-        served = promotion.served(conn, clock)
-    if len(known.panel.days) < LEAST_DAYS:
-        raise InputError(f"only {len(known.panel.days)} days of counts", "training", f"load at least {LEAST_DAYS} days with `weisu ingest FILE`")
+        days = history.days(conn, clock)
+    if days < history.LEAST_DAYS:
+        calendars.validate_country(settings.country)  # said at once: nobody waits for days to hear of it
+        history.require(days)
     with engine.writing(db) as conn:
         run_id = runs.start(conn, business_date, f"{socket.gethostname()}:{os.getpid()}", clock.now(), LEASE, force)
     try:
         with _lease(db, settings, run_id):
+            calendars.validate_country(settings.country)
+            recipe = recipes.load(Path(settings.recipe) if settings.recipe else None)
+            with engine.reading(db) as conn:
+                curves = delays.estimate(conn, clock)
+            with engine.writing(db) as conn:
+                delays.put(conn, curves, clock)
+            with engine.reading(db) as conn:
+                cutoff = knowledge.complete_until(conn, clock)
+                known, newest_change = knowledge.known(conn, settings, cutoff), counts.last_change(conn)
+                needs_warm_up = forecast_sets.latest_before(conn, cutoff) is None
+                served = promotion.served(conn, clock)
+            history.require(len(known.panel.days))
             warm_up = cutoff - timedelta(days=WARM_UP)
-            if needs_warm_up and len(known.panel.days) - WARM_UP >= LEAST_DAYS:
+            if needs_warm_up and len(known.panel.days) - WARM_UP >= history.LEAST_DAYS:
                 say(f"first night: training as of {warm_up} to judge the last {WARM_UP} days")
                 earlier = night.train(known.at(warm_up), recipe, settings.horizon, progress=progress)
                 with engine.writing(db) as conn:
@@ -108,15 +114,17 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
             def refit() -> Night:
                 assert other is not None
                 say("training the recipe that is served, to compare with")
-                return night.train(known, other, settings.horizon, progress=progress)
+                return night.train(known, other, settings.horizon, progress=progress, yardstick=candidate.yardstick)
 
             decision = promotion.decide(candidate, refit if other else None, served, settings.false_alerts_per_day)
             say("hours")
             with engine.reading(db) as conn:
                 hours = pack(_hours(conn, settings, candidate))
             say("recording the run in MLflow")
+            began = time.monotonic()
             tags = {"business_date": f"{business_date}", "ledger_run": f"{run_id}"}
             records = tracked.record(db, settings, [(one.night, tags | _gate(one)) for one in decision.made])
+            left = tracked.PATIENCE - (time.monotonic() - began)
             shown, mlflow_run_id = decision.made[-1].night, records[-1]
             say("publishing")
             with engine.writing(db) as conn:
@@ -134,15 +142,14 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
     except BaseException as error:
         _fail(db, settings, run_id, error)
         raise
-    if mlflow_run_id is not None:
-        aliases.follow(db, settings)
     _make_ready(db, settings, set_id)
     say("detecting")
     watched = watch.run(db, settings)
     say("comparing what was promised with what came")
     monitored = monitoring.run(db, settings)
     if mlflow_run_id is not None:
-        tracked.monitored(db, settings, cutoff)
+        say("telling MLflow what came of it")
+        tracked.afterwards(db, settings, cutoff, left)
     log.info("night.done", extra={"run": run_id, "cutoff": f"{cutoff}", "seconds": round(shown.seconds["total"], 1)})
     refused = "" if decision.candidate.published else gate_note.failed(_told(decision.candidate))[1]
     return Trained(run_id, mlflow_run_id, cutoff, set_id, decision.published is not None, refused, shown, watched, monitored)

@@ -92,12 +92,14 @@ def _days(promises: Sequence[Promise], until: date, kept_from: date) -> list[dat
 
 
 def _told(promises: Sequence[Promise], day: date, clock: Clock) -> dict[int, int]:
-    """Which set had told what of a day before it was over: horizon -> id. Of equal cutoffs the one published last took the place of the others."""
+    """Which set had told what of a day when it was over: horizon -> id. Of equal cutoffs the one published last took the place of the others; one
+    that was rolled back before the day was over had taken back what it had told of it.
+    """
     over = clock.end_of(day)
     found: dict[int, int] = {}
     for one in promises:
         horizon = (day - one.cutoff).days
-        if 1 <= horizon <= one.horizon and one.told_at < over:
+        if 1 <= horizon <= one.horizon and one.held(over):
             found.setdefault(horizon, one.id)
     return found
 

@@ -88,7 +88,7 @@ def decide(candidate: Night, refit: Callable[[], Night] | None, served: About | 
     """Judges a night.
 
     Args:
-        refit: trains the recipe that is served on the same data; None: it is the candidate's own.
+        refit: trains the recipe that is served on the same data, by the candidate's yardstick; None: it is the candidate's own.
         served: what is served.
         budget: expected false alerts a day.
 

@@ -21,15 +21,17 @@ from experiments import spool
 from forecasting.errors import InputError
 from service.connectors import pull
 from service.intake import ingest, requests
-from service.jobs import housekeeping, turns
-from service.jobs.children import Children
+from service.jobs import history, housekeeping, turns
+from service.jobs.children import STOPPED, Children
 from service.jobs.telling import Teller
 from service.jobs.turns import Turn, next_hour
 from service.settings import Settings
 from service.store import audit, counts, engine, ingests, jobs, leader, runs
 from service.store.jobs import Job
+from service.store.runs import Run
 
-SCHEDULER, NIGHTLY, WATCH, HOUSEKEEPING = "scheduler", "nightly", jobs.WATCH, "housekeeping"  # whose state is noted; the first: that it is at work
+SCHEDULER, NIGHTLY, WATCH = "scheduler", "nightly", jobs.WATCH  # whose state is noted; the first: that it is at work
+HOUSEKEEPING, MLFLOW = "housekeeping", "mlflow"  # the latter: that the nights come to MLflow
 
 RECONCILE_EVERY = timedelta(minutes=5)
 LOOK_EVERY = timedelta(seconds=5)  # how soon a new ingest is watched
@@ -44,6 +46,7 @@ WATCH_LATE = timedelta(minutes=20)  # after its turn
 NIGHT_LATE = timedelta(hours=2)  # after the nightly hour: three attempts of a usual night with their pauses, or one that runs into its limit
 HOUSEKEEPING_AFTER = timedelta(hours=2)  # the nightly hour, when a usual night is over
 HOUSEKEEPING_LATE = timedelta(hours=6)  # after its turn
+SENT_LATE = timedelta(days=1)  # MLflow may be away for a while; nights wait for it
 OWN_THREADS = 15  # more than there are jobs
 ATTEMPTS = 3  # a night that failed three times needs a person
 BACK_OFF = timedelta(minutes=10)  # after the first failure, doubled after the next
@@ -62,7 +65,7 @@ def due(nightly_at: time, now: datetime) -> date:
 
 
 def next_training(conn: Connection, settings: Settings) -> datetime | None:
-    """The moment from which the next training may begin, in the past if it is due; None: there is nothing to train on.
+    """The moment from which the next training may begin, in the past if it is due; None: there is nothing, or not yet enough, to train on.
 
     A night that is not done is due unless an attempt is at work, `ATTEMPTS` were begun, or the last failure is too fresh. Of several missed
     nights only the newest is made up for. What was tried at the night before holds until the nightly hour: from midnight on another day is the
@@ -74,6 +77,8 @@ def next_training(conn: Connection, settings: Settings) -> datetime | None:
         return None
     tonight = next_hour(settings, now)
     done = runs.newest_success(conn)
+    if done is None and history.days(conn, clock) < history.LEAST_DAYS:
+        return None
     if done and done.business_date >= due(hour, local):
         return tonight
     last = runs.latest(conn, clock.business_date()) or runs.latest(conn, due(hour, local))
@@ -134,7 +139,7 @@ def _run(db: Engine, settings: Settings, leads: Callable[[], bool], tellers: Seq
     scheduler.add_job(work.send, "interval", seconds=RECONCILE_EVERY.total_seconds(), id="send", **options)
     for teller in tellers:
         scheduler.add_job(teller.run, "interval", seconds=teller.every.total_seconds(), id=teller.name, **options)
-    for name, turn in ((turns.CHALLENGER, turns.challenger), (turns.REPORTS, turns.reports)):
+    for name, turn in ((turns.SCORING, turns.scoring), (turns.CHALLENGER, turns.challenger), (turns.REPORTS, turns.reports)):
         each = {"seconds": TURN_EVERY.total_seconds(), "next_run_time": start}
         scheduler.add_job(work.take_turn, "interval", args=(name, turn), id=name, **each, **options)
     if not settings.challenger:
@@ -182,7 +187,11 @@ class _Work:
                     log.info("training.start")
                     self._begin(NIGHTLY, NIGHT_LATE)
                     self.at_night = True
+                    with engine.reading(self.db) as conn:
+                        before = runs.latest(conn)
                     error = self.children.run("train")
+                    if error is not None and error != STOPPED:
+                        self._write(lambda conn: self._count(conn, before, error))
                     self.again = error is not None  # it may have failed after publishing
                 self._write(lambda conn: self._note_night(conn, error))
             finally:
@@ -249,6 +258,7 @@ class _Work:
         """Sends the nights that wait for MLflow, in a process of its own: it takes memory, and MLflow may hang."""
         if spool.waiting(self.settings.spool_dir):
             self.children.run("mlflow", "--send")
+        self._write(self._note_sending)
 
     def take_turn(self, name: str, turn: Callable[[Connection, Settings, Job | None], Turn | None]) -> None:
         """Runs what comes after a night, if it is its turn, in a process of its own; what failed is tried again after the next night."""
@@ -288,16 +298,25 @@ class _Work:
             self._write(lambda conn: jobs.fail(conn, HOUSEKEEPING, clock.now(), why, clock.now() + BACK_OFF))
         else:
             self._write(lambda conn: jobs.succeed(conn, HOUSEKEEPING, clock.now(), tomorrow, tomorrow + HOUSEKEEPING_LATE))
+            self.children.run("mlflow", "--tidy")  # in a process of its own, as what is sent; where MLflow is away, it is for tomorrow
 
     def _begin(self, job: str, late_after: timedelta) -> None:
         now = self.settings.clock.now()
         self._write(lambda conn: jobs.begin(conn, job, now, now + late_after))
+
+    def _count(self, conn: Connection, before: Run | None, error: str) -> None:
+        """Notes an attempt of a training that died before it could do so itself: it would be begun again every few minutes, without end."""
+        now, latest = self.settings.clock.now(), runs.latest(conn)
+        if (latest and latest.id) == (before and before.id):
+            run = runs.start(conn, self.settings.clock.business_date(), SCHEDULER, now, timedelta(0))
+            runs.fail(conn, run, now, error)
 
     def _note_night(self, conn: Connection, error: str | None) -> None:
         """Notes how the nightly training stands, by the ledger: it may have been started by hand as well."""
         clock, hour = self.settings.clock, time.fromisoformat(self.settings.nightly_at)
         begins = next_training(conn, self.settings)
         if begins is None:
+            self._note_wait(conn)
             return
         done = runs.newest_success(conn)
         if done and done.business_date >= due(hour, clock.local_now()):
@@ -308,6 +327,31 @@ class _Work:
             last = runs.latest(conn)
             why = last.error if last and last.status == runs.FAILED else None
             jobs.fail(conn, NIGHTLY, clock.now(), why or error, begins)
+
+    def _note_wait(self, conn: Connection) -> None:
+        """Notes that the days are too few; of a store that is still empty nothing is expected."""
+        now, found = self.settings.clock.now(), history.days(conn, self.settings.clock)
+        if found:
+            try:
+                history.require(found)
+            except InputError as error:
+                tonight = next_hour(self.settings, now)
+                jobs.expect(conn, NIGHTLY, tonight, tonight + NIGHT_LATE)
+                jobs.fail(conn, NIGHTLY, now, str(error), tonight)
+
+    def _note_sending(self, conn: Connection) -> None:
+        """Notes whether MLflow has all nights; one that it does not take is for a person to look at."""
+        now, folder = self.settings.clock.now(), self.settings.spool_dir
+        aside, waiting = spool.set_aside(folder), spool.waiting(folder)
+        jobs.expect(conn, MLFLOW, now + RECONCILE_EVERY, now + SENT_LATE)
+        if aside:
+            why = f"{len(aside)} set aside in {folder / spool.REFUSED}, the newest because: {[*aside.values()][-1]}"
+        elif waiting:
+            why = f"{len(waiting)} wait{'s' if len(waiting) == 1 else ''} for MLflow"
+        else:
+            jobs.succeed(conn, MLFLOW, now, now + RECONCILE_EVERY, now + SENT_LATE)
+            return
+        jobs.fail(conn, MLFLOW, now, why, now + RECONCILE_EVERY)
 
     def _note_watch(self, conn: Connection, error: str | None) -> None:
         now = self.settings.clock.now()

@@ -7,15 +7,15 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 from sqlalchemy import Engine
 
+from experiments import over_time, retention, spool, tracking
 from experiments import record as content
-from experiments import spool
 from experiments.night import Night
 from experiments.report import Before
 from experiments.spool import Sent
@@ -26,7 +26,8 @@ from service.settings import Settings
 from service.store import engine, forecast_sets, runs
 
 PATIENCE = 12.0  # seconds that MLflow costs a night at most, the writing of the files included; below 15 whatever the last step does
-LEAST = 3.0  # seconds that MLflow has in any case, however long the writing took
+LEAST = 3.0  # seconds that MLflow has in any case, however long the writing took; and those for what came of it, when the others are used up
+ATTEMPTS = 100  # at work back to which it is told what came of them: those of the nights that may wait in the spool, and of some that failed
 
 log = logging.getLogger(__name__)
 
@@ -65,27 +66,71 @@ def replay(db: Engine, settings: Settings) -> int:
         _note(db, [one])
         number += 1
     if number:
-        aliases.follow(db, settings)
+        _tell(db, settings, None)
     return number
 
 
-def monitored(db: Engine, settings: Settings, until: date) -> None:
-    """Tells what became of earlier promises, day by day, up to one; in time whatever MLflow does. What is not told, the next night tells."""
-    from experiments import over_time, tracking
+def afterwards(db: Engine, settings: Settings, until: date | None = None, seconds: float = LEAST) -> None:
+    """Tells what came of what was recorded: the aliases, attempts that failed after they were recorded, and (up to a day) earlier promises.
+
+    It comes back in time whatever MLflow does. What is not told, the next night tells.
+    """
+
+    thread = threading.Thread(target=_tell, args=(db, settings, until), name="afterwards", daemon=True)
+    thread.start()
+    thread.join(max(seconds, LEAST))
+
+
+def tidy(db: Engine, settings: Settings) -> int:
+    """Removes what MLflow keeps of nights that are older than the history that is kept, and that no published set and no alias points to; how many
+    runs.
+
+    Raises:
+        InputError: MLflow cannot be reached.
+    """
+    with engine.reading(db) as conn:
+        published = forecast_sets.published_runs(conn)
+    before = settings.clock.end_of(settings.history_from - timedelta(days=1))
+    try:
+        return retention.tidy(settings.tracking_uri, settings.mlflow_dir / "artifacts", before, published)
+    except tracking.FAILURES as error:
+        why = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        raise InputError(f"MLflow does not do it: {why}", "WEISU_MLFLOW_TRACKING_URI", "the housekeeping of tomorrow tries again") from None
+
+
+def _tell(db: Engine, settings: Settings, until: date | None) -> None:
+    """As `afterwards`, however long it takes."""
+    try:
+        aliases.follow(db, settings)
+        _disown(db, settings)
+        if until is not None:
+            _monitored(db, settings, until)
+    except tracking.FAILURES as error:
+        log.warning("afterwards.not_told", extra={"reason": str(error).splitlines()[0][:300] if str(error) else type(error).__name__})
+
+
+def _disown(db: Engine, settings: Settings) -> None:
+    """Tells of the attempts that failed after they were recorded; the gate had let them in, and they would stand there as if they were served."""
+    with engine.reading(db) as conn:
+        failed = runs.recorded_failures(conn, ATTEMPTS)
+    if not failed:
+        return
+    client = tracking.connect(settings.tracking_uri)
+    experiment = tracking.experiment_id(client, settings.tracking_uri, settings.mlflow_dir / "artifacts", tracking.EXPERIMENT)
+    for run in failed:
+        tags = {"ledger_run": f"{run.id}", "business_date": f"{run.business_date}"}
+        status = "KILLED" if run.error == runs.LEASE_RAN_OUT else "FAILED"
+        tracking.nothing_came_of(client, experiment, tags, status, run.error or "")
+
+
+def _monitored(db: Engine, settings: Settings, until: date) -> None:
+    """Tells what became of earlier promises, day by day, up to one."""
 
     def numbers(day: date) -> dict[str, float]:
         with engine.reading(db) as conn:
             return monitoring.numbers(conn, settings, day)
 
-    def work() -> None:
-        try:
-            over_time.tell(settings.tracking_uri, settings.mlflow_dir / "artifacts", until, numbers, settings.clock.end_of)
-        except tracking.FAILURES as error:
-            log.warning("monitoring.not_told", extra={"reason": str(error).splitlines()[0][:300] if str(error) else type(error).__name__})
-
-    thread = threading.Thread(target=work, name="monitoring", daemon=True)
-    thread.start()
-    thread.join(LEAST)
+    over_time.tell(settings.tracking_uri, settings.mlflow_dir / "artifacts", until, numbers, settings.clock.end_of)
 
 
 def _note(db: Engine, sent: Iterable[Sent]) -> None:

@@ -1,4 +1,6 @@
-"""What comes after a night, and whose turn it is: the challenger's forecasts beside it, and the reports of a month when its last night is done."""
+"""What comes after a night, and whose turn it is: the scores of yesterday's forecasts, the challenger's forecasts beside it, and the reports of a
+month when its last night is done.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,11 +9,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from sqlalchemy import Connection
 
 from service.settings import Settings
-from service.store import forecast_sets, promised, runs
+from service.store import delays, drift, forecast_sets, promised, runs
 from service.store.jobs import Job
 
-CHALLENGER, REPORTS = "challenger", "reports"  # jobs whose state is noted; the first only where a challenger is set
+SCORING, CHALLENGER, REPORTS = "scoring", "challenger", "reports"  # jobs whose state is noted; the second only where a challenger is set
 LATE = {
+    SCORING: timedelta(hours=6),  # after the nightly hour, as the challenger: it comes after the trainings
     CHALLENGER: timedelta(hours=6),  # after the nightly hour: a night that is late, and a training that runs into its limit
     REPORTS: timedelta(hours=12),  # after the nightly hour of the first of a month: a person may have to see to its night
 }
@@ -34,6 +37,20 @@ def next_hour(settings: Settings, now: datetime) -> datetime:
     """The next nightly hour after a moment."""
     local, hour = now.astimezone(settings.zone), time.fromisoformat(settings.nightly_at)
     return datetime.combine(local.date() + timedelta(days=local.time() >= hour), hour, settings.zone).astimezone(UTC)
+
+
+def scoring(conn: Connection, settings: Settings, job: Job | None) -> Turn | None:
+    """Once a day from the nightly hour on, when no training is at work, and whatever became of it. A night that is done has scored by itself, and
+    drift is the last that it notes; what is missing was killed or has failed.
+    """
+    now = settings.clock.now()
+    if job and job.next_at > now:
+        return None
+    last, until = runs.latest(conn), delays.complete_until(conn, settings.clock)
+    if runs.newest_success(conn) is None or until is None or (last and last.status == runs.RUNNING and last.lease_until > now):
+        return None
+    scored = drift.newest(conn)
+    return Turn(() if scored and scored >= until else ("score",), next_hour(settings, now))
 
 
 def challenger(conn: Connection, settings: Settings, job: Job | None) -> Turn | None:

@@ -50,6 +50,11 @@ def newest(conn: Connection, action: str) -> Entry | None:
     return None if row is None else Entry(**row._mapping)
 
 
+def of_action(conn: Connection, action: str) -> list[Entry]:
+    """All entries of an action, the oldest first."""
+    return [Entry(**row._mapping) for row in conn.execute(select(audit_log).where(audit_log.c.action == action).order_by(audit_log.c.seq))]
+
+
 def entries(conn: Connection, limit: int = 100) -> list[Entry]:
     """The last entries, the newest first."""
     return [Entry(**row._mapping) for row in conn.execute(select(audit_log).order_by(audit_log.c.seq.desc()).limit(limit))]

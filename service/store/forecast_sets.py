@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, update
 
 from forecasting.errors import InputError
-from service.store import bulk
+from service.store import audit, bulk
 from service.store.schema import alerts, day_scores, forecast_sets, published
 
 _THE_ROW = 1
@@ -222,6 +222,12 @@ def list_sets(conn: Connection, limit: int = 20, before_id: int | None = None) -
     return [About(**row._mapping) for row in conn.execute(query)]
 
 
+def published_runs(conn: Connection) -> set[str]:
+    """The MLflow runs of all sets that were ever published."""
+    c = forecast_sets.c
+    return set(conn.execute(select(c.mlflow_run_id).where(c.published_at.is_not(None), c.mlflow_run_id.is_not(None))).scalars())
+
+
 def note_versions(conn: Connection, versions: Mapping[str, int]) -> None:
     """Notes the versions of the registered model: MLflow run -> version."""
     for run, version in versions.items():
@@ -247,19 +253,41 @@ def as_of(conn: Connection, moment: datetime) -> ForecastSet | None:
 
 @dataclass(frozen=True)
 class Promise:
-    """A set without its blobs: the days after `cutoff`, `horizon` of them, were told at the moment `told_at`."""
+    """A set without its blobs: the days after `cutoff`, `horizon` of them, were told at the moment `told_at`.
+
+    Attributes:
+        away: spans from a rollback that withdrew it to the one that took that back, if there was one.
+    """
 
     id: int
     cutoff: date
     horizon: int
     told_at: datetime
+    away: tuple[tuple[datetime, datetime | None], ...] = ()
+
+    def held(self, moment: datetime) -> bool:
+        """Whether it had been told by a moment, and was not withdrawn then."""
+        return self.told_at < moment and not any(start < moment and (back is None or back >= moment) for start, back in self.away)
 
 
 def promises(conn: Connection) -> list[Promise]:
     """Every set that was ever published, the earliest cutoff first, of equal ones the one published last."""
     c = forecast_sets.c
     query = select(c.id, c.cutoff, c.horizon, c.published_at).where(c.published_at.is_not(None))
-    return [Promise(*row) for row in conn.execute(query.order_by(c.cutoff, c.published_at.desc(), c.id.desc()))]
+    away = _away(conn)
+    return [Promise(*row, tuple(away.get(row.id, ()))) for row in conn.execute(query.order_by(c.cutoff, c.published_at.desc(), c.id.desc()))]
+
+
+def _away(conn: Connection) -> dict[int, list[tuple[datetime, datetime | None]]]:
+    """When which set was withdrawn by a rollback, see `Promise.away`; a set's own row has the last time alone."""
+    spans: dict[int, list[tuple[datetime, datetime | None]]] = {}
+    for entry in audit.of_action(conn, audit.ROLLBACK):
+        back = spans.get(entry.detail["to"], [])
+        if back and back[-1][1] is None:
+            back[-1] = (back[-1][0], entry.at)
+        for one in entry.detail["withdrawn"]:
+            spans.setdefault(one, []).append((entry.at, None))
+    return spans
 
 
 def shadow_promises(conn: Connection) -> list[Promise]:

@@ -15,6 +15,7 @@ from forecasting.errors import InputError
 from service.store.schema import forecast_sets, runs
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
+LEASE_RAN_OUT, TAKEN_OVER = "the lease ran out", "taken over"  # why an attempt failed that cannot say so itself
 
 
 class LeaseLost(RuntimeError):
@@ -56,7 +57,7 @@ def start(conn: Connection, business_date: date, owner: str, now: datetime, leas
                 raise InputError(
                     f"run {run.id} of {run.owner} is at work on {business_date}", "training", "wait for it, or take its place with --force"
                 )
-            _close(conn, run.id, status=FAILED, finished_at=now, error="taken over" if run.lease_until > now else "the lease ran out")
+            _close(conn, run.id, status=FAILED, finished_at=now, error=TAKEN_OVER if run.lease_until > now else LEASE_RAN_OUT)
     attempt = conn.execute(select(func.coalesce(func.max(c.attempt), 0) + 1).where(c.business_date == business_date)).scalar_one()
     row = {"business_date": business_date, "attempt": attempt, "status": RUNNING, "started_at": now, "owner": owner, "lease_until": now + lease}
     return int(conn.execute(insert(runs).values(row).returning(c.id)).scalar_one())
@@ -122,6 +123,11 @@ def list_runs(conn: Connection, limit: int = 20, before_id: int | None = None) -
     if before_id is not None:
         query = query.where(runs.c.id < before_id)
     return [Run(**row._mapping) for row in conn.execute(query)]
+
+
+def recorded_failures(conn: Connection, of_last: int) -> list[Run]:
+    """Of so many of the newest attempts those that failed although MLflow has been told of them."""
+    return [run for run in list_runs(conn, of_last) if run.status == FAILED and run.mlflow_run_id is not None]
 
 
 def _of(conn: Connection, business_date: date) -> list[Run]:

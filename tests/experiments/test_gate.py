@@ -88,10 +88,23 @@ def test_a_difference_within_the_noise_of_the_windows_is_none(good: Night) -> No
 
 
 def test_a_recipe_with_one_window_is_not_let_off_by_having_so_few(good: Night, known: Known) -> None:
-    short = night.train(known, replace(POOR, windows=1), HORIZON)
+    short = night.train(known, replace(POOR, windows=1), HORIZON, yardstick=good.yardstick)
     refused = failed(gate.judge(short, good, BUDGET))
     assert {"WRMSSE champion", "WQL champion"} <= refused.keys()
     assert refused["WRMSSE champion"].limit < gate.FEW_TOLERANCE, "what serves has windows enough"
+
+
+def test_the_same_forecasts_are_as_good_as_themselves_however_many_windows_a_recipe_has(poor: Night, known: Known) -> None:
+    fewer = night.train(known, replace(POOR, windows=2), HORIZON, yardstick=poor.yardstick)
+    for one, other in ((poor, fewer), (fewer, poor)):
+        (check,) = [check for check in gate.judge(one, other, BUDGET) if check.name == "WRMSSE champion"]
+        assert check.measured == pytest.approx(0, abs=1e-12)
+
+
+def test_scores_by_different_yardsticks_are_not_compared(poor: Night, known: Known) -> None:
+    fewer = night.train(known, replace(POOR, windows=2), HORIZON)
+    with pytest.raises(ValueError, match="different yardsticks"):
+        gate.judge(fewer, poor, BUDGET)
 
 
 def test_a_recipe_without_a_baseline_is_measured_by_that_of_what_serves(good: Night, known: Known) -> None:

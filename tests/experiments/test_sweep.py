@@ -40,7 +40,7 @@ def test_every_combination_is_tried_and_the_base_first(tmp_path: Path, base: Rec
     assert last.shrink == 1.0
     assert [m.trees for m in last.members if isinstance(m, Boosting)] == [30]
     assert [m.rows for m in last.members if isinstance(m, Boosting)] == [3000], "what is not swept stays"
-    assert trials.mapping(base)["members"]["boosting"]["trees"] == 12, "the base is as it was"
+    assert base.mapping()["members"]["boosting"]["trees"] == 12, "the base is as it was"
 
 
 def test_the_base_s_own_values_are_tried_once(tmp_path: Path, base: Recipe) -> None:
@@ -55,10 +55,10 @@ def test_a_value_may_be_a_list(tmp_path: Path, base: Recipe) -> None:
 
 def test_the_mapping_of_a_recipe_gives_the_recipe() -> None:
     default = recipes.load()
-    mapping = trials.mapping(default)
+    mapping = default.mapping()
     again = from_mapping(mapping)
     assert again.settings() == default.settings()
-    assert trials.mapping(again) == mapping
+    assert again.mapping() == mapping
 
 
 def test_the_examples_can_be_tried() -> None:

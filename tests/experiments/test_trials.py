@@ -47,7 +47,7 @@ def test_each_is_what_a_backtest_of_it_alone_gives_byte_for_byte(tried: list[Tri
         for name in ("forecasts.parquet", "scores.parquet"):
             assert (folder / "out" / one.trial.name / name).read_bytes() == (tmp_path / one.trial.name / name).read_bytes()
         again = recipes.load(one.folder / trials.RECIPE)
-        assert trials.mapping(again) == trials.mapping(one.trial.recipe)
+        assert again.mapping() == one.trial.recipe.mapping()
 
 
 def test_what_cutoffs_add_is_the_score_of_every_level_and_category(tried: list[Tried], folder: Path) -> None:

@@ -12,6 +12,7 @@ from job_city import day as job_day
 from promised_city import PromisedCity, by_hand, counts, day
 from sqlalchemy import Engine, text
 
+from service.cli.models import score
 from service.jobs import monitoring, nightly
 from service.store import drift
 from service.store.engine import reading, writing
@@ -54,6 +55,18 @@ def test_the_numbers_for_the_run_are_those_of_the_last_four_weeks(city: Promised
     assert {name for name in told if name.startswith("drift.")} == {"drift.category.psi"}, "counts tell neither source nor reception"
 
 
+def test_the_command_scores_without_a_night_and_says_what_it_found(
+    city: PromisedCity, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    city.publish(LAST - 6)
+    monkeypatch.setattr("service.cli.models.load_settings", lambda: city.settings(day(LAST)))
+    monkeypatch.setattr("service.store.engine.open_engine", lambda _: city.engine)
+    score()
+    assert "promised.series.wape" in capsys.readouterr().out
+    with reading(city.engine) as conn:
+        assert drift.newest(conn) == day(LAST)
+
+
 def test_a_category_that_comes_otherwise_shows_as_drift(city: PromisedCity) -> None:
     settings = city.settings(day(LAST + 7))
     table = counts(LAST + 7, LAST + 1)
@@ -70,6 +83,16 @@ def test_a_category_that_comes_otherwise_shows_as_drift(city: PromisedCity) -> N
     monitoring.run(city.engine, settings)
     with reading(city.engine) as conn:
         assert drift.read(conn, day(LAST + 7), day(LAST + 7))[day(LAST + 7)]["category"] == found, "the same night twice"
+
+
+def test_days_on_which_no_night_got_so_far_are_made_up_for(city: PromisedCity) -> None:
+    monitoring.run(city.engine, city.settings(day(LAST)))
+    city.bring(counts(LAST + 3, LAST + 1), day(LAST + 3), "more")
+    monitoring.run(city.engine, city.settings(day(LAST + 3)))
+    with reading(city.engine) as conn:
+        found = drift.read(conn, day(1), day(LAST + 3))
+        assert found[day(LAST + 1)] == monitoring.look(conn, city.settings(day(LAST + 1)), day(LAST + 1))
+    assert list(found) == [day(LAST + n) for n in range(4)]
 
 
 def test_another_source_and_a_longer_delay_show_as_drift(engine: Engine, folder: Path) -> None:

@@ -189,11 +189,15 @@ def test_four_weeks_of_history_are_enough(bare: City) -> None:
     assert nightly.run(bare.engine, bare.settings(day(28))).cutoff == day(28)
 
 
-def test_an_unknown_country_is_said_before_anything_begins(trained: City) -> None:
-    with pytest.raises(InputError, match="XX"):
-        nightly.run(trained.engine, trained.settings(day(DAYS + 1), country="XX"))
+@pytest.mark.parametrize(("wrong", "why"), [({"country": "XX"}, "XX"), ({"recipe": "gone.yaml"}, "gone.yaml: cannot be read")])
+def test_a_setting_that_no_night_can_begin_with_is_an_attempt_that_failed_and_says_why(trained: City, wrong: dict[str, str], why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        nightly.run(trained.engine, trained.settings(day(DAYS + 1), **wrong))
     with reading(trained.engine) as conn:
-        assert runs.latest(conn, day(DAYS + 1)) is None
+        run = runs.latest(conn, day(DAYS + 1))
+    assert run is not None
+    assert run.status == runs.FAILED
+    assert why in (run.error or "")
 
 
 @pytest.mark.usefixtures("without_mlflow")

@@ -1,6 +1,6 @@
 """Every finished day against what was published before it was over: once, as published, and again when late tickets come."""
 
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +12,7 @@ from forecasting.promised import LEVELS, SUMS
 from service.jobs import promised
 from service.settings import Settings
 from service.store import promised as store
+from service.store import rollback
 from service.store.engine import reading, writing
 
 LAST = 70
@@ -140,6 +141,47 @@ def test_of_two_sets_of_one_cutoff_the_one_published_last_counts_from_the_day_th
     for n, frame in ((LAST - 2, first), (LAST - 1, second), (LAST, second)):
         node = frame[(frame["area"] == ALL) & (frame["category"] == ALL) & (frame["date"] == pd.Timestamp(day(n)))]
         assert found[pd.Timestamp(day(n))] == pytest.approx(node["mean"].item())
+
+
+def roll_back(city: PromisedCity, at: str, to: str | None = None) -> None:
+    moment = datetime.fromisoformat(at)
+    with writing(city.engine) as conn:
+        rollback.roll_back(conn, to, moment.date(), moment, "someone")
+
+
+def told(city: PromisedCity) -> dict[int, list[int]]:
+    """How many days ahead each day was told, by its number."""
+    with reading(city.engine) as conn:
+        found = store.read(conn, day(1), day(LAST), ["city"], ["day", "horizon"])
+    return {(at.date() - day(1)).days + 1: sorted(rows["horizon"]) for at, rows in found.groupby("day")}
+
+
+def test_a_set_that_was_rolled_back_promised_the_days_that_were_over_by_then_and_no_other(city: PromisedCity) -> None:
+    for cutoff in (LAST - 4, LAST - 3, LAST - 2):
+        city.publish(cutoff)
+    roll_back(city, f"{day(LAST - 1)}T09:00+00:00", "1")
+    run(city)
+    assert told(city) == {LAST - 3: [1], LAST - 2: [1, 2], LAST - 1: [3], LAST: [4]}
+
+
+def test_of_one_cutoff_the_set_that_was_gone_back_to_counts(city: PromisedCity) -> None:
+    first = city.publish(LAST - 2)
+    city.publish(LAST - 2, at=f"{day(LAST - 1)}T10:00+00:00", seed=1)
+    roll_back(city, f"{day(LAST - 1)}T15:00+00:00")
+    run(city)
+    with reading(city.engine) as conn:
+        found = store.read(conn, day(LAST - 1), day(LAST), ["city"])["forecast"].item()
+    whole = first[(first["area"] == ALL) & (first["category"] == ALL) & (first["horizon"] <= 2)]
+    assert found == pytest.approx(whole["mean"].sum())
+
+
+def test_a_rollback_that_was_taken_back_leaves_out_the_days_between(city: PromisedCity) -> None:
+    city.publish(LAST - 5)
+    city.publish(LAST - 4)
+    roll_back(city, f"{day(LAST - 3)}T09:00+00:00")
+    roll_back(city, f"{day(LAST - 1)}T09:00+00:00", "2")
+    run(city)
+    assert told(city) == {LAST - 4: [1], LAST - 3: [2], LAST - 2: [3], LAST - 1: [3, 4], LAST: [4, 5]}
 
 
 def test_days_beyond_the_horizon_are_not_compared(city: PromisedCity) -> None:

@@ -186,13 +186,6 @@ def test_a_recipe_that_this_version_does_not_know_is_compared_with_nothing(train
     assert promotion.recipe_served(None, default, default) is None
 
 
-def test_a_recipe_that_is_none_is_said_before_anything_begins(trained: City, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"nowhere\.yaml"):
-        nightly.run(trained.engine, trained.settings(day(DAYS + 1), recipe=str(tmp_path / "nowhere.yaml")))
-    with reading(trained.engine) as conn:
-        assert runs.latest(conn, day(DAYS + 1)) is None
-
-
 def test_the_aliases_follow_a_rollback_and_wait_for_mlflow(trained: City) -> None:
     first = pointed(trained)
     next_night(trained)

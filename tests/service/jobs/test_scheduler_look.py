@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from experiments import spool
+from experiments.tracking import Run
 from service.intake import ingest, requests
 from service.intake.bodies import read_json
 from service.intake.files import Batch
 from service.intake.privacy import Privacy
-from service.jobs import scheduler
+from service.jobs import children, scheduler
 from service.settings import Settings
 from service.store import counts, ingests, jobs, runs
 from service.store.engine import reading, writing
@@ -29,7 +31,7 @@ class Commands:
         self.ran: list[str] = []
         self.ends: str | None = None
 
-    def run(self, command: str) -> str | None:
+    def run(self, command: str, *_: str) -> str | None:
         self.ran.append(command)
         return self.ends
 
@@ -148,6 +150,73 @@ def test_how_the_nightly_training_stands_is_noted_by_the_ledger(engine: Engine, 
     failed = job(engine, "nightly")
     assert (failed.started_at, failed.failed_at, failed.error) == (tonight, tonight, "exit code 1: see the log")
     assert failed.late_at == tonight + scheduler.NIGHT_LATE
+
+
+def at(work: scheduler._Work, moment: datetime) -> None:
+    work.settings = Settings(data_dir=work.settings.data_dir, as_of=moment.isoformat())
+    work.reconcile()
+
+
+def test_trainings_that_die_before_they_note_themselves_are_attempts_with_pauses_and_let_others_have_their_turn(
+    engine: Engine, commands: Commands, work: scheduler._Work
+) -> None:
+    post(engine, work.settings, "a")
+    work.apply()
+    tonight = datetime(2025, 11, 9, 18, tzinfo=UTC)
+    commands.ends = "exit code 2: see the log"
+    begun = []
+    for minutes in range(0, 24 * 60, 5):
+        before = len(commands.ran)
+        at(work, tonight + timedelta(minutes=minutes))
+        begun += [minutes] * (len(commands.ran) - before)
+        assert not scheduler.should_train(engine, work.settings), "the others' turn"
+    assert begun == [0, 10, 30], "a first attempt, one after ten minutes, one after twenty more"
+    with reading(engine) as conn:
+        tried = [run for run in runs.list_runs(conn) if run.business_date == date(2025, 11, 9)]
+    assert [(run.status, run.error) for run in tried] == [(runs.FAILED, commands.ends)] * 3
+    assert job(engine, "nightly").error == commands.ends
+
+
+def test_a_training_that_was_stopped_with_the_scheduler_is_no_attempt(engine: Engine, commands: Commands, work: scheduler._Work) -> None:
+    post(engine, work.settings, "a")
+    work.apply()
+    commands.ends = children.STOPPED
+    at(work, datetime(2025, 11, 9, 18, tzinfo=UTC))
+    assert commands.ran == ["train"]
+    with reading(engine) as conn:
+        assert runs.latest(conn, date(2025, 11, 9)) is None
+
+
+def test_a_history_too_short_to_learn_from_is_not_trained_on_and_the_job_says_so(engine: Engine, settings: Settings, commands: Commands) -> None:
+    work = scheduler._Work(engine, settings, commands)
+    work.reconcile()
+    with reading(engine) as conn:
+        assert jobs.list_jobs(conn) == [], "an empty store is no failure"
+    post(engine, settings, "a")
+    work.apply()
+    at(work, NOW + timedelta(days=1))
+    assert commands.ran == []
+    assert (job(engine, "nightly").error or "").startswith("training: only 1 days of counts")
+
+
+def test_nights_that_mlflow_does_not_take_are_told_by_a_job_of_their_own(engine: Engine, commands: Commands, work: scheduler._Work) -> None:
+    work.send()
+    assert commands.ran == []
+    assert (job(engine, "mlflow").succeeded_at, job(engine, "mlflow").error) == (NOW, None)
+
+    folder = spool.write(work.settings.spool_dir, [Run("a night")], lambda _: None)
+    work.send()
+    assert commands.ran == ["mlflow"]
+    assert job(engine, "mlflow").error == "1 waits for MLflow"
+    assert not job(engine, "mlflow").is_late(NOW + timedelta(hours=23))
+    assert job(engine, "mlflow").is_late(NOW + timedelta(hours=25))
+
+    aside = folder.parent / "refused" / folder.name
+    aside.parent.mkdir()
+    folder.rename(aside)
+    (aside / "reason").write_text("a bug of the server's")
+    work.send()
+    assert job(engine, "mlflow").error == f"1 set aside in {aside.parent}, the newest because: a bug of the server's"
 
 
 def test_a_scheduler_that_beats_is_not_late(engine: Engine, work: scheduler._Work) -> None:

@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 from sqlalchemy import Engine
 
+from forecasting.drift import Drift
 from forecasting.promised import SUMS
 from service.jobs import scheduler, turns
 from service.settings import Settings
-from service.store import forecast_sets, jobs, promised, runs
+from service.store import drift, forecast_sets, jobs, promised, runs
 from service.store.engine import reading, writing
 from service.store.schema import daily_counts
 
@@ -77,6 +78,49 @@ def turn(work: scheduler._Work, name: str, at: datetime, **changes: Any) -> None
 
 SHADOW = {"challenger": "shadow.yaml"}
 LAST = date(2025, 11, 30)
+
+
+def counted(engine: Engine, day: date) -> None:
+    with writing(engine) as conn:
+        conn.execute(daily_counts.insert().values(day=day, area="D", category="X", count=1))
+
+
+def test_yesterday_is_scored_once_whatever_became_of_the_training(engine: Engine, work: scheduler._Work, commands: Commands) -> None:
+    counted(engine, LAST)
+    turn(work, "scoring", BEGUN)
+    assert commands.ran == [], "nothing was ever promised"
+    night(engine, LAST - timedelta(days=1), BEGUN - 24 * HOUR)
+    with writing(engine) as conn:
+        runs.fail(conn, runs.start(conn, LAST, "test", BEGUN, HOUR), BEGUN, "the recipe is gone")
+    turn(work, "scoring", BEGUN + HOUR / 12)
+    assert commands.ran == [("score",)]
+    found = job(engine, "scoring")
+    assert found is not None
+    assert (found.succeeded_at, found.error, found.next_at) == (BEGUN + HOUR / 12, None, BEGUN + 24 * HOUR)
+    assert not found.is_late(BEGUN + 30 * HOUR)
+    assert found.is_late(BEGUN + 31 * HOUR)
+    turn(work, "scoring", BEGUN + 2 * HOUR)
+    assert len(commands.ran) == 1
+
+
+def test_what_a_night_has_scored_is_noted_and_not_done_again(engine: Engine, work: scheduler._Work, commands: Commands) -> None:
+    counted(engine, LAST)
+    night(engine, LAST, BEGUN)
+    with writing(engine) as conn:
+        drift.put(conn, LAST, {"category": Drift(0.1, 0.01, 100, ())})
+    turn(work, "scoring", BEGUN + HOUR)
+    assert commands.ran == []
+    assert job(engine, "scoring").succeeded_at == BEGUN + HOUR  # type: ignore[union-attr]
+
+
+def test_scoring_that_fails_is_seen_and_tried_again_after_the_next_night(engine: Engine, work: scheduler._Work, commands: Commands) -> None:
+    counted(engine, LAST)
+    night(engine, LAST, BEGUN)
+    commands.ends = "exit code 1: see the log"
+    turn(work, "scoring", BEGUN + HOUR)
+    found = job(engine, "scoring")
+    assert found is not None
+    assert (found.error, found.next_at) == (commands.ends, BEGUN + 24 * HOUR)
 
 
 def test_a_challenger_trains_once_after_each_night_that_is_done(engine: Engine, work: scheduler._Work, commands: Commands) -> None:
