@@ -32,6 +32,7 @@ from service.secret import of as secret_of
 from service.settings import Settings
 from service.store import alert_changes, areas, audit, categories, deliveries, silences, webhooks
 from service.store.alert_changes import Change
+from service.store.alerts import LEFT
 from service.store.categories import OWN
 from service.store.deliveries import Delivery, Outcome
 from service.store.engine import reading, writing
@@ -52,6 +53,7 @@ LAST_WORD = timedelta(minutes=1)  # after the last attempt nothing is heard of i
 AT_ONCE = 200  # changes that become messages in one transaction
 
 ACTOR = "weisu"
+ENDS = ("resolved", LEFT)
 
 Tell = Callable[[Change], dict[str, Any]]
 Documents = Callable[[Connection, Sequence[str] | None], Tell]
@@ -127,11 +129,14 @@ class Sender:
         """What the webhooks are told, in the order of the changes."""
         places, kinds = _trees(conn)
         covers = silencing.covers(conn, silences.active(conn, self.settings.clock.now()))
-        # An end is told under a silence, too: who was told of an alert must hear that it is over.
-        heard = [one for one in changes if one.event.action == "resolved" or not any(cover.covers(one.alert) for cover in covers)]
         tell = {limit: self.documents(conn, limit) for limit in {_limit(hook) for hook in hooks}}
-        wanted = [(hook, one) for one in heard for hook in hooks if hook.seq < one.event.seq and subscriptions.wants(hook, one, places, kinds)]
-        return [subscriptions.told(hook, change, tell[_limit(hook)](change), self.settings.zone) for hook, change in wanted]
+        messages = []
+        for change, hook in ((change, hook) for change in changes for hook in hooks if hook.seq < change.event.seq):
+            heard = subscriptions.heard(hook, change, places, kinds)
+            # An end is told under a silence, too: who was told of an alert must hear that it is over.
+            if heard is not None and (heard.event.action in ENDS or not any(cover.covers(heard.alert) for cover in covers)):
+                messages.append(subscriptions.told(hook, heard, tell[_limit(hook)](heard), self.settings.zone))
+        return messages
 
     def _lane(self, name: str) -> None:
         try:

@@ -433,6 +433,7 @@ alert_events = Table(
     Column("level", String, nullable=False),
     Column("status", String, nullable=False),
     Column("note", Text),
+    Column("snapshot", JSON),  # the alert after it, see `alerts.Alert`; None: of a time when it was not kept, and no newer one changed it since
 )
 
 counters = Table(

@@ -22,7 +22,6 @@ from service.api.news import stopping
 from service.api.parameters import Parameters
 from service.store import alert_changes
 from service.store.alert_changes import Kept
-from service.store.alerts import AlertFilters
 from service.store.engine import reading
 from service.store.keys import Caller
 
@@ -65,7 +64,8 @@ async def list_changes(
 
     With `wait` an answer without changes comes after so many seconds, or as soon as there is one. Where `after` is too old, or newer than the
     database (a backup was brought back), 410 says so: read `/v1/alerts` and go on from its `seq`. Silenced alerts are told too, marked. With a
-    key limited to districts: the changes of alerts that it sees.
+    key limited to districts: the changes of alerts that it sees; one that moves to where it does not see it is told once as `left`, with the
+    status `resolved`.
 
     预警变更流:按序号返回 after 之后的全部变更,不遗漏;wait 为长轮询秒数;410 表示须重新读取 /v1/alerts。
     """
@@ -164,8 +164,7 @@ def _changes(service: Service, caller: Caller, after: int | None, limit: int) ->
         watch, items, more = state.watch_of(service, conn), [], False
         if place < kept.newest:
             view = AlertView.read(service, conn, caller, state)
-            filters = AlertFilters(visible=view.own, own=caller.districts or ())
-            found = alert_changes.after(conn, place, limit + 1, filters)
+            found = alert_changes.after(conn, place, limit + 1, None if view.own is None else view.sees)
             more = len(found) > limit
             items = [change_told(view, change) for change in found[:limit]]
     return AlertChanges(items=items, next=items[-1].seq if more else kept.newest, more=more, watch=watch)

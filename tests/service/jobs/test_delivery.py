@@ -144,6 +144,44 @@ def test_a_silenced_alert_is_not_told_but_its_end_is(town: Town, receiver: Recei
     assert told == [("alert.raised", "elsewhere"), ("alert.raised", "too-high"), ("alert.resolved", "silenced")]
 
 
+@pytest.mark.parametrize(
+    ("wanted", "changes"),
+    [
+        ({"districts": ["110108"]}, {"area": "ALL", "districts": []}),
+        ({"areas": ["110108"]}, {"area": "110105", "districts": []}),
+        ({"kinds": ["EMERGING", "SPIKE"]}, {"kind": "FIRST_SEEN"}),
+        ({"categories": ["HEAT"], "events": ["resolved"]}, {"category": "NOISE"}),
+    ],
+)
+def test_a_webhook_is_told_once_that_an_alert_is_no_longer_among_those_it_asked_for(
+    town: Town, receiver: Receiver, wanted: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    town.raised("a")
+    hook, sender = town.hook(receiver.url, **wanted), town.sender()
+    with writing(town.engine) as conn:
+        silences.create(conn, Matchers("ALL", "ALL", None, "orange"), "值班长", "检修", None, NOW + timedelta(hours=1), NOW)
+        assert alerts.update(conn, "a", {"observed": 99.0, **changes}, action="moved", actor="weisu", now=NOW)
+    town.resolved("a")
+    go(sender)
+    (told,) = [one.verified(hook.secret) for one in receiver.came]
+    assert (told["type"], told["data"]["action"], told["data"]["status"], told["data"]["alert"]["status"]) == (
+        "alert.left",
+        "left",
+        "resolved",
+        "resolved",
+    )
+    assert (told["data"]["alert"]["kind"], told["data"]["alert"]["area"], told["data"]["alert"]["observed"]) == ("SPIKE", "110108", 61.0)
+
+
+def test_a_webhook_that_asked_for_other_events_is_not_told_that_an_alert_has_left(town: Town, receiver: Receiver) -> None:
+    hook, sender = town.hook(receiver.url, areas=["110108"], events=["raised", "moved"]), town.sender()
+    town.raised("a")
+    with writing(town.engine) as conn:
+        assert alerts.update(conn, "a", {"area": "110105", "districts": []}, action="moved", actor="weisu", now=NOW)
+    go(sender)
+    assert [one.verified(hook.secret)["type"] for one in receiver.came] == ["alert.raised"]
+
+
 def test_each_change_is_put_into_the_outbox_once_though_senders_race_and_fail(
     town: Town, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
