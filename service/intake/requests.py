@@ -43,6 +43,7 @@ class Request:
         privacy: what is kept of people; None: nothing.
         mapping: which ticket types are no demand.
         name: as the ledger shows it.
+        even_if_all_wrong: nobody sends it again corrected: if no row of it is right, its rejects are kept all the same.
     """
 
     sha256: str
@@ -54,6 +55,7 @@ class Request:
     privacy: Privacy | None = None
     mapping: Mapping = field(default_factory=Mapping)
     name: str = BODY
+    even_if_all_wrong: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,9 @@ def accept(engine: Engine, request: Request, clock: Clock, also: Also | None = N
         if request.districts is not None:
             with writing(engine) as conn:
                 under_way.refuse(tickets.drop_foreign(conn, ingest_id, under_way.trees.areas.inside(request.districts)), _FOREIGN)
-        _refuse_if_none(under_way)
+        if not request.even_if_all_wrong:
+            _refuse_if_none(under_way)
+            under_way.check()
 
         def waits(conn: Connection) -> None:
             ingest_reports.put(conn, under_way.told(ingest_id, request.sender, request.request_key))
