@@ -132,6 +132,8 @@ waiting_ingests = Table(  # requests that are staged as a whole and not yet appl
     metadata,
     Column("ingest_id", ForeignKey("ingests.id"), primary_key=True, autoincrement=False),
     Column("lease_until", Moment),  # until then a process is at work on it
+    Column("districts", JSON),  # to which the sender was limited; None: the whole city
+    Column("by_index", Boolean, nullable=False, server_default=false()),  # its rows are told by their place, not by their line
 )
 
 tickets = Table(
