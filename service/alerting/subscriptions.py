@@ -14,14 +14,17 @@ from service.store.deliveries import Message
 from service.store.webhooks import Webhook
 
 TEST = "weisu.test"  # the type of a test
-STANDS_FOR = {LEFT: "resolved"}  # what is told to those who asked for another event: for them it is the same
+NEWS = ("raised", "escalated", "turned", "moved")
+STANDS_FOR = {LEFT: ("resolved",), "unsilenced": NEWS}  # what is told to those, too, who asked for other events: it tells of them
 
 
 def heard(webhook: Webhook, change: Change, areas: Tree, categories: Tree) -> Change | None:
     """A change as a webhook is told it; None: it asked for others, or the key that made it may not see the alert."""
     seen = change.seen_by(lambda alert: wants(webhook, alert, areas, categories))
     events = webhook.wanted.events
-    return seen if seen is not None and (not events or STANDS_FOR.get(seen.event.action, seen.event.action) in events) else None
+    if seen is None or not events:
+        return seen
+    return None if {seen.event.action, *STANDS_FOR.get(seen.event.action, ())}.isdisjoint(events) else seen
 
 
 def wants(webhook: Webhook, alert: Alert, areas: Tree, categories: Tree) -> bool:

@@ -19,6 +19,7 @@ Event = Literal[
     "judged_false",
     "judged_acted",
     "verdict_withdrawn",
+    "unsilenced",
 ]
 DeliveryStatus = Literal["waiting", "delivered", "given_up"]
 

@@ -1,6 +1,7 @@
 """Changes of alerts to those who asked to be told: into the outbox once, out of it until they have arrived.
 
-1. Each change becomes a message for every webhook that wants it, and the webhook's place in the feed moves on in the same transaction.
+1. Each change becomes a message for every webhook that wants it, and the webhook's place in the feed moves on in the same transaction. What
+   happened under a silence becomes none; when the silence is over, that is a change of the alerts that still run.
 2. Each webhook with something due has a lane, a thread of its own: a slow receiver delays nobody else. A lane sends one message after the other,
    in the order of the changes. One that fails is tried again 5 seconds later, and until then holds back those after it; when it fails again,
    they overtake it.
@@ -86,11 +87,12 @@ class Sender:
         self._lanes: dict[str, threading.Thread] = {}
 
     def step(self) -> None:
-        """Puts what changed into the outbox, and starts a lane for each webhook with something due. Returns before the lanes are through.
+        """Lifts silences that are over, puts what changed into the outbox, and starts a lane for each webhook with something due; waits for none.
 
         Raises:
             SQLAlchemyError: the database does not answer.
         """
+        self._lift()
         while self.collect():
             pass
         with reading(self.db) as conn:
@@ -107,6 +109,14 @@ class Sender:
         for lane in list(self._lanes.values()):
             lane.join(seconds)
         return not any(lane.is_alive() for lane in self._lanes.values())
+
+    def _lift(self) -> None:
+        now = self.settings.clock.now()
+        with reading(self.db) as conn:
+            if not silences.to_lift(conn, now):
+                return
+        with writing(self.db) as conn:
+            silencing.lift(conn, now, ACTOR)
 
     def collect(self) -> bool:
         """Puts the next changes into the outbox; whether there may be more."""
@@ -128,13 +138,16 @@ class Sender:
     def _messages(self, conn: Connection, hooks: Sequence[Webhook], changes: Sequence[Change]) -> list[deliveries.Message]:
         """What the webhooks are told, in the order of the changes."""
         places, kinds = _trees(conn)
-        covers = silencing.covers(conn, silences.active(conn, self.settings.clock.now()))
+        moments = [change.event.at for change in changes]
+        quiet = silences.between(conn, min(moments), max(moments)) if changes else []
+        covers = list(zip(quiet, silencing.covers(conn, quiet), strict=True))
         tell = {limit: self.documents(conn, limit) for limit in {_limit(hook) for hook in hooks}}
         messages = []
         for change, hook in ((change, hook) for change in changes for hook in hooks if hook.seq < change.event.seq):
             heard = subscriptions.heard(hook, change, places, kinds)
             # An end is told under a silence, too: who was told of an alert must hear that it is over.
-            if heard is not None and (heard.event.action in ENDS or not any(cover.covers(heard.alert) for cover in covers)):
+            silenced = heard is not None and any(one.held(heard.event.at) and cover.covers(heard.alert) for one, cover in covers)
+            if heard is not None and (heard.event.action in ENDS or not silenced):
                 messages.append(subscriptions.told(hook, heard, tell[_limit(hook)](heard), self.settings.zone))
         return messages
 

@@ -20,9 +20,9 @@ VERDICTS = ("true", "false", "acted")
 """What an alert turned out to be. acted: something was done about it; that no complaints came does not make it false."""
 ACTIONS = (
     *("raised", "escalated", "turned", "moved", "acknowledged", "resolved"),
-    *("judged_true", "judged_false", "judged_acted", "verdict_withdrawn"),
+    *("judged_true", "judged_false", "judged_acted", "verdict_withdrawn", "unsilenced"),
 )
-"""What the history calls a change. turned: it is of another kind now."""
+"""What the history calls a change. turned: it is of another kind now. unsilenced: a silence under which it changed is over."""
 LEFT = "left"  # what a reader is told instead where an alert goes on among those that he does not see, see `alert_changes`
 CITY = "ALL"  # the area of an alert on the whole city
 

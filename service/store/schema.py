@@ -460,6 +460,7 @@ silences = Table(
     Column("ends_at", Moment, nullable=False, index=True),
     Column("ended_at", Moment),  # somebody ended it earlier
     Column("ended_by", String),
+    Column("lifted", Boolean, nullable=False, server_default=false()),  # it is over, and alerts that it covered were told
 )
 
 api_keys = Table(

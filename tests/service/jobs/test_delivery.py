@@ -5,6 +5,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
@@ -12,7 +13,7 @@ from typing import Any, get_args
 import pytest
 from sqlalchemy import Engine
 from standardwebhooks import WebhookVerificationError
-from webhook_city import NOW, SEAL, Hook, Town, go, in_background
+from webhook_city import NOW, SEAL, Hook, Town, an_alert, go, in_background
 from webhook_receiver import OK, Answer, Came, Receiver, receiving
 
 from service.alerting import signing
@@ -142,6 +143,70 @@ def test_a_silenced_alert_is_not_told_but_its_end_is(town: Town, receiver: Recei
     go(sender)
     told = [(one.verified(hook.secret)["type"], one.verified(hook.secret)["data"]["alert"]["alert_id"]) for one in receiver.came]
     assert told == [("alert.raised", "elsewhere"), ("alert.raised", "too-high"), ("alert.resolved", "silenced")]
+
+
+def silence(town: Town, hours: float, area: str = "110108", since: float = -3) -> int:
+    """A silence from some hours after NOW (before it, mostly) until some hours after NOW."""
+    begins, ends = (NOW + timedelta(hours=one) for one in (since, hours))
+    with writing(town.engine) as conn:
+        return silences.create(conn, Matchers(area, "ALL", None, "orange"), "值班长", "检修", None, ends, begins)[0].id
+
+
+def raised_before(town: Town, hours: float, *alert_ids: str, **changes: Any) -> None:
+    for alert_id in alert_ids:
+        with writing(town.engine) as conn:
+            at = NOW - timedelta(hours=hours)
+            alerts.insert(conn, replace(an_alert(alert_id), **{"raised_at": at, "changed_at": at, **changes}), "weisu", at)
+
+
+def told(receiver: Receiver, hook: Hook) -> list[tuple[str, str]]:
+    messages = [one.verified(hook.secret) for one in receiver.came]
+    return [(one["type"], one["data"]["alert"]["alert_id"]) for one in messages]
+
+
+@pytest.mark.parametrize("events", [[], ["raised"]])
+def test_what_was_silenced_and_still_runs_is_told_once_when_the_silence_is_over(town: Town, receiver: Receiver, events: list[str]) -> None:
+    hook, sender = town.hook(receiver.url, events=events), town.sender()
+    raised_before(town, 4, "before")
+    silence(town, hours=-0.5)  # its end has passed when the sender looks
+    raised_before(town, 2, "runs", "ended")
+    with writing(town.engine) as conn:
+        assert alerts.change_status(conn, "ended", ("open",), "resolved", "weisu", None, NOW - timedelta(hours=1))
+    raised_before(town, 0.25, "after")
+    for _ in range(2):
+        go(sender)
+    assert [one for one in told(receiver, hook) if one[0] != "alert.resolved"] == [
+        ("alert.raised", "before"),
+        ("alert.raised", "after"),
+        ("alert.unsilenced", "runs"),
+    ]
+    with reading(town.engine) as conn:
+        assert [event.action for event in alerts.history(conn, "runs")] == ["raised", "unsilenced"]
+
+
+def test_what_was_silenced_is_told_when_somebody_ends_the_silence_though_the_clock_stands_still(town: Town, receiver: Receiver) -> None:
+    hook, sender = town.hook(receiver.url), town.sender()
+    number = silence(town, hours=1, since=0)
+    town.raised("a")
+    go(sender)
+    assert told(receiver, hook) == []
+    with writing(town.engine) as conn:
+        assert silences.end(conn, number, "值班长", NOW)
+    go(sender)
+    assert told(receiver, hook) == [("alert.unsilenced", "a")]
+
+
+def test_under_another_silence_it_waits_for_the_end_of_that_one_too(town: Town, receiver: Receiver) -> None:
+    hook, sender = town.hook(receiver.url), town.sender()
+    silence(town, hours=-1)
+    other = silence(town, hours=2, area="ALL", since=-1.5)  # begins when the alert has been raised
+    raised_before(town, 2, "a")
+    go(sender)
+    assert told(receiver, hook) == []
+    with writing(town.engine) as conn:
+        assert silences.end(conn, other, "值班长", NOW)
+    go(sender)
+    assert told(receiver, hook) == [("alert.unsilenced", "a")]
 
 
 @pytest.mark.parametrize(
