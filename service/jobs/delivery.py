@@ -6,8 +6,8 @@
    in the order of the changes. One that fails is tried again 5 seconds later, and until then holds back those after it; when it fails again,
    they overtake it.
 3. An attempt is noted before it is made. Whatever kills the sender, the message is tried again: it arrives at least once, perhaps twice.
-4. What failed ten times within 75 hours is given up, and the webhook is disabled; so is one whose receiver answers 410. What waits for it is
-   given up too, and it stays so until somebody enables it.
+4. What failed ten times within 75 hours is given up, and the webhook is disabled; so is one whose receiver answers 410, or whose key has ended.
+   What waits for it is given up too, and it stays so until somebody enables it.
 
 Receivers compare the time of a message with their own clock, so this follows the real one even where the service's clock is frozen.
 """
@@ -31,7 +31,7 @@ from service.alerting.signing import Seal
 from service.clock import Clock
 from service.secret import of as secret_of
 from service.settings import Settings
-from service.store import alert_changes, areas, audit, categories, deliveries, silences, webhooks
+from service.store import alert_changes, areas, audit, categories, deliveries, keys, silences, webhooks
 from service.store.alert_changes import Change
 from service.store.alerts import LEFT
 from service.store.categories import OWN
@@ -93,6 +93,7 @@ class Sender:
             SQLAlchemyError: the database does not answer.
         """
         self._lift()
+        self._stop_those_of_ended_keys()
         while self.collect():
             pass
         with reading(self.db) as conn:
@@ -117,6 +118,16 @@ class Sender:
                 return
         with writing(self.db) as conn:
             silencing.lift(conn, now, ACTOR)
+
+    def _stop_those_of_ended_keys(self) -> None:
+        now = self.settings.clock.now()
+        with reading(self.db) as conn:
+            ended = keys.ended(conn, now)
+            stopped = [hook for hook in webhooks.list_webhooks(conn) if hook.disabled_at is None and hook.key_id in ended]
+        if stopped:
+            with writing(self.db) as conn:
+                for hook in stopped:
+                    self._stop(conn, hook, ended[hook.key_id or ""], self.now())
 
     def collect(self) -> bool:
         """Puts the next changes into the outbox; whether there may be more."""

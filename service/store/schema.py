@@ -514,6 +514,7 @@ webhooks = Table(
     Column("old_secret_until", Moment),
     Column("created_at", Moment, nullable=False),
     Column("created_by", String, nullable=False),  # name of an API key
+    Column("key_id", String),  # of the caller with whom it ends; None: made before that was kept
     Column("disabled_at", Moment),
     Column("disabled_because", Text),
     Column("seq", BigInteger, nullable=False),  # the last change that was looked at for it

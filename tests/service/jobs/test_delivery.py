@@ -21,7 +21,7 @@ from service.alerting.signing import Seal
 from service.api.webhook_schemas import Event
 from service.jobs import delivery
 from service.jobs.delivery import ATTEMPTS, PAUSES, Sender
-from service.store import alerts, audit, deliveries, silences, webhooks
+from service.store import alerts, audit, deliveries, keys, silences, webhooks
 from service.store.categories import OWN
 from service.store.deliveries import DELIVERED, GIVEN_UP, WAITING
 from service.store.engine import reading, writing
@@ -143,6 +143,42 @@ def test_a_silenced_alert_is_not_told_but_its_end_is(town: Town, receiver: Recei
     go(sender)
     told = [(one.verified(hook.secret)["type"], one.verified(hook.secret)["data"]["alert"]["alert_id"]) for one in receiver.came]
     assert told == [("alert.raised", "elsewhere"), ("alert.raised", "too-high"), ("alert.resolved", "silenced")]
+
+
+def a_key(town: Town, **more: Any) -> str:
+    """Id of a new key."""
+    with writing(town.engine) as conn:
+        return keys.create(conn, "监测", ["admin"], None, NOW - timedelta(days=2), secret=b"s", **more).split("_")[1]
+
+
+def test_a_webhook_ends_with_the_key_that_made_it_and_says_so(town: Town, receiver: Receiver) -> None:
+    key, other = a_key(town), a_key(town)
+    hook, kept, sender = town.hook(receiver.url, key=key), town.hook(receiver.url, key=other), town.sender()
+    town.raised("a")
+    with writing(town.engine) as conn:
+        assert keys.revoke(conn, key, NOW)
+    town.raised("b")
+    go(sender)
+    assert (statuses(town, hook), statuses(town, kept)) == ([], [DELIVERED, DELIVERED])
+    assert town.state(hook).disabled_because == f"its key '监测' ({key}) was revoked"
+    with reading(town.engine) as conn:
+        (entry,) = audit.entries(conn)
+    assert (entry.action, entry.subject) == (audit.WEBHOOK_DISABLED, f"webhook {hook.id}")
+
+
+def test_a_webhook_of_a_key_that_was_replaced_goes_on_with_the_new_one_and_ends_with_it(town: Town, receiver: Receiver) -> None:
+    old, over = a_key(town), a_key(town, expires_at=NOW - timedelta(days=1))
+    hook, late, sender = town.hook(receiver.url, key=old), town.hook(receiver.url, key=over), town.sender()
+    with writing(town.engine) as conn:
+        new = keys.rotate(conn, old, timedelta(minutes=1), NOW - timedelta(hours=1), secret=b"s").split("_")[1]
+    town.raised("a")
+    go(sender)
+    assert statuses(town, hook) == [DELIVERED]
+    assert town.state(late).disabled_because == f"its key '监测' ({over}) has expired"
+    with writing(town.engine) as conn:
+        assert keys.revoke(conn, new, NOW)
+    go(sender)
+    assert town.state(hook).disabled_because == f"its key '监测' ({new}) was revoked"
 
 
 def silence(town: Town, hours: float, area: str = "110108", since: float = -3) -> int:
@@ -326,7 +362,7 @@ def test_what_waits_for_a_webhook_is_given_up_with_it_and_enabled_it_hears_what_
     town.raised("missed")
     receiver.answers = lambda _: OK
     with writing(town.engine) as conn:
-        webhooks.enable(conn, hook.id)
+        webhooks.enable(conn, hook.id, "another")
     town.raised("c")
     go(sender)
     assert [json.loads(one.body)["data"]["alert"]["alert_id"] for one in receiver.came[1:]] == ["c"]
