@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from forecasting import promised
 from forecasting.errors import InputError
-from service.api import pages
+from service.api import bounds, pages
 from service.api.deps import Requires, Running
 from service.api.errors import Problem
 from service.api.forms import TABLES, chosen
@@ -20,6 +20,7 @@ from service.api.nodes import ALL, Nodes, allowed, area_tree, category_tree, vis
 from service.api.parameters import DEFAULT_ROWS, Export, Paged, Period, Places
 from service.api.schemas import AccuracyPage, AccuracyRow, DriftPage, DriftRow, MixPart
 from service.api.tables import records, table_response
+from service.settings import Settings
 from service.store import drift as drifts
 from service.store import promised as store
 from service.store.categories import OWN
@@ -85,7 +86,7 @@ def list_accuracy(
     place = pages.place(request, asked.next, pages.number)
     with reading(service.engine) as conn:
         span = store.span(conn, asked.of)
-        table = _table(conn, asked, caller, span)
+        table = _table(conn, asked, caller, span, service.settings)
     first = 0 if place is None else place[0]
     limit = asked.limit or (DEFAULT_ROWS if form == "json" else len(table))
     last = min(first + limit, len(table))
@@ -117,7 +118,7 @@ def list_drift(
     place = pages.place(request, asked.next, pages.number)
     with reading(service.engine) as conn:
         newest = drifts.newest(conn)
-        found = {} if newest is None else drifts.read(conn, *asked.bounds(newest, newest))
+        found = {} if newest is None else drifts.read(conn, *_drift_span(asked, newest, service.settings))
     rows = [
         DriftRow.model_validate(
             {
@@ -138,7 +139,13 @@ def list_drift(
     return DriftPage(items=rows[first:last], next=pages.token(request, last) if last < len(rows) else None)
 
 
-def _table(conn: Connection, asked: AccuracyParameters, caller: Caller, span: tuple[date, date] | None) -> pd.DataFrame:
+def _drift_span(asked: DriftParameters, newest: date, settings: Settings) -> tuple[date, date]:
+    start, end = asked.bounds(newest, newest)
+    bounds.require_days(start, min(end, newest), settings)
+    return start, end
+
+
+def _table(conn: Connection, asked: AccuracyParameters, caller: Caller, span: tuple[date, date] | None, settings: Settings) -> pd.DataFrame:
     """All rows of the answer with the columns COLUMNS, in their order."""
     area_nodes, category_nodes = area_tree(conn), category_tree(conn)
     areas = _districts(asked, area_nodes, caller)
@@ -156,6 +163,7 @@ def _table(conn: Connection, asked: AccuracyParameters, caller: Caller, span: tu
         what = f"the days from {span[0]} to {span[1]} were compared, none of those asked for"
         raise InputError(what, "from, to", f"ask for days from {span[0]} to {span[1]}")
     start, end = max(start, span[0]), min(end, span[1])
+    bounds.require_days(start, end, settings)
     before = timedelta(days=(asked.rolling or 1) - 1)
     by = list(dict.fromkeys(KEPT[one] for one in asked.by if one in KEPT))
     sums = store.read(conn, start - before, end, levels, ["day", *by], areas, categories, asked.horizon or None, asked.of)

@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
-from service.api import pages, sending
+from service.api import bounds, pages, sending
 from service.api.deps import Requires, Running, Service
 from service.api.errors import problems
 from service.api.intake_schemas import DriverIn, DriverPage, DriverRow, DryRun, Sent
@@ -96,8 +96,11 @@ def list_drivers(
     if not areas and caller.districts is not None:
         areas = caller.districts | {ALL}
     start, end = asked.start, asked.end
-    if start is not None and end is not None:
-        asked.bounds(start, end)
+    if start is not None or end is not None:
+        with reading(service.engine) as conn:
+            held = drivers.span(conn) or (service.clock.business_date(),) * 2
+        first, last = asked.bounds(*held)
+        bounds.require_days(max(first, held[0]), min(last, held[1]), service.settings)
     now = service.clock.now()
     moment = now if asked.as_of is None else min(as_of(asked.as_of, service.clock), now)
     names = (

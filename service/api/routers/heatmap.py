@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from forecasting import distribution
 from forecasting.errors import InputError
 from forecasting.outlook import WEEK
-from service.api import comparable, span_law
+from service.api import bounds, comparable, span_law
 from service.api.asked_set import AsOf, asked_set, require_days
 from service.api.comparison import beside
 from service.api.deps import Requires, Running, Service
@@ -70,6 +70,7 @@ def heatmap(asked: Annotated[HeatmapParameters, Query()], service: Running, call
         start, end = asked.bounds(found.first_day, min(found.first_day + timedelta(days=WEEK - 1), last_day))
         require_days(found.first_day, last_day, start, end, "from, to")
         start, end = max(start, found.first_day), min(end, last_day)
+        bounds.require_days(start, end, service.settings)
         moment = None if asked.as_of is None else min(as_of(asked.as_of, service.clock), service.clock.now())
         if moment is not None:
             compaction.require_known(conn, moment)
