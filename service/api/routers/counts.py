@@ -219,7 +219,7 @@ def _answer(
 
 
 def _chunks(service: Service, grid: CountGrid | Comparison, first: int, last: int) -> Iterator[pd.DataFrame]:
-    """The table in parts, so that a large export does not fill the memory; one part at least, for the header."""
-    for start in range(first, max(last, first + 1), MOST_ROWS):
-        with reading(service.engine) as conn:
+    """The table in parts of one moment, so that a large export does not fill the memory; one part at least, for the header."""
+    with reading(service.engine, apart=True) as conn:
+        for start in range(first, max(last, first + 1), MOST_ROWS):
             yield grid.rows(conn, start, min(start + MOST_ROWS, last))

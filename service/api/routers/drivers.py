@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import Field
+from sqlalchemy import Connection
 
 from service.api import bounds, pages, sending
 from service.api.deps import Requires, Running, Service
@@ -111,7 +112,8 @@ def list_drivers(
     if asked.format == "csv" and asked.limit is None:
         return csv_response(request, "drivers", _chunks(service, wanted, place), bom=asked.bom, next_page=None)
     limit = asked.limit or DEFAULT_ROWS
-    rows = _rows(service, wanted, limit + 1, place)
+    with reading(service.engine) as conn:
+        rows = _rows(service, conn, wanted, limit + 1, place)
     following = pages.token(request, *_place(rows.iloc[limit - 1])) if len(rows) > limit else None
     rows = rows.head(limit)
     if asked.format == "csv":
@@ -119,21 +121,21 @@ def list_drivers(
     return DriverPage(items=[DriverRow.model_validate(row) for row in rows.to_dict("records")], next=following)
 
 
-def _rows(service: Service, wanted: drivers.Wanted, limit: int, after: drivers.Place | None) -> pd.DataFrame:
+def _rows(service: Service, conn: Connection, wanted: drivers.Wanted, limit: int, after: drivers.Place | None) -> pd.DataFrame:
     """Rows as the API shows them."""
-    with reading(service.engine) as conn:
-        rows = drivers.known(conn, wanted, limit, after)
+    rows = drivers.known(conn, wanted, limit, after)
     return rows.assign(date=rows["date"].dt.date, issued_at=rows["issued_at"].dt.tz_convert(service.settings.zone))
 
 
 def _chunks(service: Service, wanted: drivers.Wanted, after: drivers.Place | None) -> Iterator[pd.DataFrame]:
-    """The whole table in parts; one part at least, for the header."""
-    while True:
-        rows = _rows(service, wanted, MOST_ROWS, after)
-        yield rows
-        if len(rows) < MOST_ROWS:
-            return
-        after = _place(rows.iloc[-1])
+    """The whole table in parts of one moment; one part at least, for the header."""
+    with reading(service.engine, apart=True) as conn:
+        while True:
+            rows = _rows(service, conn, wanted, MOST_ROWS, after)
+            yield rows
+            if len(rows) < MOST_ROWS:
+                return
+            after = _place(rows.iloc[-1])
 
 
 def _place(row: pd.Series) -> drivers.Place:

@@ -131,15 +131,15 @@ def _hours(asked: TicketListParameters, start: date, end: date, clock: Clock) ->
 
 
 def _chunks(service: Service, cell: Cell, after: Place | None) -> Iterator[pd.DataFrame]:
-    """The list in parts, so that a large export does not fill the memory; one part at least, for the header."""
+    """The list in parts of one moment, so that a large export does not fill the memory; one part at least, for the header."""
     more = True
-    while more:
-        with reading(service.engine) as conn:
+    with reading(service.engine, apart=True) as conn:
+        while more:
             found = store.rows(conn, cell, after, MOST_ROWS)
-        yield _told(service, found)
-        more = len(found) == MOST_ROWS
-        if more:
-            after = _place(found)
+            yield _told(service, found)
+            more = len(found) == MOST_ROWS
+            if more:
+                after = _place(found)
 
 
 def _told(service: Service, found: pd.DataFrame) -> pd.DataFrame:
