@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import pandas as pd
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import Field
@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from service.api import bounds, pages, sending
 from service.api.deps import Requires, Running, Service
 from service.api.errors import problems
+from service.api.forms import CSV_TWIN, chosen
 from service.api.intake_schemas import DriverIn, DriverPage, DriverRow, DryRun, Sent
 from service.api.nodes import ALL, allowed, area_tree
 from service.api.parameters import DEFAULT_ROWS, MOST_ROWS, Period, Table, as_of, named
@@ -80,7 +81,11 @@ class DriverParameters(Period, Table):
 
 @router.get("/drivers", operation_id="list_drivers", summary="Drivers as they are known", responses=CSV, response_model=DriverPage)
 def list_drivers(
-    request: Request, asked: Annotated[DriverParameters, Query()], service: Running, caller: Annotated[Caller, Requires("forecasts:read")]
+    request: Request,
+    response: Response,
+    asked: Annotated[DriverParameters, Query()],
+    service: Running,
+    caller: Annotated[Caller, Requires("forecasts:read")],
 ) -> DriverPage | StreamingResponse:
     """Weather and other inputs as they are known: of each name, area and day the observation or, until there is one, the newest forecast.
 
@@ -89,6 +94,7 @@ def list_drivers(
 
     查询已知的天气等驱动因素;as_of 可回看当时所知,all_issues 列出历次发布。
     """
+    form = chosen(request, response, asked.format, CSV_TWIN)
     after = pages.place(request, asked.next, pages.text, pages.text, pages.day, pages.moment, pages.flag)
     with reading(service.engine) as conn:
         tree = area_tree(conn)
@@ -109,14 +115,14 @@ def list_drivers(
     )  # no other is stored, and PostgreSQL refuses to look for a NUL
     wanted = drivers.Wanted(moment, not asked.all_issues, names, areas or None, start, end)
     place = None if after is None else (after[0], after[1], after[2], after[3], after[4])
-    if asked.format == "csv" and asked.limit is None:
+    if form == "csv" and asked.limit is None:
         return csv_response(request, "drivers", _chunks(service, wanted, place), bom=asked.bom, next_page=None)
     limit = asked.limit or DEFAULT_ROWS
     with reading(service.engine) as conn:
         rows = _rows(service, conn, wanted, limit + 1, place)
     following = pages.token(request, *_place(rows.iloc[limit - 1])) if len(rows) > limit else None
     rows = rows.head(limit)
-    if asked.format == "csv":
+    if form == "csv":
         return csv_response(request, "drivers", [rows], bom=asked.bom, next_page=following)
     return DriverPage(items=[DriverRow.model_validate(row) for row in rows.to_dict("records")], next=following)
 
