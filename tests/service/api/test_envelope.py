@@ -124,6 +124,11 @@ def test_a_broken_body_is_answered_and_changes_nothing(city: City, ask: TestClie
     assert ask.get("/v1/alerts/a").json()["verdict"] is None
 
 
+@pytest.mark.parametrize(("path", "methods"), [("webhooks/w", "DELETE, GET, PATCH"), ("silences", "GET, POST"), ("alerts/a/ack", "POST")])
+def test_a_405_names_every_method_of_a_path(ask: TestClient, path: str, methods: str) -> None:
+    assert ask.put(f"/v1/{path}").headers["Allow"] == methods
+
+
 @pytest.mark.parametrize(("limit", "status"), [("1500", 200), ("1501", 422)])
 def test_the_rows_of_a_page_are_what_the_setting_allows(city: City, limit: str, status: int) -> None:
     with TestClient(create_app(city.settings.model_copy(update={"most_rows": 1500}))) as client:
