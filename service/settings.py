@@ -69,7 +69,12 @@ class Settings(BaseSettings):
     workers: int = Field(2, ge=1, le=64, description="Processes of `weisu backtest`, which works on so many cutoffs at a time.")
     body_kb: int = Field(256, ge=1, le=16_384, description="Largest body of any other request, in KiB; paths that need less take less.")
     most_rows: int = Field(20_000, ge=1_000, le=20_000, description="Most rows of one page of a list (`limit`).")
-    most_days: int = Field(3_660, ge=1, le=36_600, description="Longest span of days, `from` to `to`, that one request may ask for.")
+    most_days: int = Field(
+        3_660,
+        ge=1,
+        le=36_600,
+        description="Longest span of days, `from` to `to`, that one request may ask for; an end that is left open is where the answer would end.",
+    )
     request_seconds: float = Field(
         90,
         gt=0,

@@ -9,21 +9,32 @@ from typing import Any
 from forecasting.detection.levels import LEVELS
 from forecasting.hierarchy import ALL, Tree
 from service.store.alert_changes import Change
+from service.store.alerts import LEFT, Alert
 from service.store.deliveries import Message
 from service.store.webhooks import Webhook
 
 TEST = "weisu.test"  # the type of a test
+NEWS = ("raised", "escalated", "turned", "moved")
+STANDS_FOR = {LEFT: ("resolved",), "unsilenced": NEWS}  # what is told to those, too, who asked for other events: it tells of them
 
 
-def wants(webhook: Webhook, change: Change, areas: Tree, categories: Tree) -> bool:
-    """Whether a webhook is told a change: it is one that it asked for, and one that the key that made it may see."""
-    alert, asked = change.alert, webhook.wanted
+def heard(webhook: Webhook, change: Change, areas: Tree, categories: Tree) -> Change | None:
+    """A change as a webhook is told it; None: it asked for others, or the key that made it may not see the alert."""
+    seen = change.seen_by(lambda alert: wants(webhook, alert, areas, categories))
+    events = webhook.wanted.events
+    if seen is None or not events:
+        return seen
+    return None if {seen.event.action, *STANDS_FOR.get(seen.event.action, ())}.isdisjoint(events) else seen
+
+
+def wants(webhook: Webhook, alert: Alert, areas: Tree, categories: Tree) -> bool:
+    """Whether an alert is one of those that a webhook asked for, and one that the key that made it may see."""
+    asked = webhook.wanted
     places, concerned = {*areas.path(alert.area)}, {one["code"] for one in alert.districts}
     if webhook.districts is not None and not (places | (concerned if alert.area == ALL else set())) & {*webhook.districts}:
         return False
     return (
-        (not asked.events or change.event.action in asked.events)
-        and (asked.level is None or LEVELS.index(alert.level) >= LEVELS.index(asked.level))
+        (asked.level is None or LEVELS.index(alert.level) >= LEVELS.index(asked.level))
         and (not asked.kinds or alert.kind in asked.kinds)
         and (not asked.areas or bool((places | concerned) & {*asked.areas}))
         and (not asked.categories or not {*asked.categories}.isdisjoint(categories.path(alert.category)))

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service import secret
 from service.api.errors import NotValid, Problem
+from service.api.held import Held
 from service.api.rates import Rates, cost_of
 from service.api.recent import Recent
 from service.api.sessions import Sessions
@@ -38,12 +39,14 @@ class Access:
 
     Attributes:
         rates: what each of them has asked for of late.
+        held: the answers that each of them holds open.
         sessions: the page's cookies.
     """
 
     def __init__(self, settings: Settings, engine: Engine, recent: Recent) -> None:
         self.settings = settings
         self.rates = Rates(settings.requests_per_minute, settings.failures_per_minute)
+        self.held = Held()
         self.sessions = Sessions(settings)
         self._engine, self._recent = engine, recent
         self._secret = secret.of_keys(settings)
@@ -60,19 +63,36 @@ class Access:
             Problem: 401, neither a valid key or token nor a session; 403, a session's change that may come from a foreign page; 429, too many
                 requests without a valid key from this address; 503, an identity provider that was never heard.
         """
+        request.state.token = token
+        try:
+            return await self._known(request, token)
+        except NotValid as error:
+            raise self._refused(request, str(error), {"WWW-Authenticate": CHALLENGE} if token is None else _INVALID) from None
+
+    async def still(self, request: Request) -> None:
+        """For answers that last: that what a request was let in by opens something still.
+
+        Raises:
+            Problem: 401, it does not; 503 as `caller`.
+            SQLAlchemyError: the store has not answered for so long that no key is believed any more.
+        """
+        try:
+            await self._known(request, request.state.token)
+        except NotValid as error:
+            raise Problem(401, str(error), where="Authorization", headers=_INVALID) from None
+
+    async def _known(self, request: Request, token: str | None) -> Caller:
+        """Who sends a request. Raises NotValid: nobody whom we know; Problem 403 and 503 as `caller`."""
         if token is None:
             found = self.sessions.caller(request)
             if found is None:
-                raise self._refused(request, "the request carries no key", {"WWW-Authenticate": CHALLENGE})
+                raise NotValid("the request carries no key")
             return found
         if self._issuer is not None and not token.startswith(keys.BEGINS):
-            try:
-                return await run_in_threadpool(self._issuer.caller, token)
-            except NotValid as error:
-                raise self._refused(request, str(error), _INVALID) from None
+            return await run_in_threadpool(self._issuer.caller, token)
         found = self._recent.known_caller(token) or await run_in_threadpool(self._recent.caller, token)
         if found is None:
-            raise self._refused(request, "the key is mistyped, unknown, expired or revoked", _INVALID)
+            raise NotValid("the key is mistyped, unknown, expired or revoked")
         return found
 
     def admit(self, request: Request, caller: Caller, token: str | None) -> None:

@@ -65,6 +65,10 @@ class AlertView:
         """Whether an alert stands on the whole city and concerns a district of the caller."""
         return alert.area == store.CITY and any(self.own is None or one["code"] in self.own for one in alert.districts)
 
+    def sees(self, alert: store.Alert) -> bool:
+        """Whether the caller may see an alert."""
+        return self.own is None or alert.area in self.own or self.concerns(alert)
+
     def labels(self, area: str, category: str) -> Labels:
         """Labels of a node."""
         node = area, category

@@ -31,6 +31,7 @@ from service.api.routers import (
     alert_verdicts,
     alertmanager,
     alerts,
+    audit,
     categories,
     counts,
     districts,
@@ -186,6 +187,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         runs,
         status,
         webhooks,
+        audit,
     ):
         v1.include_router(noun.router)
     app.include_router(v1)

@@ -17,6 +17,12 @@ def require_within(request: Request, settings: Settings) -> None:
             raise Problem(422, f"a page holds {settings.most_rows} rows at most", where="limit", mend="take the following pages with 'next'")
     with suppress(ValueError):
         if "from" in asked and "to" in asked:
-            days = (date.fromisoformat(asked["to"]) - date.fromisoformat(asked["from"])).days + 1
-            if days > settings.most_days:
-                raise Problem(422, f"{days} days are more than {settings.most_days}", where="from, to", mend="ask for one span after the other")
+            require_days(date.fromisoformat(asked["from"]), date.fromisoformat(asked["to"]), settings)
+
+
+def require_days(start: date, end: date, settings: Settings) -> None:
+    """Raises Problem 422 if a span has more days than the settings allow. An end that is left open is where the answer would end."""
+    days = (end - start).days + 1
+    if days > settings.most_days:
+        mend = "ask for one span after the other, with 'from' and 'to'"
+        raise Problem(422, f"{days} days are more than {settings.most_days}", where="from, to", mend=mend)

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from forecasting.errors import InputError
 
@@ -127,14 +128,16 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
-        detail = error.detail
+        detail, headers = error.detail, dict(error.headers or {})
         if error.status_code == 400:  # bytes that are no text, or nested without end
             return problem_response(request, Problem(422, "the body cannot be read", where="body", mend="send a JSON object, or no body"))
         if error.status_code == 404:
             detail = f"there is nothing at {request.url.path}"
         elif error.status_code == 405:
             detail = f"{request.method} does nothing at {request.url.path}"
-        return problem_response(request, Problem(error.status_code, detail, headers=error.headers))
+            methods = _methods(app, request.scope["path"])
+            headers |= {"Allow": ", ".join(methods)} if methods else {}  # the router names those of one route alone
+        return problem_response(request, Problem(error.status_code, detail, headers=headers))
 
     @app.exception_handler(OperationalError)
     @app.exception_handler(InterfaceError)
@@ -143,6 +146,11 @@ def install(app: FastAPI) -> None:
         reason = str(error.__cause__ or error).splitlines()[0]
         log.error("database.no_answer", extra={"method": request.method, "path": request.url.path, "reason": reason})
         return problem_response(request, Problem(503, "the database does not answer", headers={"Retry-After": RETRY_AFTER}))
+
+
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """The methods that do something at a path, by the OpenAPI document; none where it does not have the path."""
+    return sorted({method.upper() for of, item in app.openapi()["paths"].items() if compile_path(of)[0].match(path) for method in item})
 
 
 def _from_validation(errors: Sequence[Any]) -> Problem:

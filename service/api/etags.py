@@ -23,7 +23,7 @@ def tag(request: Request, *depends_on: object) -> str:
 
 def headers(its_tag: str) -> dict[str, str]:
     """What goes with an answer that has a tag: whoever keeps it asks again before showing it, and shows it to nobody else."""
-    return {"ETag": its_tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
+    return {"ETag": its_tag, "Cache-Control": "private, no-cache", "Vary": "Accept, Authorization"}
 
 
 def unchanged(request: Request, its_tag: str, there: bool = False) -> Response | None:

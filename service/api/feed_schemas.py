@@ -8,7 +8,7 @@ from service.api.schemas import Alert, AlertEvent, Model, Watch
 
 
 class AlertChange(AlertEvent):
-    """One change, and the alert as `/v1/alerts` tells it now: it may have changed again since."""
+    """One change, and the alert as `/v1/alerts` tells it now: it may have changed again since. If it has `left`: as your key saw it last."""
 
     alert: Alert
 

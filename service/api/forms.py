@@ -1,6 +1,6 @@
 """The forms in which a table is given, and which of them a request asks for: by `format=`, else by its `Accept` header (RFC 9110, 12.5.1)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from fastapi import Request, Response
@@ -38,12 +38,16 @@ TABLES = _FORMS | problems(406)
 """Declares the other forms of a list in `responses=`."""
 
 
-def chosen(request: Request, response: Response, given: Form | None) -> Form:
+CSV_TWIN: tuple[Form, Form] = ("json", "csv")
+
+
+def chosen(request: Request, response: Response, given: Form | None, of: Sequence[Form] = tuple(MEDIA_TYPES)) -> Form:
     """The form of the answer.
 
     Args:
         response: is told that it depends on the header.
         given: what `format=` says; it comes first.
+        of: those that there are, in the order of preference.
 
     Raises:
         Problem: none of the forms is accepted (406).
@@ -53,11 +57,11 @@ def chosen(request: Request, response: Response, given: Form | None) -> Form:
         return given
     header = ",".join(request.headers.getlist("accept"))
     ranges = dict(_ranges(header)) if header.strip() else {"*/*": 1.0}
-    liked: dict[Form, float] = {form: _quality(media, ranges) for form, media in MEDIA_TYPES.items()}
+    liked: dict[Form, float] = {form: _quality(MEDIA_TYPES[form], ranges) for form in of}
     best = max(liked, key=lambda form: liked[form])  # of equal ones the first
     if liked[best] <= 0:
-        there = list(MEDIA_TYPES.values())
-        mend = f"accept one of {', '.join(there)}, or name a form with format={'|'.join(MEDIA_TYPES)}"
+        there = [MEDIA_TYPES[form] for form in of]
+        mend = f"accept one of {', '.join(there)}, or name a form with format={'|'.join(of)}"
         raise Problem(406, f"no form of this list is '{header[:100]}'", where="Accept", mend=mend, headers={"Vary": "Accept"}, available=there)
     return best
 

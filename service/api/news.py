@@ -24,11 +24,15 @@ def stopping() -> bool:
 
 
 class News:
-    """The newest change, looked for while somebody waits. Belongs to one event loop; waiting takes no thread."""
+    """The newest change, looked for while somebody waits. Belongs to one event loop; waiting takes no thread.
+
+    Attributes:
+        newest: number of the newest change when it was looked for last.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._newest = 0
+        self.newest = 0
         self._waiting = 0
         self._moved = asyncio.Event()
         self._under_way: dict[Hashable, asyncio.Task[Any]] = {}
@@ -42,7 +46,7 @@ class News:
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    while self._newest <= seq and not stopping():
+                    while self.newest <= seq and not stopping():
                         await self._moved.wait()
         finally:
             self._waiting -= 1
@@ -65,8 +69,8 @@ class News:
         while not stopping():
             with suppress(SQLAlchemyError):  # those who wait see it themselves when they read
                 newest = await run_in_threadpool(self._read)
-                if newest != self._newest:
-                    self._newest = newest
+                if newest != self.newest:
+                    self.newest = newest
                     self._wake()
             await asyncio.sleep(LOOK_EVERY)
         self._wake()

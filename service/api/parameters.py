@@ -15,6 +15,7 @@ from service.api.nodes import Nodes
 from service.clock import Clock, parse_as_of
 
 DEFAULT_ROWS = 1000  # of a JSON page: about 0.3 MB, answered in some 20 ms
+EARLIEST, LATEST = date(1970, 1, 2), date(9999, 1, 1)  # days whose ends every database and zone can tell; nothing that was done lies beyond
 MOST_ROWS = 20_000  # of a JSON page: holds 16 districts x 28 categories x 28 days at once
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -65,11 +66,20 @@ class Paged(Parameters):
 _BOM: Any = Field(False, description="Begin a CSV with a byte-order mark, so that Excel reads Chinese text (供 Excel 使用).")
 
 
-class Table(Paged):
-    """Parameters of a list that comes as JSON or CSV."""
+class CsvTwin(Parameters):
+    """Parameters of an answer that comes as JSON or CSV."""
 
-    format: Literal["json", "csv"] = Field("json", description="CSV is UTF-8 with a header line; text cells that begin like a formula get a `'`.")
+    format: Literal["json", "csv"] | None = Field(
+        None,
+        description="Form of the answer; unless given, what `Accept` asks for, else JSON. CSV is UTF-8 with a header line; text cells that begin "
+        "like a formula get a `'`.",
+        examples=["csv"],
+    )
     bom: bool = _BOM
+
+
+class Table(Paged, CsvTwin):
+    """Parameters of a list that comes as JSON or CSV."""
 
 
 class Export(Paged):

@@ -280,7 +280,8 @@ class AlertEvent(Model):
     actor: str = Field(description="Name of the key, or the job, that did it.", examples=["值班长"])
     action: str = Field(
         description="raised, escalated, turned (of another kind now), moved, acknowledged, resolved, judged_true, judged_false, judged_acted, "
-        "verdict_withdrawn.",
+        "verdict_withdrawn, unsilenced (a silence under which it changed is over); in the feed also left: it goes on where your key does not see "
+        "it, told once and as resolved.",
         examples=["acknowledged"],
     )
     level: Level = Field(description="Level after it.")

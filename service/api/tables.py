@@ -14,14 +14,16 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from service import arrow
+from service.api.errors import problems
 from service.api.forms import ENDINGS, MEDIA_TYPES, Form
 
 # A spreadsheet runs a cell that begins with one of these as a formula (OWASP, "CSV injection"); East Asian ones take the wide signs as well.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
-CSV: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/csv": {"schema": {"type": "string", "description": "With `format=csv`: a header line and the columns of `items`."}}}}
+_CSV: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/csv": {"schema": {"type": "string", "description": "A header line and the columns of `items`."}}}}
 }
+CSV = _CSV | problems(406)
 """Declares the CSV twin of a list in `responses=`."""
 
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), date: pa.date32()}

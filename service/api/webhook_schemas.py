@@ -19,6 +19,7 @@ Event = Literal[
     "judged_false",
     "judged_acted",
     "verdict_withdrawn",
+    "unsilenced",
 ]
 DeliveryStatus = Literal["waiting", "delivered", "given_up"]
 
@@ -30,7 +31,8 @@ Codes = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=
 
 def _printable(values: dict[str, Any]) -> dict[str, Any]:
     """Raises ValueError for a text that no database takes and nobody can read."""
-    texts = [values.get("description"), *(one for name in ("areas", "categories") for one in values.get(name) or ())]
+    lists = [given for name in ("areas", "categories") if isinstance(given := values.get(name), list)]
+    texts = [values.get("description"), *(one for given in lists for one in given)]
     if any(isinstance(text, str) and not text.isprintable() for text in texts):
         raise ValueError("texts must be printable")
     return values

@@ -16,6 +16,7 @@ from typer.exceptions import TyperException
 from forecasting.errors import InputError
 from service.cli import data, models, processes, pulls, reports
 from service.cli import keys as key_commands
+from service.cli.audit import audit
 from service.cli.backtest import backtest
 from service.logs import set_up
 from service.settings import load_settings
@@ -40,6 +41,7 @@ app.command()(models.score)
 app.command()(models.rollback)
 app.command()(models.forecast)
 app.command()(models.alerts)
+app.command()(audit)
 app.command()(backtest)
 app.command()(models.replay)
 

@@ -1,6 +1,7 @@
 """Tickets that were pulled, brought in: each part as a request of its own, and how far the pull has come in the same transaction."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
@@ -14,6 +15,8 @@ from service.intake.privacy import Privacy
 from service.settings import Settings
 from service.store import ingests
 from service.store.engine import reading, writing
+
+log = logging.getLogger(__name__)
 
 Note = Callable[[Connection], None]
 
@@ -32,7 +35,7 @@ def bring(db: Engine, settings: Settings, name: str, rows: Iterator[Batch], note
     Returns:
         The ingest; None if there was no row.
     Raises:
-        InputError: the rows cannot be read, or none of them is right. Nothing is stored then, neither is the note.
+        InputError: the rows cannot be read. Nothing is stored then, neither is the note.
     """
     first = next(rows, None)
     if first is None:
@@ -40,11 +43,16 @@ def bring(db: Engine, settings: Settings, name: str, rows: Iterator[Batch], note
             note(conn)
         return None
     kept, how = privacy.of(settings), mapping.usual(settings)
-    request = requests.Request("", chain([first], rows), False, f"pull {name}", None, None, kept, how, f"pull {name}")
+    told = f"pull {name}"
+    # What the other side has is not mended by asking again: where every row is wrong, too, the pull goes on behind them.
+    request = requests.Request("", chain([first], rows), False, told, privacy=kept, mapping=how, name=told, even_if_all_wrong=True)
     ingest_id = requests.accept(db, request, settings.clock, note)
     requests.apply_all_waiting(db, settings.clock)
     with reading(db) as conn:
-        return ingests.get(conn, ingest_id)
+        done = ingests.get(conn, ingest_id)
+    if done.rows and done.rejected == done.rows:
+        log.warning("pull.all_rejected", extra={"pull": name, "ingest": ingest_id, "rejected": done.rejected})
+    return done
 
 
 def plain(value: Any) -> Any:

@@ -74,6 +74,7 @@ def recover(engine: Engine, clock: Clock) -> list[int]:
 def _tickets(work: Work) -> Report:
     with work.opened() as ingest_id:
         stage(work, ingest_id, files.batches(work.file))
+        work.check()
         accept(work, ingest_id)
 
     def applied(lines: int) -> None:
@@ -93,6 +94,7 @@ def _counts(work: Work) -> Report:
             parts.append(rows.kept)
         cells = _summed(pd.concat(parts, ignore_index=True)) if parts else pd.DataFrame()
         parts.clear()
+        work.check()
         accept(work, ingest_id)
     totals = Totals()
     for part in _by_days(cells):

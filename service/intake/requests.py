@@ -1,5 +1,6 @@
 """Rows that come without a file, over HTTP or pulled: tickets are staged as a whole and wait to be applied, drivers are stored at once."""
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -7,24 +8,28 @@ from pathlib import Path
 
 import pandas as pd
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 
 from forecasting.errors import InputError
 from service.clock import Clock
 from service.intake import normalise, work
-from service.intake.columns import Layout
+from service.intake.columns import Layout, named_in
 from service.intake.files import Batch, TableFile
 from service.intake.mapping import Mapping
-from service.intake.privacy import Privacy
+from service.intake.privacy import Privacy, mask
 from service.intake.work import Trees, Work
 from service.store import drivers, ingest_reports, ingests, tickets, waiting_ingests
 from service.store.engine import reading, writing
 from service.store.ingest_reports import IngestReport, Reject
+from service.store.waiting_ingests import Waiting
 
 BODY = "body"  # stands for a request where a file has its name
 LEASE = timedelta(seconds=15)  # to apply a batch of a request takes a second or two; a process that died is replaced so much later
 MOST_DRIVERS = 200_000  # rows of drivers in one request, which are held: a year of hourly issues of 16 days; more come as a file
+LONGEST_NOTE = 500  # characters of why a request failed
 _FOREIGN = "ticket_id belongs to another district"
+
+log = logging.getLogger(__name__)
 
 Also = Callable[[Connection], None]
 
@@ -43,6 +48,7 @@ class Request:
         privacy: what is kept of people; None: nothing.
         mapping: which ticket types are no demand.
         name: as the ledger shows it.
+        even_if_all_wrong: nobody sends it again corrected: if no row of it is right, its rejects are kept all the same.
     """
 
     sha256: str
@@ -54,6 +60,7 @@ class Request:
     privacy: Privacy | None = None
     mapping: Mapping = field(default_factory=Mapping)
     name: str = BODY
+    even_if_all_wrong: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,11 +112,13 @@ def accept(engine: Engine, request: Request, clock: Clock, also: Also | None = N
         if request.districts is not None:
             with writing(engine) as conn:
                 under_way.refuse(tickets.drop_foreign(conn, ingest_id, under_way.trees.areas.inside(request.districts)), _FOREIGN)
-        _refuse_if_none(under_way)
+        if not request.even_if_all_wrong:
+            _refuse_if_none(under_way)
+            under_way.check()
 
         def waits(conn: Connection) -> None:
             ingest_reports.put(conn, under_way.told(ingest_id, request.sender, request.request_key))
-            waiting_ingests.add(conn, ingest_id)
+            waiting_ingests.add(conn, Waiting(ingest_id, request.districts, request.by_index))
             if also is not None:
                 also(conn)
 
@@ -173,7 +182,14 @@ def check(engine: Engine, request: Request, clock: Clock, kind: str) -> Checked:
 
 
 def apply_waiting(engine: Engine, clock: Clock, ingest_id: int) -> bool:
-    """Applies a request that waits, or goes on with it; False if an earlier one still waits, or somebody else is at work on it."""
+    """Applies a request that waits, or goes on with it; one that cannot be applied is closed as failed, and those behind it go on.
+
+    Returns:
+        False if an earlier one still waits, or somebody else is at work on it.
+
+    Raises:
+        SQLAlchemyError: the database is away, full or busy; the request waits until it is not.
+    """
 
     def until() -> datetime:
         return datetime.now(UTC) + LEASE  # of processes, not of the city: it runs out although the city's clock may stand still
@@ -182,18 +198,42 @@ def apply_waiting(engine: Engine, clock: Clock, ingest_id: int) -> bool:
         if waiting_ingests.first_free(conn, datetime.now(UTC)) != ingest_id:
             return False
     with writing(engine) as conn:
-        if not waiting_ingests.take(conn, ingest_id, datetime.now(UTC), until()):
-            return False
+        waiting = waiting_ingests.take(conn, ingest_id, datetime.now(UTC), until())
+    if waiting is None:
+        return False
 
     def renew(_: int) -> None:
         with writing(engine) as conn:
             waiting_ingests.renew(conn, ingest_id, until())
 
-    tickets.apply(engine, ingest_id, progress=renew)
+    failed = None
+    try:
+        tickets.apply(engine, ingest_id, progress=renew, limit=_limit(engine, waiting))
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:  # whatever it is: those behind it would wait for it for ever
+        failed = mask(f"cannot be applied: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason'}")[:LONGEST_NOTE]
+        told = {"ingest": ingest_id, "reason": failed}
+        log.error("ingest.not_applied", extra=told, exc_info=not isinstance(error, DBAPIError))  # these name the row's values
+        tickets.discard(engine, ingest_id)
     with writing(engine) as conn:
-        ingests.finish(conn, ingest_id, clock.now())
+        ingests.finish(conn, ingest_id, clock.now(), ingests.DONE if failed is None else ingests.FAILED, failed)
         waiting_ingests.remove(conn, ingest_id)
     return True
+
+
+def _limit(engine: Engine, waiting: Waiting) -> tickets.Limit | None:
+    """What the sender of a request may change: not what another request has stored since this one was accepted."""
+    if waiting.districts is None:
+        return None
+
+    def refused(conn: Connection, foreign: list[tickets.Foreign]) -> None:
+        ingests.reject(conn, waiting.ingest_id, len(foreign))
+        by_index = waiting.by_index
+        rejects = [Reject(line - 1 if by_index else None, None if by_index else line, name, named_in(_FOREIGN), _FOREIGN) for line, name in foreign]
+        ingest_reports.add_rejects(conn, waiting.ingest_id, rejects)
+
+    return tickets.Limit(Trees.stored(engine).areas.inside(waiting.districts), refused)
 
 
 def apply_all_waiting(engine: Engine, clock: Clock) -> int:

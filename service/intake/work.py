@@ -236,12 +236,11 @@ def stage(work: Work, ingest_id: int, batches: Iterator[Batch], districts: froze
 
 
 def accept(work: Work, ingest_id: int, also: Callable[[Connection], None] | None = None) -> None:
-    """What came is read to its end and right: its new areas and categories are stored, and it may be applied.
+    """What came is read to its end and checked: its new areas and categories are stored, and it may be applied.
 
     Args:
         also: what belongs into the same transaction.
     """
-    work.check()
     now = work.clock.now()
     with writing(work.engine) as conn:
         work.joined = (areas.join(conn, work.trees.areas.found, now), categories.join(conn, work.trees.categories.found, now))

@@ -1,12 +1,13 @@
 """Changes of alerts to those who asked to be told: into the outbox once, out of it until they have arrived.
 
-1. Each change becomes a message for every webhook that wants it, and the webhook's place in the feed moves on in the same transaction.
+1. Each change becomes a message for every webhook that wants it, and the webhook's place in the feed moves on in the same transaction. What
+   happened under a silence becomes none; when the silence is over, that is a change of the alerts that still run.
 2. Each webhook with something due has a lane, a thread of its own: a slow receiver delays nobody else. A lane sends one message after the other,
    in the order of the changes. One that fails is tried again 5 seconds later, and until then holds back those after it; when it fails again,
    they overtake it.
 3. An attempt is noted before it is made. Whatever kills the sender, the message is tried again: it arrives at least once, perhaps twice.
-4. What failed ten times within 75 hours is given up, and the webhook is disabled; so is one whose receiver answers 410. What waits for it is
-   given up too, and it stays so until somebody enables it.
+4. What failed ten times within 75 hours is given up, and the webhook is disabled; so is one whose receiver answers 410, or whose key has ended.
+   What waits for it is given up too, and it stays so until somebody enables it.
 
 Receivers compare the time of a message with their own clock, so this follows the real one even where the service's clock is frozen.
 """
@@ -30,8 +31,9 @@ from service.alerting.signing import Seal
 from service.clock import Clock
 from service.secret import of as secret_of
 from service.settings import Settings
-from service.store import alert_changes, areas, audit, categories, deliveries, silences, webhooks
+from service.store import alert_changes, areas, audit, categories, deliveries, keys, silences, webhooks
 from service.store.alert_changes import Change
+from service.store.alerts import LEFT
 from service.store.categories import OWN
 from service.store.deliveries import Delivery, Outcome
 from service.store.engine import reading, writing
@@ -52,6 +54,7 @@ LAST_WORD = timedelta(minutes=1)  # after the last attempt nothing is heard of i
 AT_ONCE = 200  # changes that become messages in one transaction
 
 ACTOR = "weisu"
+ENDS = ("resolved", LEFT)
 
 Tell = Callable[[Change], dict[str, Any]]
 Documents = Callable[[Connection, Sequence[str] | None], Tell]
@@ -84,11 +87,13 @@ class Sender:
         self._lanes: dict[str, threading.Thread] = {}
 
     def step(self) -> None:
-        """Puts what changed into the outbox, and starts a lane for each webhook with something due. Returns before the lanes are through.
+        """Lifts silences that are over, puts what changed into the outbox, and starts a lane for each webhook with something due; waits for none.
 
         Raises:
             SQLAlchemyError: the database does not answer.
         """
+        self._lift()
+        self._stop_those_of_ended_keys()
         while self.collect():
             pass
         with reading(self.db) as conn:
@@ -105,6 +110,24 @@ class Sender:
         for lane in list(self._lanes.values()):
             lane.join(seconds)
         return not any(lane.is_alive() for lane in self._lanes.values())
+
+    def _lift(self) -> None:
+        now = self.settings.clock.now()
+        with reading(self.db) as conn:
+            if not silences.to_lift(conn, now):
+                return
+        with writing(self.db) as conn:
+            silencing.lift(conn, now, ACTOR)
+
+    def _stop_those_of_ended_keys(self) -> None:
+        now = self.settings.clock.now()
+        with reading(self.db) as conn:
+            ended = keys.ended(conn, now)
+            stopped = [hook for hook in webhooks.list_webhooks(conn) if hook.disabled_at is None and hook.key_id in ended]
+        if stopped:
+            with writing(self.db) as conn:
+                for hook in stopped:
+                    self._stop(conn, hook, ended[hook.key_id or ""], self.now())
 
     def collect(self) -> bool:
         """Puts the next changes into the outbox; whether there may be more."""
@@ -126,12 +149,18 @@ class Sender:
     def _messages(self, conn: Connection, hooks: Sequence[Webhook], changes: Sequence[Change]) -> list[deliveries.Message]:
         """What the webhooks are told, in the order of the changes."""
         places, kinds = _trees(conn)
-        covers = silencing.covers(conn, silences.active(conn, self.settings.clock.now()))
-        # An end is told under a silence, too: who was told of an alert must hear that it is over.
-        heard = [one for one in changes if one.event.action == "resolved" or not any(cover.covers(one.alert) for cover in covers)]
+        moments = [change.event.at for change in changes]
+        quiet = silences.between(conn, min(moments), max(moments)) if changes else []
+        covers = list(zip(quiet, silencing.covers(conn, quiet), strict=True))
         tell = {limit: self.documents(conn, limit) for limit in {_limit(hook) for hook in hooks}}
-        wanted = [(hook, one) for one in heard for hook in hooks if hook.seq < one.event.seq and subscriptions.wants(hook, one, places, kinds)]
-        return [subscriptions.told(hook, change, tell[_limit(hook)](change), self.settings.zone) for hook, change in wanted]
+        messages = []
+        for change, hook in ((change, hook) for change in changes for hook in hooks if hook.seq < change.event.seq):
+            heard = subscriptions.heard(hook, change, places, kinds)
+            # An end is told under a silence, too: who was told of an alert must hear that it is over.
+            silenced = heard is not None and any(one.held(heard.event.at) and cover.covers(heard.alert) for one, cover in covers)
+            if heard is not None and (heard.event.action in ENDS or not silenced):
+                messages.append(subscriptions.told(hook, heard, tell[_limit(hook)](heard), self.settings.zone))
+        return messages
 
     def _lane(self, name: str) -> None:
         try:

@@ -1,19 +1,26 @@
 """The feed of changes: every event of every alert under one number, for readers who want each of them exactly in its place.
 
 Numbers are given in the order of commits and without a gap (`counters`): who has read up to a number and asks for what came after it misses
-nothing. What a reader may not see is left out of its answers; its place moves on past it all the same.
+nothing. What a reader may not see, or has not asked for, is left out of what he is told; his place moves on past it all the same.
+
+An alert may go away from a reader while it goes on: to another district, to the whole city, or to another kind. He saw it before a change and
+not after it, and is told of this change as an end, once: `left`, or `resolved` where it ended just then, with the alert as he saw it last.
+Otherwise he would believe for ever that it runs.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from service.store import alerts, counters
-from service.store.alerts import Alert, AlertEvent, AlertFilters
+from service.store.alerts import Alert, AlertEvent
 from service.store.schema import alert_events
 from service.store.schema import alerts as table
+
+AT_ONCE = 500  # changes that are read in one block for a reader who does not see all of them
 
 
 @dataclass(frozen=True)
@@ -23,10 +30,27 @@ class Change:
     Attributes:
         event: what happened; its `seq` is the change's number.
         alert: the alert as it is when it is read, which may have changed again since.
+        after: the alert after it; before: after the change before this one, None if there was none.
     """
 
     event: AlertEvent
     alert: Alert
+    after: Alert
+    before: Alert | None
+
+    def seen_by(self, sees: Callable[[Alert], bool]) -> "Change | None":
+        """The change as a reader is told it who sees some alerts; None: he is not told.
+
+        Args:
+            sees: whether he sees an alert where, and of the kind, that it is.
+        """
+        if sees(self.after):
+            return self if sees(self.alert) else replace(self, alert=self.after)
+        if self.before is None or not sees(self.before):
+            return None
+        action = "resolved" if self.event.action == "resolved" else alerts.LEFT
+        event = replace(self.event, action=action, level=self.before.level, status="resolved", note=None)  # the note says where it is now
+        return replace(self, event=event, alert=replace(self.before, status="resolved", changed_at=event.at, resolved_at=event.at))
 
 
 @dataclass(frozen=True)
@@ -51,13 +75,42 @@ class Kept:
         return self.forgotten <= seq <= self.newest
 
 
-def after(conn: Connection, seq: int, limit: int, filters: AlertFilters | None = None) -> list[Change]:
-    """The changes after a number, oldest first, `limit` at most, of alerts that fit as they are now."""
-    e = alert_events.c
-    query = select(alert_events, table).select_from(alert_events.join(table, table.c.id == e.alert_id))
-    query = query.where(e.seq > seq, *alerts.conditions(filters or AlertFilters())).order_by(e.seq).limit(limit)
-    events = len(alert_events.c)
-    return [Change(AlertEvent(*row[:events]), Alert(*row[events:])) for row in conn.execute(query)]
+def after(conn: Connection, seq: int, limit: int, sees: Callable[[Alert], bool] | None = None) -> list[Change]:
+    """The changes after a number, oldest first, `limit` at most.
+
+    Args:
+        sees: for a reader who sees only some alerts, as he is told them.
+    """
+    if sees is None:
+        return _block(conn, seq, limit)
+    told = (change.seen_by(sees) for change in _every(conn, seq))
+    return list(islice((change for change in told if change is not None), limit))
+
+
+def _every(conn: Connection, seq: int) -> Iterator[Change]:
+    while block := _block(conn, seq, AT_ONCE):
+        yield from block
+        seq = block[-1].event.seq
+
+
+def _block(conn: Connection, seq: int, limit: int) -> list[Change]:
+    e, earlier = alert_events.c, alert_events.alias()
+    newest_earlier = select(func.max(earlier.c.seq)).where(earlier.c.alert_id == e.alert_id, earlier.c.seq < e.seq).scalar_subquery()
+    previous = alert_events.alias()
+    joined = alert_events.join(table, table.c.id == e.alert_id).outerjoin(previous, previous.c.seq == newest_earlier)
+    query = select(*alerts.EVENT, table, e.snapshot, previous.c.seq, previous.c.snapshot).select_from(joined)
+    found = []
+    for row in conn.execute(query.where(e.seq > seq).order_by(e.seq).limit(limit)):
+        event, (snapshot, previous_seq, earlier_snapshot) = AlertEvent(*row[: len(alerts.EVENT)]), row[-3:]
+        alert = Alert(*row[len(alerts.EVENT) : -3])
+        before = None if previous_seq is None else _or_now(earlier_snapshot, alert)
+        found.append(Change(event, alert, _or_now(snapshot, alert), before))
+    return found
+
+
+def _or_now(snapshot: Mapping[str, object] | None, alert: Alert) -> Alert:
+    """The alert that a snapshot keeps; where none was kept, as it is now."""
+    return alert if snapshot is None else alerts.of_snapshot(snapshot)
 
 
 def newest(conn: Connection) -> int:

@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
 from typing import Any, TypedDict
 
-from sqlalchemy import Connection, Row, Text, and_, case, cast, false, func, not_, or_, select
+from sqlalchemy import Connection, Date, Row, Text, and_, case, cast, false, func, not_, or_, select
 from sqlalchemy import insert as insert_rows
 from sqlalchemy import update as update_rows
 
 from service.store import counters, silences
-from service.store.schema import alert_events, alerts
+from service.store.schema import Moment, alert_events, alerts
 from service.store.silences import Cover
 
 KINDS = ("SEASONAL", "SPIKE", "EMERGING", "FIRST_SEEN", "DATA")
@@ -20,9 +20,10 @@ VERDICTS = ("true", "false", "acted")
 """What an alert turned out to be. acted: something was done about it; that no complaints came does not make it false."""
 ACTIONS = (
     *("raised", "escalated", "turned", "moved", "acknowledged", "resolved"),
-    *("judged_true", "judged_false", "judged_acted", "verdict_withdrawn"),
+    *("judged_true", "judged_false", "judged_acted", "verdict_withdrawn", "unsilenced"),
 )
-"""What the history calls a change. turned: it is of another kind now."""
+"""What the history calls a change. turned: it is of another kind now. unsilenced: a silence under which it changed is over."""
+LEFT = "left"  # what a reader is told instead where an alert goes on among those that he does not see, see `alert_changes`
 CITY = "ALL"  # the area of an alert on the whole city
 
 
@@ -117,6 +118,11 @@ class AlertFilters:
     covers: Collection[Cover] = ()
 
 
+EVENT = [alert_events.c[field.name] for field in fields(AlertEvent)]
+"""The columns of an event."""
+_DAYS = [column.name for column in alerts.c if isinstance(column.type, Date)]
+_MOMENTS = [column.name for column in alerts.c if isinstance(column.type, Moment)]
+
 Place = tuple[datetime, str]  # (raised_at, id): where the next page begins
 
 
@@ -142,7 +148,7 @@ def get(conn: Connection, alert_id: str) -> Alert | None:
 
 def history(conn: Connection, alert_id: str) -> list[AlertEvent]:
     """What happened to an alert, oldest first."""
-    rows = conn.execute(select(alert_events).where(alert_events.c.alert_id == alert_id).order_by(alert_events.c.seq))
+    rows = conn.execute(select(*EVENT).where(alert_events.c.alert_id == alert_id).order_by(alert_events.c.seq))
     return [AlertEvent(*row) for row in rows]
 
 
@@ -184,7 +190,7 @@ def verdicts(conn: Connection, filters: AlertFilters | None = None, judged_by: d
 def insert(conn: Connection, alert: Alert, actor: str, now: datetime) -> None:
     """Adds an alert with its first event, "raised"."""
     conn.execute(insert_rows(alerts).values({field.name: getattr(alert, field.name) for field in fields(Alert)}))
-    _record(conn, alert.id, alert.level, alert.status, "raised", actor, now, None)
+    _record(conn, alert.id, "raised", actor, now, None)
 
 
 def update(
@@ -205,8 +211,7 @@ def update(
     if changed.rowcount != 1:
         return False
     if action is not None:
-        level, status = conn.execute(select(alerts.c.level, alerts.c.status).where(alerts.c.id == alert_id)).one()
-        _record(conn, alert_id, level, status, action, actor, now, note)
+        _record(conn, alert_id, action, actor, now, note)
     elif changes.keys() - {"usual_days"}:  # nobody is shown these
         counters.step(conn, counters.ALERT_NUMBERS)
     return True
@@ -225,8 +230,7 @@ def change_status(conn: Connection, alert_id: str, expected: Collection[str], to
     )
     if changed.rowcount != 1:
         return False
-    level = conn.execute(select(alerts.c.level).where(alerts.c.id == alert_id)).scalar_one()
-    _record(conn, alert_id, level, to, to, actor, now, note)
+    _record(conn, alert_id, to, actor, now, note)
     return True
 
 
@@ -248,15 +252,26 @@ def judge(conn: Connection, alert_id: str, replaces: str | None, verdict: str | 
     )
     if changed.rowcount != 1:
         return False
-    level, status = conn.execute(select(c.level, c.status).where(c.id == alert_id)).one()
-    _record(conn, alert_id, level, status, "verdict_withdrawn" if verdict is None else f"judged_{verdict}", actor, now, note)
+    _record(conn, alert_id, "verdict_withdrawn" if verdict is None else f"judged_{verdict}", actor, now, note)
     return True
 
 
-def _record(conn: Connection, alert_id: str, level: str, status: str, action: str, actor: str, now: datetime, note: str | None) -> None:
-    seq = counters.step(conn, counters.ALERT_CHANGES)
-    event = AlertEvent(seq, alert_id, now, actor, action, level, status, note)
-    conn.execute(insert_rows(alert_events).values(asdict(event)))
+def _record(conn: Connection, alert_id: str, action: str, actor: str, now: datetime, note: str | None) -> None:
+    """Writes down what was done to an alert, and the alert after it."""
+    alert = _alert(conn.execute(select(alerts).where(alerts.c.id == alert_id)).one())
+    event = AlertEvent(counters.step(conn, counters.ALERT_CHANGES), alert_id, now, actor, action, alert.level, alert.status, note)
+    conn.execute(insert_rows(alert_events).values(**asdict(event), snapshot=_kept(alert)))
+
+
+def _kept(alert: Alert) -> dict[str, Any]:
+    """An alert as a snapshot keeps it: days and moments as texts."""
+    return {name: value.isoformat() if isinstance(value, date) else value for name, value in vars(alert).items()}
+
+
+def of_snapshot(kept: Mapping[str, Any]) -> Alert:
+    """The alert that a snapshot keeps."""
+    days = {name: date.fromisoformat(kept[name]) for name in _DAYS if kept[name] is not None}
+    return Alert(**{**kept, **days, **{name: datetime.fromisoformat(kept[name]) for name in _MOMENTS if kept[name] is not None}})
 
 
 def _alert(row: Row[Any]) -> Alert:

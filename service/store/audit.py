@@ -1,6 +1,6 @@
 """The audit log: what people and the service did to what is served, and when; only ever added to."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -55,6 +55,38 @@ def of_action(conn: Connection, action: str) -> list[Entry]:
     return [Entry(**row._mapping) for row in conn.execute(select(audit_log).where(audit_log.c.action == action).order_by(audit_log.c.seq))]
 
 
-def entries(conn: Connection, limit: int = 100) -> list[Entry]:
-    """The last entries, the newest first."""
-    return [Entry(**row._mapping) for row in conn.execute(select(audit_log).order_by(audit_log.c.seq.desc()).limit(limit))]
+@dataclass(frozen=True)
+class Wanted:
+    """Which entries; empty or None means all.
+
+    Attributes:
+        since, before: moments between which it was done, the latter excluded.
+    """
+
+    actor: str | None = None
+    actions: Collection[str] = ()
+    subject: str | None = None
+    since: datetime | None = None
+    before: datetime | None = None
+
+
+def entries(conn: Connection, limit: int = 100, wanted: Wanted | None = None, before: int | None = None) -> list[Entry]:
+    """The last entries, the newest first.
+
+    Args:
+        before: only those with a lower number.
+    """
+    c, asked = audit_log.c, wanted or Wanted()
+    query = select(audit_log)
+    for column, value in ((c.actor, asked.actor), (c.subject, asked.subject)):
+        if value is not None:
+            query = query.where(column == value)
+    if asked.actions:
+        query = query.where(c.action.in_(asked.actions))
+    if asked.since is not None:
+        query = query.where(c.at >= asked.since)
+    if asked.before is not None:
+        query = query.where(c.at < asked.before)
+    if before is not None:
+        query = query.where(c.seq < before)
+    return [Entry(**row._mapping) for row in conn.execute(query.order_by(c.seq.desc()).limit(limit))]

@@ -88,6 +88,12 @@ def frame(conn: Connection, zone: ZoneInfo | None = None) -> pd.DataFrame:
     return rows.drop(columns="observed")
 
 
+def span(conn: Connection) -> tuple[date, date] | None:
+    """The first and the last day of which any driver is stored; None: there is none."""
+    first, last = conn.execute(select(func.min(drivers.c.day), func.max(drivers.c.day))).one()
+    return None if first is None else (first, last)
+
+
 def known(conn: Connection, wanted: Wanted, limit: int, after: Place | None = None) -> pd.DataFrame:
     """Values in the order of their places.
 

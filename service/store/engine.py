@@ -140,9 +140,15 @@ def writing(engine: Engine, batch: bool = False) -> Iterator[Connection]:
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
-    """One read transaction: everything read in the block is of one moment."""
+def reading(engine: Engine, apart: bool = False) -> Iterator[Connection]:
+    """One read transaction: everything read in the block is of one moment.
+
+    Args:
+        apart: it lasts as long as somebody likes to read: its connection is none of those that others wait for.
+    """
     with engine.connect() as conn:
+        if apart:
+            conn.detach()
         if engine.dialect.name == "postgresql":
             conn = conn.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with conn.begin():

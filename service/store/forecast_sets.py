@@ -244,11 +244,11 @@ def latest_before(conn: Connection, day: date) -> ForecastSet | None:
     return _first(conn, select(forecast_sets).where(c.cutoff < day, c.withdrawn_at.is_(None), ~c.shadow).order_by(*order))
 
 
-def as_of(conn: Connection, moment: datetime) -> ForecastSet | None:
-    """The set published last by a moment, and not withdrawn by then."""
+def as_of(conn: Connection, moment: datetime) -> About | None:
+    """What is known about the set published last by a moment, and not withdrawn by then."""
     c = forecast_sets.c
     there = or_(c.withdrawn_at.is_(None), c.withdrawn_at > moment)
-    return _first(conn, select(forecast_sets).where(c.published_at <= moment, there).order_by(c.published_at.desc(), c.id.desc()))
+    return _one(conn, select(*_ABOUT).where(c.published_at <= moment, there).order_by(c.published_at.desc(), c.id.desc()))
 
 
 @dataclass(frozen=True)

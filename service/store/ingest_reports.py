@@ -4,7 +4,7 @@ For a request also who sent it and under which key, so that a request sent twice
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 
 from sqlalchemy import Connection, select
@@ -62,6 +62,13 @@ def put(conn: Connection, report: IngestReport) -> None:
     """
     row = asdict(report)
     bulk.replace(conn, ingest_reports, [{name: list(value) if isinstance(value, tuple) else value for name, value in row.items()}])
+
+
+def add_rejects(conn: Connection, ingest_id: int, rejects: Sequence[Reject]) -> None:
+    """Lists further rejects of an ingest, if its report has room for them."""
+    report = get(conn, ingest_id)
+    if report is not None:
+        put(conn, replace(report, rejects=(*report.rejects, *rejects)[:LISTED_REJECTS]))
 
 
 def get(conn: Connection, ingest_id: int) -> IngestReport | None:

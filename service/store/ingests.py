@@ -70,6 +70,11 @@ def mark(conn: Connection, ingest_id: int, *, rows: int, rejected: int, later: i
     conn.execute(update(ingests).where(ingests.c.id == ingest_id).values(values))
 
 
+def reject(conn: Connection, ingest_id: int, rows: int) -> None:
+    """Rows that were taken at first are rejected after all."""
+    conn.execute(update(ingests).where(ingests.c.id == ingest_id).values(rejected=ingests.c.rejected + rows))
+
+
 def finish(conn: Connection, ingest_id: int, now: datetime, status: str = DONE, note: str | None = None) -> None:
     """Closes an ingest as done or failed; the note says why it failed."""
     values = {"finished_at": now, "status": status} | ({} if note is None else {"note": note})

@@ -168,6 +168,19 @@ def usable(conn: Connection, now: datetime) -> frozenset[str]:
     return frozenset(conn.scalars(select(api_keys.c.id).where(api_keys.c.revoked_at.is_(None), ended)))
 
 
+def ended(conn: Connection, now: datetime) -> dict[str, str]:
+    """Why keys, by id, open nothing any more: "its key 'name' (id) was revoked". Where one was replaced and has expired, why the one in its place."""
+    every = {key.id: key for key in list_keys(conn)}
+    found = {}
+    for key in every.values():
+        last = key
+        while last.revoked_at is None and not last.valid(now) and last.replaced_by in every:
+            last = every[last.replaced_by]
+        if not last.valid(now):
+            found[key.id] = f"its key '{last.name}' ({last.id}) {'has expired' if last.revoked_at is None else 'was revoked'}"
+    return found
+
+
 def note_use(conn: Connection, token: str, now: datetime, *, secret: bytes) -> bool:
     """Writes down that a verified key was used, unless that was done within the last minute; its hash becomes a keyed one. Says whether it wrote."""
     known = api_keys.c.hash.in_((_keyed(token, secret), _plain(token)))

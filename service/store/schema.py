@@ -132,6 +132,8 @@ waiting_ingests = Table(  # requests that are staged as a whole and not yet appl
     metadata,
     Column("ingest_id", ForeignKey("ingests.id"), primary_key=True, autoincrement=False),
     Column("lease_until", Moment),  # until then a process is at work on it
+    Column("districts", JSON),  # to which the sender was limited; None: the whole city
+    Column("by_index", Boolean, nullable=False, server_default=false()),  # its rows are told by their place, not by their line
 )
 
 tickets = Table(
@@ -433,6 +435,7 @@ alert_events = Table(
     Column("level", String, nullable=False),
     Column("status", String, nullable=False),
     Column("note", Text),
+    Column("snapshot", JSON),  # the alert after it, see `alerts.Alert`; None: of a time when it was not kept, and no newer one changed it since
 )
 
 counters = Table(
@@ -457,6 +460,7 @@ silences = Table(
     Column("ends_at", Moment, nullable=False, index=True),
     Column("ended_at", Moment),  # somebody ended it earlier
     Column("ended_by", String),
+    Column("lifted", Boolean, nullable=False, server_default=false()),  # it is over, and alerts that it covered were told
 )
 
 api_keys = Table(
@@ -510,6 +514,7 @@ webhooks = Table(
     Column("old_secret_until", Moment),
     Column("created_at", Moment, nullable=False),
     Column("created_by", String, nullable=False),  # name of an API key
+    Column("key_id", String),  # of the caller with whom it ends; None: made before that was kept
     Column("disabled_at", Moment),
     Column("disabled_because", Text),
     Column("seq", BigInteger, nullable=False),  # the last change that was looked at for it

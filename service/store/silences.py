@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import Connection, and_, false, insert, not_, or_, select, update
+from sqlalchemy import Connection, and_, false, func, insert, not_, or_, select, update
 
 from forecasting.detection.levels import LEVELS
 from forecasting.errors import InputError
@@ -44,6 +44,7 @@ class Silence:
     Attributes:
         author: name of the key that made it.
         ended_at, ended_by: somebody ended it before `ends_at`.
+        lifted: it is over, and the alerts that it covered were told.
     """
 
     id: int
@@ -55,6 +56,16 @@ class Silence:
     ends_at: datetime
     ended_at: datetime | None
     ended_by: str | None
+    lifted: bool = False
+
+    @property
+    def over_at(self) -> datetime:
+        """When it is over."""
+        return self.ends_at if self.ended_at is None else self.ended_at
+
+    def held(self, moment: datetime) -> bool:
+        """Whether it held at a moment."""
+        return self.starts_at <= moment < self.over_at
 
     def state(self, now: datetime) -> State:
         """Whether it is still to come, holds, or is over."""
@@ -147,6 +158,23 @@ def active(conn: Connection, now: datetime) -> list[Silence]:
     return [_silence(row) for row in conn.execute(select(silences).where(_is("active", now)).order_by(silences.c.id))]
 
 
+def between(conn: Connection, first: datetime, last: datetime) -> list[Silence]:
+    """The silences that held at some moment of a span, oldest first."""
+    c = silences.c
+    return [_silence(row) for row in conn.execute(select(silences).where(c.starts_at <= last, _over_at() >= first).order_by(c.id))]
+
+
+def to_lift(conn: Connection, now: datetime) -> list[Silence]:
+    """The silences that are over and not lifted yet, oldest first."""
+    c = silences.c
+    return [_silence(row) for row in conn.execute(select(silences).where(c.lifted.is_(False), _is("expired", now)).order_by(c.id))]
+
+
+def lift(conn: Connection, silence_id: int) -> None:
+    """Notes that the alerts that a silence covered were told."""
+    conn.execute(update(silences).where(silences.c.id == silence_id).values(lifted=True))
+
+
 def list_silences(
     conn: Connection, now: datetime, states: Collection[State], areas: Collection[str] | None, limit: int, before: int | None = None
 ) -> list[Silence]:
@@ -163,6 +191,10 @@ def list_silences(
     if before is not None:
         query = query.where(c.id < before)
     return [_silence(row) for row in conn.execute(query.order_by(c.id.desc()).limit(limit))]
+
+
+def _over_at() -> Any:
+    return func.coalesce(silences.c.ended_at, silences.c.ends_at)
 
 
 def _is(state: State, now: datetime) -> Any:

@@ -17,6 +17,7 @@ an older version does not bring it back; a newer one does. Of a ticket that is n
 """
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -53,6 +54,23 @@ from service.store.schema import count_changes, staged_tickets, tickets
 
 _Columns = ReadOnlyColumnCollection[str, Any]
 
+Foreign = tuple[int, str]
+"""Line and ticket_id of a row that would take over a ticket of another place."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """To what the sender of an ingest is limited.
+
+    Attributes:
+        areas: tickets that are stored in none of these areas are not his to change.
+        refused: called, in the transaction that leaves them out, with the rows that would have.
+    """
+
+    areas: Collection[str]
+    refused: Callable[[Connection, list[Foreign]], None]
+
+
 BATCH_LINES = 20_000  # a fifth of a second of writing, half a second on a busy machine: others wait no longer than that
 KEYS_AT_ONCE = 5_000  # that are looked up by one query: no database takes more than some ten thousand values
 REPEATED_KEYS = 5_000  # keys whose repeats are dropped by one transaction
@@ -80,15 +98,15 @@ def stage_no_demand(conn: Connection, ingest_id: int, frame: pd.DataFrame) -> No
     stage(conn, ingest_id, frame.assign(area="", category="", created_at=moment, hour=moment, day=day, demand=demand))
 
 
-def drop_foreign(conn: Connection, ingest_id: int, areas: Collection[str]) -> list[tuple[int, str]]:
-    """Unstages the rows whose ticket is stored already, and in none of these areas.
+def drop_foreign(conn: Connection, ingest_id: int, areas: Collection[str]) -> list[Foreign]:
+    """Unstages the rows of an ingest whose ticket is stored already, and in none of these areas; those that are a demand."""
+    return _drop_foreign(conn, ingest_id, staged_tickets.c.ingest_id == ingest_id, areas)
 
-    Returns:
-        Line and ticket_id of each that is a demand.
-    """
+
+def _drop_foreign(conn: Connection, ingest_id: int, within: ColumnElement[bool], areas: Collection[str]) -> list[Foreign]:
     s, t = staged_tickets.c, tickets.c
     same_ticket = and_(t.source == s.source, t.ticket_id == s.ticket_id)
-    query = select(s.line, s.ticket_id, s.demand).select_from(staged_tickets.join(tickets, same_ticket)).where(s.ingest_id == ingest_id)
+    query = select(s.line, s.ticket_id, s.demand).select_from(staged_tickets.join(tickets, same_ticket)).where(within)
     found = conn.execute(query.where(t.area.not_in(list(areas))).order_by(s.line)).all()
     if found:
         lines = [{"of_line": row.line} for row in found]
@@ -96,10 +114,10 @@ def drop_foreign(conn: Connection, ingest_id: int, areas: Collection[str]) -> li
     return [(int(row.line), str(row.ticket_id)) for row in found if row.demand]
 
 
-def foreign(conn: Connection, frame: pd.DataFrame, areas: Collection[str]) -> list[tuple[int, str]]:
+def foreign(conn: Connection, frame: pd.DataFrame, areas: Collection[str]) -> list[Foreign]:
     """Line and ticket_id of the rows (`line, source, ticket_id`), not yet staged, whose ticket is stored already, and in none of these areas."""
     t = tickets.c
-    found: list[tuple[int, str]] = []
+    found: list[Foreign] = []
     for start in range(0, len(frame), KEYS_AT_ONCE):
         part = frame.iloc[start : start + KEYS_AT_ONCE]
         lines = dict(zip(zip(part["source"].astype("str"), part["ticket_id"], strict=True), part["line"].tolist(), strict=True))
@@ -118,7 +136,9 @@ def discard(engine: Engine, ingest_id: int) -> None:
                 conn.execute(delete(staged_tickets).where(_within(ingest_id, low, BATCH_LINES)))
 
 
-def apply(engine: Engine, ingest_id: int, batch: int = BATCH_LINES, progress: Callable[[int], None] | None = None) -> Totals:
+def apply(
+    engine: Engine, ingest_id: int, batch: int = BATCH_LINES, progress: Callable[[int], None] | None = None, limit: Limit | None = None
+) -> Totals:
     """Moves the staged rows of an ingest into the tickets and the counts.
 
     A ticket is known by (source, ticket_id). Of rows of one file with the same key the one with the latest `updated_at` counts, of
@@ -130,6 +150,7 @@ def apply(engine: Engine, ingest_id: int, batch: int = BATCH_LINES, progress: Ca
     Args:
         batch: lines a transaction.
         progress: called with the number of lines done by each transaction.
+        limit: to what the sender is limited; looked at in the transaction that stores, whoever has stored a ticket since it was staged.
     Returns:
         The ingest's totals, those of earlier calls included.
     """
@@ -141,7 +162,12 @@ def apply(engine: Engine, ingest_id: int, batch: int = BATCH_LINES, progress: Ca
             if first is None:
                 return ingests.get(conn, ingest_id).totals
             low = first
-            totals = _apply_batch(conn, ingest_id, _within(ingest_id, low, batch), as_new=all_new)
+            within = _within(ingest_id, low, batch)
+            if limit is not None:
+                refused = _drop_foreign(conn, ingest_id, within, limit.areas)
+                if refused:
+                    limit.refused(conn, refused)
+            totals = _apply_batch(conn, ingest_id, within, as_new=all_new)
             all_new = not (totals.changed or totals.unchanged)
         if progress:
             progress(totals.added + totals.changed + totals.unchanged)

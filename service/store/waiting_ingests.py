@@ -4,6 +4,7 @@ Whoever applies one takes it for a while (a lease) and renews that as it goes on
 first of the queue can be taken: a correction must not be applied before what it corrects.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
@@ -13,16 +14,33 @@ from service.store.schema import waiting_ingests
 _c = waiting_ingests.c
 
 
-def add(conn: Connection, ingest_id: int) -> None:
-    """Puts an ingest at the end of the queue."""
-    conn.execute(insert(waiting_ingests).values(ingest_id=ingest_id, lease_until=None))
+@dataclass(frozen=True)
+class Waiting:
+    """A request of the queue.
+
+    Attributes:
+        districts: codes of the districts to which its sender is limited; None: the whole city.
+        by_index: its rows are told by their place from 0, and not by their line.
+    """
+
+    ingest_id: int
+    districts: frozenset[str] | None
+    by_index: bool
 
 
-def take(conn: Connection, ingest_id: int, now: datetime, until: datetime) -> bool:
-    """Takes an ingest; False if it is not the first of the queue, or somebody else is at work on it."""
+def add(conn: Connection, waiting: Waiting) -> None:
+    """Puts a request at the end of the queue."""
+    districts = None if waiting.districts is None else sorted(waiting.districts)
+    conn.execute(insert(waiting_ingests).values(ingest_id=waiting.ingest_id, lease_until=None, districts=districts, by_index=waiting.by_index))
+
+
+def take(conn: Connection, ingest_id: int, now: datetime, until: datetime) -> Waiting | None:
+    """Takes a request; None if it is not the first of the queue, or somebody else is at work on it."""
     first = select(func.min(_c.ingest_id)).scalar_subquery()
     free = or_(_c.lease_until.is_(None), _c.lease_until < now)
-    return conn.execute(update(waiting_ingests).where(_c.ingest_id == ingest_id, _c.ingest_id == first, free).values(lease_until=until)).rowcount == 1
+    taken = update(waiting_ingests).where(_c.ingest_id == ingest_id, _c.ingest_id == first, free).values(lease_until=until)
+    row = conn.execute(taken.returning(_c.districts, _c.by_index)).one_or_none()
+    return None if row is None else Waiting(ingest_id, None if row.districts is None else frozenset(row.districts), row.by_index)
 
 
 def renew(conn: Connection, ingest_id: int, until: datetime) -> None:

@@ -41,6 +41,7 @@ class Webhook:
     Attributes:
         districts: codes of the districts to which the key that made it is limited; None: the whole city.
         secret, old_secret: sealed; the old one signs as well until `old_secret_until`.
+        key_id: of the caller who made it, or enabled it last: it ends with that key. None: made before that was kept.
         disabled_at, disabled_because: since when and why nothing is sent; None: it is told.
         seq: number of the last change that was looked at for it.
     """
@@ -59,6 +60,7 @@ class Webhook:
     old_secret_until: datetime | None
     created_at: datetime
     created_by: str
+    key_id: str | None
     disabled_at: datetime | None
     disabled_because: str | None
     seq: int
@@ -75,13 +77,21 @@ class Webhook:
 
 
 def add(
-    conn: Connection, url: str, description: str, wanted: Wanted, districts: Collection[str] | None, secret: str, maker: str, now: datetime
+    conn: Connection,
+    url: str,
+    description: str,
+    wanted: Wanted,
+    districts: Collection[str] | None,
+    secret: str,
+    maker: str,
+    now: datetime,
+    key_id: str | None = None,
 ) -> Webhook:
     """Makes a webhook, which is told of what changes from now on.
 
     Args:
         secret: sealed.
-        maker: name of the key.
+        maker, key_id: name and id of the key.
     """
     made = Webhook(
         id="".join(secrets.choice(_LETTERS) for _ in range(_ID_LENGTH)),
@@ -94,6 +104,7 @@ def add(
         old_secret_until=None,
         created_at=now,
         created_by=maker,
+        key_id=key_id,
         disabled_at=None,
         disabled_because=None,
         seq=alert_changes.newest(conn),
@@ -131,9 +142,9 @@ def disable(conn: Connection, webhook_id: str, because: str, now: datetime) -> b
     return done.rowcount == 1
 
 
-def enable(conn: Connection, webhook_id: str) -> None:
-    """Lets a webhook be told again, of what changes from now on."""
-    change(conn, webhook_id, {"disabled_at": None, "disabled_because": None, "seq": alert_changes.newest(conn)})
+def enable(conn: Connection, webhook_id: str, key_id: str) -> None:
+    """Lets a webhook be told again, of what changes from now on, until the key that enables it ends."""
+    change(conn, webhook_id, {"disabled_at": None, "disabled_because": None, "seq": alert_changes.newest(conn), "key_id": key_id})
 
 
 def remove(conn: Connection, webhook_id: str) -> None:

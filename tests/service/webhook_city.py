@@ -78,10 +78,10 @@ class Town:
         words = Outgoing(self.settings, self.engine)
         return Sender(self.engine, self.settings, words.changes, Post(Receivers(private=private)), seal, self.time, lambda *_: self.chance)
 
-    def hook(self, url: str, districts: list[str] | None = None, **wanted: Any) -> Hook:
+    def hook(self, url: str, districts: list[str] | None = None, key: str | None = None, **wanted: Any) -> Hook:
         secret = signing.new_secret()
         with writing(self.engine) as conn:
-            made = webhooks.add(conn, url, "", Wanted(**wanted), districts, SEAL.close(secret), "somebody", self.time())
+            made = webhooks.add(conn, url, "", Wanted(**wanted), districts, SEAL.close(secret), "somebody", self.time(), key)
         return Hook(made.id, secret)
 
     def raised(self, *alert_ids: str, **changes: Any) -> None:

@@ -1,5 +1,6 @@
 """`/v1/accuracy`: how good published forecasts were, and whether what comes in still comes as it did."""
 
+from bisect import bisect_right
 from collections.abc import Collection
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal
@@ -12,7 +13,7 @@ from sqlalchemy import Connection
 
 from forecasting import promised
 from forecasting.errors import InputError
-from service.api import pages
+from service.api import bounds, pages
 from service.api.deps import Requires, Running
 from service.api.errors import Problem
 from service.api.forms import TABLES, chosen
@@ -20,6 +21,7 @@ from service.api.nodes import ALL, Nodes, allowed, area_tree, category_tree, vis
 from service.api.parameters import DEFAULT_ROWS, Export, Paged, Period, Places
 from service.api.schemas import AccuracyPage, AccuracyRow, DriftPage, DriftRow, MixPart
 from service.api.tables import records, table_response
+from service.settings import Settings
 from service.store import drift as drifts
 from service.store import promised as store
 from service.store.categories import OWN
@@ -82,14 +84,17 @@ def list_accuracy(
     of=challenger 查询影子模型。
     """
     form = chosen(request, response, asked.format)
-    place = pages.place(request, asked.next, pages.number)
+    columns = _columns(asked)
+    readers = [pages.number if column in ("horizon", "week_ahead") else pages.text for column in columns]
+    place = pages.place(request, asked.next, pages.number, pages.day, *readers, pages.day, pages.day)
     with reading(service.engine) as conn:
         span = store.span(conn, asked.of)
-        table = _table(conn, asked, caller, span)
-    first = 0 if place is None else place[0]
+        table, days = _table(conn, asked, caller, span, None if place is None else (place[-2], place[-1]), service.settings)
+    keys = _keys(table, columns)
+    first = 0 if place is None else bisect_right(keys, tuple(place[:-2]))
     limit = asked.limit or (DEFAULT_ROWS if form == "json" else len(table))
     last = min(first + limit, len(table))
-    following = pages.token(request, last) if last < len(table) else None
+    following = pages.token(request, *keys[last - 1], *days) if last < len(table) else None
     page = table.iloc[first:last]
     if form != "json":
         zone = service.settings.timezone
@@ -114,10 +119,12 @@ def list_drift(
     """
     if caller.districts is not None:
         raise _limited(caller, "drift is told of the whole city", "Authorization")
-    place = pages.place(request, asked.next, pages.number)
+    place = pages.place(request, asked.next, pages.day, pages.text, pages.day, pages.day)
     with reading(service.engine) as conn:
         newest = drifts.newest(conn)
-        found = {} if newest is None else drifts.read(conn, *asked.bounds(newest, newest))
+        start, end = asked.bounds(newest or date.min, newest or date.min) if place is None else place[2:]
+        bounds.require_days(start, min(end, newest or end), service.settings)
+        found = drifts.read(conn, start, end)
     rows = [
         DriftRow.model_validate(
             {
@@ -132,14 +139,37 @@ def list_drift(
         )
         for day in sorted(found, reverse=True)
         for name, one in found[day].items()
+        if place is None or day < place[0] or (day == place[0] and name > place[1])
     ]
-    first = 0 if place is None else place[0]
-    last = first + (asked.limit or DEFAULT_ROWS)
-    return DriftPage(items=rows[first:last], next=pages.token(request, last) if last < len(rows) else None)
+    page = rows[: asked.limit or DEFAULT_ROWS]
+    return DriftPage(items=page, next=pages.token(request, page[-1].date, page[-1].input, start, end) if len(page) < len(rows) else None)
 
 
-def _table(conn: Connection, asked: AccuracyParameters, caller: Caller, span: tuple[date, date] | None) -> pd.DataFrame:
-    """All rows of the answer with the columns COLUMNS, in their order."""
+def _columns(asked: AccuracyParameters) -> list[str]:
+    """What rows of one level and last day are told apart by."""
+    return [column for name, column in TOLD.items() if name in asked.by]
+
+
+def _keys(table: pd.DataFrame, columns: list[str]) -> list[tuple[Any, ...]]:
+    """What each row is of, ascending: the number of its level, its last day and `columns`."""
+    levels = (promised.LEVELS.index(level) for level in table["level"])
+    return list(zip(levels, table["last_day"], *(table[column].tolist() for column in columns), strict=True))
+
+
+def _table(
+    conn: Connection,
+    asked: AccuracyParameters,
+    caller: Caller,
+    span: tuple[date, date] | None,
+    begun: tuple[date, date] | None,
+    settings: Settings,
+) -> tuple[pd.DataFrame, tuple[date, date]]:
+    """All rows of the answer with the columns COLUMNS, in their order; and the days that they tell of.
+
+    Args:
+        span: first and last day that were compared; None: none were.
+        begun: the days of the first page, for those after it.
+    """
     area_nodes, category_nodes = area_tree(conn), category_tree(conn)
     areas = _districts(asked, area_nodes, caller)
     categories = _leaves(asked, category_nodes)
@@ -150,22 +180,23 @@ def _table(conn: Connection, asked: AccuracyParameters, caller: Caller, span: tu
     if asked.rolling and times != ["day"]:
         raise InputError("'rolling' sums the days up to each day", "rolling", "add by=day")
     if span is None:
-        return pd.DataFrame(columns=list(COLUMNS))
-    start, end = asked.bounds(max(span[1] - timedelta(days=DEFAULT_DAYS - 1), span[0]), span[1])
+        return pd.DataFrame(columns=list(COLUMNS)), (date.min, date.min)
+    start, end = begun or asked.bounds(max(span[1] - timedelta(days=DEFAULT_DAYS - 1), span[0]), span[1])
     if start > span[1] or end < span[0]:
         what = f"the days from {span[0]} to {span[1]} were compared, none of those asked for"
         raise InputError(what, "from, to", f"ask for days from {span[0]} to {span[1]}")
     start, end = max(start, span[0]), min(end, span[1])
+    bounds.require_days(start, end, settings)
     before = timedelta(days=(asked.rolling or 1) - 1)
     by = list(dict.fromkeys(KEPT[one] for one in asked.by if one in KEPT))
     sums = store.read(conn, start - before, end, levels, ["day", *by], areas, categories, asked.horizon or None, asked.of)
     if "week_ahead" in asked.by:
         sums["week_ahead"] = (sums["horizon"] - 1) // promised.WEEK + 1
-    keys = ["level", *(column for name, column in TOLD.items() if name in asked.by)]
+    keys = ["level", *_columns(asked)]
     added = _rolled(sums, keys, start, end, before) if asked.rolling else _added(sums, keys, TIME[times[0]] if times else None)
     order = pd.Categorical(added["level"], promised.LEVELS, ordered=True)
     added = added.assign(level=order).sort_values(["level", "last_day", *keys[1:]], ignore_index=True).astype({"level": "str"})
-    return pd.concat([added.drop(columns="chance"), promised.ratios(added)], axis=1).reindex(columns=list(COLUMNS))
+    return pd.concat([added.drop(columns="chance"), promised.ratios(added)], axis=1).reindex(columns=list(COLUMNS)), (start, end)
 
 
 def _districts(asked: AccuracyParameters, tree: Nodes[Any], caller: Caller) -> frozenset[str] | None:

@@ -1,7 +1,8 @@
 """`/v1/alerts/changes` and `/v1/alerts/stream`: what happens to alerts, in the order in which it happened, none left out."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from functools import partial
 from time import monotonic
 from typing import Annotated, Any, ClassVar
@@ -13,16 +14,17 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Receive, Scope, Send
 
 from forecasting.errors import InputError
+from service.api.access import Access
 from service.api.alert_state import AlertState
 from service.api.alert_view import AlertView
 from service.api.deps import Requires, Running, Service
 from service.api.errors import Problem, problem_response, problems
 from service.api.feed_schemas import AlertChange, AlertChanges
+from service.api.held import Held
 from service.api.news import stopping
 from service.api.parameters import Parameters
 from service.store import alert_changes
 from service.store.alert_changes import Kept
-from service.store.alerts import AlertFilters
 from service.store.engine import reading
 from service.store.keys import Caller
 
@@ -34,6 +36,7 @@ _SEQ = re.compile("[0-9]{1,16}")
 MOST_STREAMS = 200  # a worker: at a change each reads it for itself, all together in half a second
 PING = 15  # seconds without a word after which a comment shows that the line is alive
 STREAM_LASTS = 900.0  # seconds: the client comes again by itself, and shows its key again
+LOOK_AT_KEY = 2.0  # seconds between two looks whether the key of one who waits was revoked or has expired; each is made in memory
 RETRY = 2000  # milliseconds after which it does
 
 router = APIRouter(prefix="/alerts", tags=["alerts"])
@@ -57,7 +60,7 @@ class StreamParameters(Parameters):
 
 @router.get("/changes", operation_id="list_alert_changes", summary="What happened to alerts after a change", responses=problems(410))
 async def list_changes(
-    asked: Annotated[ChangeParameters, Query()], service: Running, caller: Annotated[Caller, Requires("alerts:read")]
+    request: Request, asked: Annotated[ChangeParameters, Query()], service: Running, caller: Annotated[Caller, Requires("alerts:read")]
 ) -> AlertChanges:
     """Every change of every alert, oldest first, each under a number that only goes up. Ask with `next` as `after` again and again: none is left
     out, whoever writes at the same time and whatever breaks down in between. Keep `next` only when you have dealt with the changes: what you ask
@@ -65,16 +68,32 @@ async def list_changes(
 
     With `wait` an answer without changes comes after so many seconds, or as soon as there is one. Where `after` is too old, or newer than the
     database (a backup was brought back), 410 says so: read `/v1/alerts` and go on from its `seq`. Silenced alerts are told too, marked. With a
-    key limited to districts: the changes of alerts that it sees.
+    key limited to districts: the changes of alerts that it sees; one that moves to where it does not see it is told once as `left`, with the
+    status `resolved`.
 
     预警变更流:按序号返回 after 之后的全部变更,不遗漏;wait 为长轮询秒数;410 表示须重新读取 /v1/alerts。
     """
     until = monotonic() + asked.wait
     page = await _read(service, caller, asked.after, asked.limit)
-    while asked.after is not None and not page.items and (left := until - monotonic()) > 0 and not stopping():
-        await service.news.after(page.next, left)
-        page = await _read(service, caller, page.next, asked.limit)
+    if asked.after is None or page.items or not asked.wait:
+        return page
+    access: Access = request.app.state.access
+    with access.held.one(caller.id):
+        while not page.items and (left := until - monotonic()) > 0 and not stopping():
+            await _wait(service, request, page.next, left)
+            page = await _read(service, caller, page.next, asked.limit)
     return page
+
+
+async def _wait(service: Service, request: Request, seq: int, seconds: float) -> None:
+    """Waits for a change after a number, so many seconds at most; whoever is let go may still be told. Raises as `Access.still`."""
+    access: Access = request.app.state.access
+    until = monotonic() + seconds
+    while True:
+        await service.news.after(seq, min(LOOK_AT_KEY, max(until - monotonic(), 0.0)))
+        await access.still(request)
+        if service.news.newest > seq or monotonic() >= until or stopping():
+            return
 
 
 _STREAM: dict[int | str, dict[str, Any]] = {
@@ -94,6 +113,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
     responses=_STREAM | problems(410),
 )
 async def stream(
+    request: Request,
     asked: Annotated[StreamParameters, Query()],
     service: Running,
     caller: Annotated[Caller, Requires("alerts:read")],
@@ -110,7 +130,8 @@ async def stream(
         raise InputError(f"'{last_event_id[:40]}' is no number of a change", "Last-Event-ID", "send the id of the last event, or leave it out")
     after = asked.after if last_event_id is None else int(last_event_id)
     page = await _read(service, caller, after, USUAL_CHANGES)
-    return _Stream(_events(service, caller, page), ping=PING, headers={"Vary": "Authorization"})
+    access: Access = request.app.state.access
+    return _Stream(access.held, caller.id, _events(service, request, caller, page))
 
 
 class _Stream(EventSourceResponse):
@@ -118,19 +139,29 @@ class _Stream(EventSourceResponse):
 
     open: ClassVar[int] = 0  # in this process; the event loop alone counts them
 
+    def __init__(self, held: Held, caller_id: str, events: AsyncIterator[ServerSentEvent]) -> None:
+        super().__init__(events, ping=PING, headers={"Vary": "Authorization"})
+        self._held, self._caller_id = held, caller_id
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            with self._room(), self._held.one(self._caller_id):
+                await super().__call__(scope, receive, send)
+        except Problem as refused:
+            await problem_response(Request(scope), refused)(scope, receive, send)
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
         if _Stream.open >= MOST_STREAMS:
-            full = Problem(503, f"{MOST_STREAMS} streams are open already", mend="ask /v1/alerts/changes?wait=25", headers={"Retry-After": "30"})
-            await problem_response(Request(scope), full)(scope, receive, send)
-            return
+            raise Problem(503, f"{MOST_STREAMS} streams are open already", mend="ask /v1/alerts/changes?wait=25", headers={"Retry-After": "30"})
         _Stream.open += 1
         try:
-            await super().__call__(scope, receive, send)
+            yield
         finally:
             _Stream.open -= 1
 
 
-async def _events(service: Service, caller: Caller, page: AlertChanges) -> AsyncIterator[ServerSentEvent]:
+async def _events(service: Service, request: Request, caller: Caller, page: AlertChanges) -> AsyncIterator[ServerSentEvent]:
     until, watch = monotonic() + STREAM_LASTS, None
     try:
         while not stopping():
@@ -143,9 +174,9 @@ async def _events(service: Service, caller: Caller, page: AlertChanges) -> Async
             if left <= 0:
                 return
             if not page.more:
-                await service.news.after(page.next, min(left, PING))
+                await _wait(service, request, page.next, min(left, PING))
             page = await _read(service, caller, page.next, USUAL_CHANGES)
-    except (Problem, SQLAlchemyError):  # the client comes again and is told why
+    except (Problem, SQLAlchemyError):  # also: the key has ended; the client comes again and is told why
         return
 
 
@@ -164,8 +195,7 @@ def _changes(service: Service, caller: Caller, after: int | None, limit: int) ->
         watch, items, more = state.watch_of(service, conn), [], False
         if place < kept.newest:
             view = AlertView.read(service, conn, caller, state)
-            filters = AlertFilters(visible=view.own, own=caller.districts or ())
-            found = alert_changes.after(conn, place, limit + 1, filters)
+            found = alert_changes.after(conn, place, limit + 1, None if view.own is None else view.sees)
             more = len(found) > limit
             items = [change_told(view, change) for change in found[:limit]]
     return AlertChanges(items=items, next=items[-1].seq if more else kept.newest, more=more, watch=watch)

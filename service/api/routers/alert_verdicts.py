@@ -1,7 +1,7 @@
 """`/v1/alerts/verdicts` and `/v1/alerts/thresholds`: what alerts turned out to be, and what has come of it."""
 
 from collections.abc import Mapping
-from datetime import date, datetime, time
+from datetime import datetime, time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -13,13 +13,11 @@ from service.alerting import tuning
 from service.api.alert_view import AlertView, label_of
 from service.api.deps import Requires, Running
 from service.api.nodes import Nodes, category_tree
-from service.api.parameters import NoParameters, Period
+from service.api.parameters import EARLIEST, LATEST, NoParameters, Period
 from service.api.schemas import Threshold, ThresholdList, VerdictList, VerdictRow
 from service.store import alerts as store
 from service.store.engine import reading
 from service.store.keys import Caller
-
-EARLIEST, LATEST = date(1970, 1, 2), date(9999, 1, 1)  # days whose ends every database and zone can tell; no alert lies beyond
 
 router = APIRouter(prefix="/alerts", tags=["alerts"])
 

@@ -15,6 +15,7 @@ from service.api.alert_why import why_of
 from service.api.bodies import limited_to
 from service.api.deps import Requires, Running, Service
 from service.api.errors import Problem, problems
+from service.api.forms import CSV_TWIN, chosen
 from service.api.nodes import allowed, area_tree
 from service.api.parameters import DEFAULT_ROWS, NoParameters, Table, named, since
 from service.api.repeated import repeated
@@ -79,10 +80,11 @@ def list_alerts(
 
     查询预警:可按状态、类型、最低级别、区、类别和时间筛选。限区密钥可见本区预警及涉及本区的全市预警。watch 表明检测是否按时运行。
     """
+    form = chosen(request, response, asked.format, CSV_TWIN)
     place = pages.place(request, asked.next, pages.moment, pages.text)
     with reading(service.engine) as conn:
         state = AlertState.read(service, conn)
-        tag = state.tag(request, caller)
+        tag = state.tag(request, caller, form)
         if same := etags.unchanged(request, tag):
             return same
         view = AlertView.read(service, conn, caller, state)
@@ -102,7 +104,7 @@ def list_alerts(
             silenced=asked.silenced,
             covers=view.silences,
         )
-        limit = asked.limit or (None if asked.format == "csv" else DEFAULT_ROWS)
+        limit = asked.limit or (None if form == "csv" else DEFAULT_ROWS)
         after = None if place is None else (place[0], place[1])
         found = store.list_alerts(conn, filters=filters, limit=None if limit is None else limit + 1, after=after)
         if same := etags.unchanged(request, tag, there=True):
@@ -111,7 +113,7 @@ def list_alerts(
     page = found[:limit]
     following = pages.token(request, page[-1].raised_at, page[-1].id) if len(found) > len(page) else None
     items = [view.alert(alert) for alert in page]
-    if asked.format == "csv":
+    if form == "csv":
         table = csv_response(request, "alerts", [_flat(items)], bom=asked.bom, next_page=following)
         table.headers.update(etags.headers(tag))
         return table
@@ -152,7 +154,7 @@ def get_alert(
     "/{alert_id}/ack",
     operation_id="acknowledge_alert",
     summary="Acknowledge an alert",
-    responses=problems(404, 409, 413),
+    responses=problems(404, 409, 413, 415),
 )
 def acknowledge_alert(
     alert_id: AlertId, service: Running, caller: Annotated[Caller, Requires("alerts:write")], _: NoParameters, change: Change = None
@@ -170,7 +172,7 @@ def acknowledge_alert(
     "/{alert_id}/resolve",
     operation_id="resolve_alert",
     summary="Resolve an alert",
-    responses=problems(404, 409, 413),
+    responses=problems(404, 409, 413, 415),
 )
 def resolve_alert(
     alert_id: AlertId, service: Running, caller: Annotated[Caller, Requires("alerts:write")], _: NoParameters, change: Change = None
@@ -188,7 +190,7 @@ def resolve_alert(
     "/{alert_id}/feedback",
     operation_id="judge_alert",
     summary="Say what an alert turned out to be",
-    responses=problems(404, 409, 413),
+    responses=problems(404, 409, 413, 415),
 )
 def judge_alert(
     alert_id: AlertId,

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from forecasting.errors import InputError
-from service.api import count_grid, pages, periods
+from service.api import bounds, count_grid, pages, periods
 from service.api.comparison import Comparison
 from service.api.count_grid import CountGrid
 from service.api.count_schemas import ComparedPage, ComparedRow, CountPage, CountRow, HourCountRow, PeriodCountRow
@@ -97,7 +97,7 @@ def list_counts(
     sums, areas, known, clock = _asked_for(service, asked, caller)
     with reading(service.engine) as conn:
         recodings = category_map.read(conn) if asked.recoded else None
-    span = _span(asked, asked.granularity, known, clock, place)
+    span = _span(service, asked, known, clock, place)
     grid = CountGrid(sums, areas, span, asked.granularity, recodings, service.clock.zone)
     row = ROWS[asked.granularity]
     found = _answer(request, service, form, asked, place, grid, row, _file("counts", asked.granularity, span))
@@ -126,7 +126,7 @@ def compare_counts(
     form = chosen(request, response, asked.format)
     place = _place(request, asked)
     sums, areas, known, clock = _asked_for(service, asked, caller)
-    span = _span(asked, asked.granularity, known, clock, place)
+    span = _span(service, asked, known, clock, place)
     finished = None if known is None else (known[0], newest_finished(clock, known))
     grid = Comparison(sums, areas, span, finished, asked.granularity, service.settings.country)
     found = _answer(request, service, form, asked, place, grid, ComparedRow, _file("counts-compared", asked.granularity, span))
@@ -161,14 +161,18 @@ def _place(request: Request, asked: _Asked) -> list[Any] | None:
     return pages.place(request, asked.next, pages.text, pages.text, pages.day, pages.number, pages.day, pages.day)
 
 
-def _span(asked: _Asked, granularity: count_grid.Granularity, known: Known, clock: Clock, place: list[Any] | None) -> tuple[date, date] | None:
+def _span(
+    service: Service, asked: CountParameters | CompareParameters, known: Known, clock: Clock, place: list[Any] | None
+) -> tuple[date, date] | None:
     """First and last day to answer for; on further pages those of the first, whatever has come in since.
 
     Raises:
         InputError: there are counts, but none on the days asked for, or these are too many to be told by hours.
+        Problem: they are more than the settings allow (422).
     """
     if known is None:
         return None
+    granularity = asked.granularity
     newest = newest_finished(clock, known)
     if place is None:
         start, end = asked.bounds(max(newest - timedelta(days=DEFAULT_DAYS[granularity] - 1), known[0]), newest)
@@ -182,6 +186,7 @@ def _span(asked: _Asked, granularity: count_grid.Granularity, known: Known, cloc
     start, end = max(start, known[0]), min(end, last)
     if granularity == "hour" and (end - start).days >= MOST_DAYS_BY_HOURS:
         raise InputError(f"{(end - start).days + 1} days by hours", "from, to", f"ask for {MOST_DAYS_BY_HOURS} days at most, or for days")
+    bounds.require_days(start, end, service.settings)
     return (start, end) if start <= end else None
 
 
@@ -214,7 +219,7 @@ def _answer(
 
 
 def _chunks(service: Service, grid: CountGrid | Comparison, first: int, last: int) -> Iterator[pd.DataFrame]:
-    """The table in parts, so that a large export does not fill the memory; one part at least, for the header."""
-    for start in range(first, max(last, first + 1), MOST_ROWS):
-        with reading(service.engine) as conn:
+    """The table in parts of one moment, so that a large export does not fill the memory; one part at least, for the header."""
+    with reading(service.engine, apart=True) as conn:
+        for start in range(first, max(last, first + 1), MOST_ROWS):
             yield grid.rows(conn, start, min(start + MOST_ROWS, last))

@@ -4,14 +4,16 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import pandas as pd
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import Field
+from sqlalchemy import Connection
 
-from service.api import pages, sending
+from service.api import bounds, pages, sending
 from service.api.deps import Requires, Running, Service
 from service.api.errors import problems
+from service.api.forms import CSV_TWIN, chosen
 from service.api.intake_schemas import DriverIn, DriverPage, DriverRow, DryRun, Sent
 from service.api.nodes import ALL, allowed, area_tree
 from service.api.parameters import DEFAULT_ROWS, MOST_ROWS, Period, Table, as_of, named
@@ -79,7 +81,11 @@ class DriverParameters(Period, Table):
 
 @router.get("/drivers", operation_id="list_drivers", summary="Drivers as they are known", responses=CSV, response_model=DriverPage)
 def list_drivers(
-    request: Request, asked: Annotated[DriverParameters, Query()], service: Running, caller: Annotated[Caller, Requires("forecasts:read")]
+    request: Request,
+    response: Response,
+    asked: Annotated[DriverParameters, Query()],
+    service: Running,
+    caller: Annotated[Caller, Requires("forecasts:read")],
 ) -> DriverPage | StreamingResponse:
     """Weather and other inputs as they are known: of each name, area and day the observation or, until there is one, the newest forecast.
 
@@ -88,6 +94,7 @@ def list_drivers(
 
     查询已知的天气等驱动因素;as_of 可回看当时所知,all_issues 列出历次发布。
     """
+    form = chosen(request, response, asked.format, CSV_TWIN)
     after = pages.place(request, asked.next, pages.text, pages.text, pages.day, pages.moment, pages.flag)
     with reading(service.engine) as conn:
         tree = area_tree(conn)
@@ -96,8 +103,11 @@ def list_drivers(
     if not areas and caller.districts is not None:
         areas = caller.districts | {ALL}
     start, end = asked.start, asked.end
-    if start is not None and end is not None:
-        asked.bounds(start, end)
+    if start is not None or end is not None:
+        with reading(service.engine) as conn:
+            held = drivers.span(conn) or (service.clock.business_date(),) * 2
+        first, last = asked.bounds(*held)
+        bounds.require_days(max(first, held[0]), min(last, held[1]), service.settings)
     now = service.clock.now()
     moment = now if asked.as_of is None else min(as_of(asked.as_of, service.clock), now)
     names = (
@@ -105,32 +115,33 @@ def list_drivers(
     )  # no other is stored, and PostgreSQL refuses to look for a NUL
     wanted = drivers.Wanted(moment, not asked.all_issues, names, areas or None, start, end)
     place = None if after is None else (after[0], after[1], after[2], after[3], after[4])
-    if asked.format == "csv" and asked.limit is None:
+    if form == "csv" and asked.limit is None:
         return csv_response(request, "drivers", _chunks(service, wanted, place), bom=asked.bom, next_page=None)
     limit = asked.limit or DEFAULT_ROWS
-    rows = _rows(service, wanted, limit + 1, place)
+    with reading(service.engine) as conn:
+        rows = _rows(service, conn, wanted, limit + 1, place)
     following = pages.token(request, *_place(rows.iloc[limit - 1])) if len(rows) > limit else None
     rows = rows.head(limit)
-    if asked.format == "csv":
+    if form == "csv":
         return csv_response(request, "drivers", [rows], bom=asked.bom, next_page=following)
     return DriverPage(items=[DriverRow.model_validate(row) for row in rows.to_dict("records")], next=following)
 
 
-def _rows(service: Service, wanted: drivers.Wanted, limit: int, after: drivers.Place | None) -> pd.DataFrame:
+def _rows(service: Service, conn: Connection, wanted: drivers.Wanted, limit: int, after: drivers.Place | None) -> pd.DataFrame:
     """Rows as the API shows them."""
-    with reading(service.engine) as conn:
-        rows = drivers.known(conn, wanted, limit, after)
+    rows = drivers.known(conn, wanted, limit, after)
     return rows.assign(date=rows["date"].dt.date, issued_at=rows["issued_at"].dt.tz_convert(service.settings.zone))
 
 
 def _chunks(service: Service, wanted: drivers.Wanted, after: drivers.Place | None) -> Iterator[pd.DataFrame]:
-    """The whole table in parts; one part at least, for the header."""
-    while True:
-        rows = _rows(service, wanted, MOST_ROWS, after)
-        yield rows
-        if len(rows) < MOST_ROWS:
-            return
-        after = _place(rows.iloc[-1])
+    """The whole table in parts of one moment; one part at least, for the header."""
+    with reading(service.engine, apart=True) as conn:
+        while True:
+            rows = _rows(service, conn, wanted, MOST_ROWS, after)
+            yield rows
+            if len(rows) < MOST_ROWS:
+                return
+            after = _place(rows.iloc[-1])
 
 
 def _place(row: pd.Series) -> drivers.Place:

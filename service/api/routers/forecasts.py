@@ -18,7 +18,7 @@ from forecasting.errors import InputError
 from forecasting.explanation import sentences
 from forecasting.models import blend
 from service import whole_set
-from service.api import pages
+from service.api import bounds, pages
 from service.api.asked_set import AsOf, asked_set, require_days
 from service.api.deps import Requires, Running, Service
 from service.api.errors import Problem, problems
@@ -127,7 +127,9 @@ def list_forecasts(
     first_day, last_day = found.span(asked.granularity, today)
     start, end = asked.bounds(first_day, last_day)
     require_days(first_day, last_day, start, end, "from, to")
-    rows = found.find(asked.granularity, wanted_areas, wanted_categories, max(start, first_day), min(end, last_day))
+    start, end = max(start, first_day), min(end, last_day)
+    bounds.require_days(start, end, service.settings)
+    rows = found.find(asked.granularity, wanted_areas, wanted_categories, start, end)
 
     first = 0 if place is None else place[1]
     limit = asked.limit or (DEFAULT_ROWS if form == "json" else len(rows))

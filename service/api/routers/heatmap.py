@@ -6,24 +6,26 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import Field
 from sqlalchemy import Connection
 
 from forecasting import distribution
 from forecasting.errors import InputError
 from forecasting.outlook import WEEK
-from service.api import comparable, span_law
+from service.api import bounds, comparable, span_law
 from service.api.asked_set import AsOf, asked_set, require_days
 from service.api.comparison import beside
 from service.api.deps import Requires, Running, Service
 from service.api.errors import problems
+from service.api.forms import CSV_TWIN, chosen
 from service.api.heatmap_schemas import Heatmap, HeatmapCell, HeatmapNode
 from service.api.node_sums import NodeSums
 from service.api.nodes import ALL, Nodes, visible
-from service.api.parameters import MOST_ROWS, Period, as_of
+from service.api.parameters import MOST_ROWS, CsvTwin, Period, as_of
 from service.api.published import LoadedSet
-from service.api.tables import records
+from service.api.tables import CSV, csv_response, records
 from service.store import compaction, counts, excluded_spans
 from service.store.engine import reading
 from service.store.keys import Caller
@@ -34,7 +36,7 @@ LAST_WEEKS = 4
 INTERVAL = (0.05, 0.95)  # 90 %, as alerts tell it
 
 
-class HeatmapParameters(Period, AsOf):
+class HeatmapParameters(Period, AsOf, CsvTwin):
     """Parameters of `/v1/forecasts/heatmap`."""
 
     level: Literal["city", "district", "street"] = Field("district", description="Level of the areas; streets where they are forecast.")
@@ -45,10 +47,16 @@ class HeatmapParameters(Period, AsOf):
     "/forecasts/heatmap",
     operation_id="heatmap",
     summary="Areas by categories: expected beside usual",
-    responses=problems(404),
+    responses=CSV | problems(404),
     response_model=Heatmap,
 )
-def heatmap(asked: Annotated[HeatmapParameters, Query()], service: Running, caller: Annotated[Caller, Requires("forecasts:read")]) -> Heatmap:
+def heatmap(
+    request: Request,
+    response: Response,
+    asked: Annotated[HeatmapParameters, Query()],
+    service: Running,
+    caller: Annotated[Caller, Requires("forecasts:read")],
+) -> Heatmap | StreamingResponse:
     """What is forecast for a span of days, by area and category, beside the last four weeks and the comparable days of last year.
 
     Without `from` and `to`: the first seven days of the set; the outlook reaches thirteen weeks. With a limited key: areas of its districts. The
@@ -56,6 +64,7 @@ def heatmap(asked: Annotated[HeatmapParameters, Query()], service: Running, call
 
     热力图:区(或街乡镇)× 类别,预计工单量与近四周、上年可比日对照,给出比值和区间。
     """
+    form = chosen(request, response, asked.format, CSV_TWIN)
     city = service.recent.city()
     areas, categories = city.areas, city.categories
     found = asked_set(service, city, asked.as_of)
@@ -70,6 +79,7 @@ def heatmap(asked: Annotated[HeatmapParameters, Query()], service: Running, call
         start, end = asked.bounds(found.first_day, min(found.first_day + timedelta(days=WEEK - 1), last_day))
         require_days(found.first_day, last_day, start, end, "from, to")
         start, end = max(start, found.first_day), min(end, last_day)
+        bounds.require_days(start, end, service.settings)
         moment = None if asked.as_of is None else min(as_of(asked.as_of, service.clock), service.clock.now())
         if moment is not None:
             compaction.require_known(conn, moment)
@@ -79,6 +89,9 @@ def heatmap(asked: Annotated[HeatmapParameters, Query()], service: Running, call
     for name in usual:
         cells[f"{name}_ratio"] = (cells["expected"] / cells[name].where(cells[name] > 0)).round(4)
     cells = cells[cells["expected"].notna()]
+    if form == "csv":
+        name, table = f"heatmap-{start}-{end}", cells.reindex(columns=list(HeatmapCell.model_fields))
+        return csv_response(request, name, [table], bom=asked.bom, next_page=None)
     return Heatmap(
         first_day=start,
         last_day=end,

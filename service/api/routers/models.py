@@ -35,7 +35,7 @@ def list_models(request: Request, asked: Annotated[Paged, Query()], service: Run
     return ModelPage(items=[_told(service, one, pointer) for one in page], next=following)
 
 
-@router.post("/rollback", operation_id="roll_back", summary="Publish the previous forecast set again", responses=problems(409, 413))
+@router.post("/rollback", operation_id="roll_back", summary="Publish the previous forecast set again", responses=problems(409, 413, 415))
 def roll_back(
     service: Running,
     caller: Annotated[Caller, Requires("admin")],

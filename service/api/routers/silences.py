@@ -66,7 +66,7 @@ def list_silences(
     operation_id="create_silence",
     summary="Silence alerts for a while",
     status_code=201,
-    responses=_SAME | problems(413),
+    responses=_SAME | problems(413, 415),
 )
 def create_silence(
     asked: Annotated[SilenceIn, Body(description="What is silenced, until when, and why.")],

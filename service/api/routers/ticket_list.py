@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from forecasting.errors import InputError
-from service.api import pages
+from service.api import bounds, pages
 from service.api.deps import Requires, Running, Service
 from service.api.forms import TABLES, chosen
 from service.api.known_days import Known, as_known, newest_finished, require_known
@@ -78,6 +78,7 @@ def list_tickets(
         own = visible(areas, caller)
         codes = _codes(areas, wanted) if wanted else own
         start, end = _span(asked, known, clock)
+        bounds.require_days(start, end, service.settings)
         cell = Cell(codes, _codes(categories, asked.categories(categories)), start, end, _hours(asked, start, end, service.clock), moment)
     name, zone = f"tickets-{start}-{end}", service.settings.timezone
     if form != "json" and asked.limit is None:
@@ -130,15 +131,15 @@ def _hours(asked: TicketListParameters, start: date, end: date, clock: Clock) ->
 
 
 def _chunks(service: Service, cell: Cell, after: Place | None) -> Iterator[pd.DataFrame]:
-    """The list in parts, so that a large export does not fill the memory; one part at least, for the header."""
+    """The list in parts of one moment, so that a large export does not fill the memory; one part at least, for the header."""
     more = True
-    while more:
-        with reading(service.engine) as conn:
+    with reading(service.engine, apart=True) as conn:
+        while more:
             found = store.rows(conn, cell, after, MOST_ROWS)
-        yield _told(service, found)
-        more = len(found) == MOST_ROWS
-        if more:
-            after = _place(found)
+            yield _told(service, found)
+            more = len(found) == MOST_ROWS
+            if more:
+                after = _place(found)
 
 
 def _told(service: Service, found: pd.DataFrame) -> pd.DataFrame:

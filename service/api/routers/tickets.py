@@ -8,7 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from service.api import sending
 from service.api.deps import Requires, Running, Service
-from service.api.errors import problems
+from service.api.errors import Problem, problems
 from service.api.intake_schemas import DryRun, Sent
 from service.api.received import Body, described, received
 from service.api.routers.ingests import ingest_of
@@ -76,6 +76,8 @@ def _take(service: Service, caller: Caller, body: Body, request_key: str | None)
         _apply_soon(service, taken)
     with reading(service.engine) as conn:
         found = ingest_of(service, conn, taken)
+    if found.status == ingests.FAILED:
+        raise Problem(500, f"the tickets {found.error}", where="body", mend=f"see /v1/ingests/{found.id}; what came before it is counted")
     return found, found.status == ingests.DONE
 
 

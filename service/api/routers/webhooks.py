@@ -62,7 +62,8 @@ def list_webhooks(service: Running, caller: Admin, _: NoParameters) -> WebhookPa
 def make_webhook(service: Running, caller: Admin, asked: WebhookIn, _: NoParameters) -> WebhookWithSecret:
     """Makes a webhook: every change of an alert from now on that fits is posted to its address, signed, at least once, for 75 hours if need be.
 
-    The secret is in this answer and in no other. A key limited to districts is told what it may see. Addresses of private networks are refused
+    The secret is in this answer and in no other. A key limited to districts is told what it may see. It is disabled within seconds when the key that
+    made it is revoked or expires; where that was rotated, when the one in its place is. Addresses of private networks are refused
     unless the installation allows them.
 
     新建预警推送:预警变化即时推送,附签名,至少送达一次;密钥仅此一次显示。
@@ -73,7 +74,7 @@ def make_webhook(service: Running, caller: Admin, asked: WebhookIn, _: NoParamet
         if len(store.list_webhooks(conn)) >= store.MOST:
             raise Problem(409, f"there are {store.MOST} webhooks already", mend="delete one that nobody needs")
         wanted = Wanted(asked.level, asked.kinds, *_nodes(conn, caller, asked.areas, asked.categories), asked.events)
-        hook = store.add(conn, asked.url, asked.description, wanted, caller.districts, seal.close(secret), caller.name, _now(service))
+        hook = store.add(conn, asked.url, asked.description, wanted, caller.districts, seal.close(secret), caller.name, _now(service), caller.id)
         _record(conn, service, caller, audit.WEBHOOK_MADE, hook)
     return WebhookWithSecret(**dict(_told(service, hook)), secret=secret)
 
@@ -125,14 +126,15 @@ def delete_webhook(webhook_id: WebhookId, service: Running, caller: Admin, _: No
 
 @router.post("/{webhook_id}/enable", operation_id="enable_webhook", summary="Let a webhook be told again", responses=problems(404))
 def enable_webhook(webhook_id: WebhookId, service: Running, caller: Admin, _: NoParameters) -> Webhook:
-    """After it was disabled: it is told what changes from now on. What it has missed stands in `/v1/alerts/changes`. Repeating it does nothing.
+    """After it was disabled: it is told what changes from now on, until the key that enables it ends. What it has missed stands in
+    `/v1/alerts/changes`. Repeating it does nothing.
 
     重新启用推送;停用期间的变化请从 /v1/alerts/changes 补取。
     """
     with writing(service.engine) as conn:
         hook = _found(conn, caller, webhook_id)
         if hook.disabled_at is not None:
-            store.enable(conn, hook.id)
+            store.enable(conn, hook.id, caller.id)
             _record(conn, service, caller, audit.WEBHOOK_ENABLED, hook)
         return _told(service, _found(conn, caller, webhook_id))
 

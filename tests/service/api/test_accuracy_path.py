@@ -242,3 +242,18 @@ def test_drift_is_told_with_the_parts_that_moved(compared: City, ask: TestClient
     (row,) = ask.get("/v1/accuracy/drift", params={"from": "2025-11-01"}).json()["items"]
     assert row["state"] == "much"
     assert ask.get("/v1/accuracy/drift", params={"to": "2025-11-01"}).json()["items"] == []
+
+
+@pytest.mark.parametrize("question", [{"level": "district", "by": ["district", "day"]}, {"level": "series", "by": ["category", "horizon"]}, {}])
+def test_pages_go_on_behind_the_last_row_though_rows_have_come_before_it(compared: City, ask: TestClient, question: dict[str, Any]) -> None:
+    whole = items(ask, **question)
+    first = ask.get("/v1/accuracy", params={**question, "limit": 2}).json()
+    cutoff = YESTERDAY - timedelta(days=14)  # earlier days are compared meanwhile, and a later one
+    compared.publish(cutoff, datetime.combine(cutoff + timedelta(days=1), datetime.min.time(), ZONE) + timedelta(hours=2))
+    promised.run(compared.engine, compared.settings)
+    rest, following = [], first["next"]
+    while following:
+        page = ask.get("/v1/accuracy", params={**question, "limit": 2, "next": following}).json()
+        rest, following = rest + page["items"], page["next"]
+    keys = ("level", "area", "category", "horizon", "last_day")
+    assert [[row[key] for key in keys] for row in first["items"] + rest] == [[row[key] for key in keys] for row in whole]

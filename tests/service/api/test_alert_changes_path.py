@@ -11,7 +11,7 @@ from api_city import NOW, Ask, City
 from fastapi.testclient import TestClient
 
 from service.api.news import News
-from service.store import alert_changes, jobs
+from service.store import alert_changes, alerts, jobs
 from service.store.engine import writing
 
 CHANGES = "/v1/alerts/changes"
@@ -170,3 +170,59 @@ def test_with_an_expected_number_nobody_decides_on_what_has_changed_since(city: 
         assert (answer.status_code, answer.json()["where"]) == (409, "expected_seq")
     assert ask.post("/v1/alerts/a/ack", json={"expected_seq": 1}).status_code == 200  # the same again
     assert ask.post("/v1/alerts/a/resolve", json={"expected_seq": 2}).json()["status"] == "resolved"
+
+
+def moved(city: City, alert_id: str, note: str = "now at the whole city", **changes: Any) -> None:
+    with writing(city.engine) as conn:
+        assert alerts.update(conn, alert_id, changes, action="moved", actor="weisu", now=NOW, note=note)
+
+
+def concerned(*codes: str) -> list[alerts.ConcernedDistrict]:
+    return [{"code": code, "observed": 9.0, "expected": 1.0} for code in codes]
+
+
+def test_a_limited_key_is_told_once_that_an_alert_has_left_its_districts_and_nothing_of_where_it_is_now(city: City, ask_as: Ask) -> None:
+    city.alert("a")
+    moved(city, "a", area="ALL", districts=concerned("110105"), observed=999.0)
+    with writing(city.engine) as conn:
+        assert alerts.change_status(conn, "a", ("open",), "resolved", "weisu", None, NOW)
+    client = ask_as("alerts:read", districts=["110108"])
+    raised, left = client.get(CHANGES, params={"after": 0}).json()["items"]
+    assert (raised["seq"], raised["action"], raised["alert"]["area"], raised["alert"]["observed"]) == (1, "raised", "110108", 61.0)
+    assert (left["seq"], left["action"], left["status"], left["note"]) == (2, "left", "resolved", None)
+    assert (left["alert"]["area"], left["alert"]["observed"], left["alert"]["status"]) == ("110108", 61.0, "resolved")
+    assert left["alert"]["resolved_at"] == left["at"]
+    for after in (1, 2):  # whoever reads in parts is told the same
+        assert seqs(client.get(CHANGES, params={"after": after}).json()) == [2][after - 1 :]
+    everything = ask_as("alerts:read").get(CHANGES, params={"after": 0}).json()
+    assert [(one["action"], one["status"], one["alert"]["area"]) for one in everything["items"]] == [
+        ("raised", "open", "ALL"),
+        ("moved", "open", "ALL"),
+        ("resolved", "resolved", "ALL"),
+    ]
+
+
+def test_an_alert_that_no_longer_concerns_a_district_when_it_ends_is_told_as_ended(city: City, ask_as: Ask) -> None:
+    city.alert("a", area="ALL", districts=concerned("110105", "110108"))
+    with writing(city.engine) as conn:  # no change in the feed
+        assert alerts.update(conn, "a", {"districts": concerned("110105")}, action=None, actor="weisu", now=NOW)
+        assert alerts.change_status(conn, "a", ("open",), "resolved", "weisu", "usual again", NOW)
+    _, ended = ask_as("alerts:read", districts=["110108"]).get(CHANGES, params={"after": 0}).json()["items"]
+    assert (ended["action"], ended["status"], ended["alert"]["status"]) == ("resolved", "resolved", "resolved")
+    assert [one["district"] for one in ended["alert"]["districts"]] == ["110108"]
+
+
+def test_an_alert_that_comes_into_a_district_is_told_from_then_on(city: City, ask_as: Ask) -> None:
+    city.alert("a", area="110105", districts=concerned("110105"))
+    moved(city, "a", area="ALL", districts=concerned("110105", "110108"))
+    (came,) = ask_as("alerts:read", districts=["110108"]).get(CHANGES, params={"after": 0}).json()["items"]
+    assert (came["seq"], came["action"], came["status"], came["alert"]["area"]) == (2, "moved", "open", "ALL")
+
+
+def test_what_a_limited_key_does_not_see_is_passed_in_parts_too(city: City, ask_as: Ask) -> None:
+    for k in range(5):
+        city.alert(f"foreign {k}", area="110105", districts=[])
+        city.alert(f"own {k}")
+    client = ask_as("alerts:read", districts=["110108"])
+    answers = [client.get(CHANGES, params={"after": after, "limit": 2}).json() for after in (0, 4, 8)]
+    assert [(seqs(answer), answer["next"], answer["more"]) for answer in answers] == [([2, 4], 4, True), ([6, 8], 8, True), ([10], 10, False)]

@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 
 import httpx
 import pytest
-from api_city import Ask, City
+from api_city import NOW, Ask, City
 from fastapi.testclient import TestClient
 from processes import Bench, free_port, until
 
+from service.api import held
 from service.api.routers import alert_feed
+from service.store import keys
+from service.store.engine import writing
 
 STREAM = "/v1/alerts/stream"
 
@@ -155,6 +158,58 @@ def test_many_wait_on_a_real_server_without_a_thread_are_told_within_a_second_an
         process.wait(15)
         at_the_end.join(15)
     assert [found for _, found in polled[60:]] == [[]]
+
+
+def test_a_stream_ends_within_seconds_of_its_key_and_tells_it_nothing_more(city: City, bench: Bench) -> None:
+    port = free_port()
+    base, key, other = f"http://127.0.0.1:{port}", city.key(), city.key()
+    process = bench.start("api", data_dir=city.settings.data_dir, as_of=city.settings.as_of, timezone=city.settings.timezone, api_port=port)
+    until("the API answers", lambda: answers(base))
+    polled: list[httpx.Response] = []
+
+    def poll() -> None:
+        ask = {"params": {"after": 0, "wait": 60}, "headers": {"Authorization": f"Bearer {key}"}}
+        polled.append(httpx.get(f"{base}/v1/alerts/changes", timeout=90, trust_env=False, **ask))  # type: ignore[arg-type]
+
+    with listening(base, {"Authorization": f"Bearer {key}"}) as told:
+        until("the stream is open", lambda: told)
+        polling = threading.Thread(target=poll)
+        polling.start()
+        time.sleep(1)
+        with writing(city.engine) as conn:
+            assert keys.revoke(conn, key.split("_")[1], NOW)
+        begun = time.monotonic()
+        time.sleep(1)
+        city.alert("a")
+        polling.join(20)
+    assert time.monotonic() - begun < alert_feed.LOOK_AT_KEY + 3  # and a busy machine
+    assert [event.kind for _, event in told] == ["watch"]
+    assert [(answer.status_code, answer.json()["where"]) for answer in polled] == [(401, "Authorization")]
+    changes = httpx.get(f"{base}/v1/alerts/changes", params={"after": 0}, headers={"Authorization": f"Bearer {other}"}, trust_env=False)
+    assert changes.status_code == 200
+    process.terminate()
+    process.wait(15)
+
+
+def test_one_key_cannot_hold_more_than_its_share(city: City, ask: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held, "MOST_OF_ONE", 1)
+    city.alert("a")
+    waiting = threading.Thread(target=lambda: ask.get("/v1/alerts/changes", params={"after": 1, "wait": 4}))
+    waiting.start()
+    time.sleep(1)
+    for answer in (ask.get(STREAM), ask.get("/v1/alerts/changes", params={"after": 1, "wait": 1})):
+        assert (answer.status_code, answer.headers["content-type"]) == (429, "application/problem+json")
+        assert 0 < int(answer.headers["Retry-After"]) <= 60
+        assert "RateLimit" in answer.headers
+    assert seqs(ask.get("/v1/alerts/changes", params={"after": 0, "wait": 60})) == [1]  # what need not wait holds nothing
+    another = {"Authorization": f"Bearer {city.key('alerts:read')}"}
+    assert seqs(ask.get("/v1/alerts/changes", params={"after": 1, "wait": 1}, headers=another)) == []
+    waiting.join(10)
+    assert ask.get("/v1/alerts/changes", params={"after": 1, "wait": 1}).status_code == 200
+
+
+def seqs(answer: httpx.Response) -> list[int]:
+    return [change["seq"] for change in answer.json()["items"]]
 
 
 def answers(base: str) -> bool:

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 
 import httpx
+import pandas as pd
 import pytest
 import uvicorn
-from api_city import City
+from api_city import NOW, City
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
@@ -19,6 +20,8 @@ from test_problem_documents import problem
 
 from service import logs
 from service.api.app import create_app
+from service.store import drivers, ingests
+from service.store.engine import writing
 
 ID = "0f6b3c1e-9a4d.4c55"
 
@@ -121,6 +124,11 @@ def test_a_broken_body_is_answered_and_changes_nothing(city: City, ask: TestClie
     assert ask.get("/v1/alerts/a").json()["verdict"] is None
 
 
+@pytest.mark.parametrize(("path", "methods"), [("webhooks/w", "DELETE, GET, PATCH"), ("silences", "GET, POST"), ("alerts/a/ack", "POST")])
+def test_a_405_names_every_method_of_a_path(ask: TestClient, path: str, methods: str) -> None:
+    assert ask.put(f"/v1/{path}").headers["Allow"] == methods
+
+
 @pytest.mark.parametrize(("limit", "status"), [("1500", 200), ("1501", 422)])
 def test_the_rows_of_a_page_are_what_the_setting_allows(city: City, limit: str, status: int) -> None:
     with TestClient(create_app(city.settings.model_copy(update={"most_rows": 1500}))) as client:
@@ -132,6 +140,36 @@ def test_the_days_of_a_span_are_what_the_setting_allows(city: City) -> None:
         client.headers["Authorization"] = f"Bearer {city.key()}"
         assert client.get("/v1/counts", params={"from": "2025-11-01", "to": "2025-11-07"}).status_code == 200
         assert problem(client.get("/v1/counts", params={"from": "2025-11-01", "to": "2025-11-08"}), 422)["where"] == "from, to"
+
+
+@pytest.mark.parametrize(
+    ("path", "params"),
+    [
+        ("counts", {}),
+        ("counts", {"from": "2025-10-01"}),
+        ("counts", {"to": "2025-11-08"}),
+        ("counts", {"from": "2025-11-03", "to": "2025-11-03", "granularity": "month"}),
+        ("counts/compare", {"from": "2025-10-01"}),
+        ("tickets", {"from": "2025-10-20"}),
+        ("drivers", {"from": "2025-10-01"}),
+        ("drivers", {"to": "2025-10-31"}),
+        ("forecasts", {"from": "2025-11-09", "granularity": "day"}),
+        ("forecasts/heatmap", {"to": "2025-11-11"}),
+    ],
+)
+def test_a_span_with_an_end_left_open_is_measured_by_what_would_be_answered(city: City, path: str, params: dict[str, str]) -> None:
+    with writing(city.engine) as conn:
+        ingest = ingests.begin(conn, "drivers", "w", NOW)
+        days = pd.date_range("2025-10-01", "2025-10-31").astype("datetime64[us]")
+        weather = pd.DataFrame({"date": days, "name": "temperature", "area": "ALL", "value": 1.0, "issued_at": pd.Timestamp(NOW).tz_convert("UTC")})
+        drivers.put(conn, weather.assign(observed=True), ingest)
+    with TestClient(create_app(city.settings.model_copy(update={"most_days": 2}))) as client:
+        client.headers["Authorization"] = f"Bearer {city.key()}"
+        assert problem(client.get(f"/v1/{path}", params=params), 422)["where"] == "from, to"
+        if params.get("granularity") != "month":
+            one_day = {"to": params["from"]} if "from" in params else {"from": params.get("to", "2025-11-08")}
+            answer = client.get(f"/v1/{path}", params=one_day | params | ({} if params else {"to": "2025-11-08"}))
+            assert answer.status_code == 200, answer.text
 
 
 def test_a_body_is_as_large_as_the_setting_allows(city: City) -> None:

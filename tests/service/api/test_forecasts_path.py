@@ -10,7 +10,7 @@ import pytest
 from api_city import HORIZON, NOW, YESTERDAY, City, forecast_frame
 from fastapi.testclient import TestClient
 from scipy import stats
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
 
 from service.store import categories, schema
 from service.store.engine import writing
@@ -201,3 +201,16 @@ def test_a_set_is_read_once_and_only_a_few_are_kept(city: City, ask: TestClient)
     items(ask, area="110105", as_of=(NOW - timedelta(days=5)).isoformat())
     assert list(kept.values())[-1] is newest
     assert np.all(np.diff(newest.frame["area"].cat.codes) >= 0)
+
+
+def test_a_set_that_was_asked_for_by_its_moment_is_read_from_the_store_once(city: City, ask: TestClient) -> None:
+    city.publish(YESTERDAY, NOW - timedelta(hours=1))
+    said: list[str] = []
+    engine = ask.app.state.service.engine  # type: ignore[attr-defined]
+    event.listen(engine, "before_cursor_execute", lambda _c, _u, statement, *_: said.append(statement))
+    read = []
+    for _ in range(3):
+        said.clear()
+        assert items(ask, area="ALL", as_of=(NOW - timedelta(hours=2)).isoformat())
+        read.append(sum("forecast_sets.blob" in statement for statement in said))
+    assert read == [1, 0, 0]

@@ -154,3 +154,35 @@ def test_a_large_table_is_written_part_by_part(ask: TestClient, monkeypatch: pyt
     file = pq.ParquetFile(io.BytesIO(answer.content))
     assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [50, 50, 50, 50, 50, 2]
     assert file.read().equals(whole)
+
+
+@pytest.mark.parametrize("path", ["alerts", "drivers", "forecasts/heatmap"])
+def test_lists_and_maps_with_a_csv_twin_give_it_by_accept_and_by_format(city: City, ask: TestClient, path: str) -> None:
+    city.alert("a")
+    asked = ask.get(f"/v1/{path}", headers={"Accept": "text/csv;q=0.9, application/json;q=0.5"})
+    named = ask.get(f"/v1/{path}", params={"format": "csv"})
+    for answer in (asked, named):
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+        assert "Accept" in answer.headers["Vary"]
+    assert asked.text == named.text
+    assert ask.get(f"/v1/{path}", params={"format": "csv", "bom": "true"}).content.startswith(b"\xef\xbb\xbf")
+    assert ask.get(f"/v1/{path}", headers={"Accept": "text/html, */*;q=0.8"}).headers["content-type"] == "application/json"
+    refused = ask.get(f"/v1/{path}", headers={"Accept": "application/vnd.apache.parquet"})
+    assert (refused.status_code, refused.json()["available"]) == (406, ["application/json", "text/csv"])
+    assert ask.get(f"/v1/{path}", params={"format": "parquet"}).status_code == 422
+
+
+def test_the_map_as_csv_has_the_cells_of_the_map(ask: TestClient) -> None:
+    cells = ask.get("/v1/forecasts/heatmap").json()["items"]
+    rows = pd.read_csv(io.StringIO(ask.get("/v1/forecasts/heatmap", params={"format": "csv"}).text))
+    assert list(rows.columns) == list(cells[0])
+    assert rows[["area", "category", "expected"]].to_dict("records") == [{k: cell[k] for k in ("area", "category", "expected")} for cell in cells]
+
+
+def test_the_forms_of_the_alerts_have_tags_of_their_own(city: City, ask: TestClient) -> None:
+    city.alert("a")
+    tags = {form: ask.get("/v1/alerts", headers={"Accept": form}).headers["ETag"] for form in ("application/json", "text/csv")}
+    assert len({*tags.values()}) == 2
+    for form, tag in tags.items():
+        assert ask.get("/v1/alerts", headers={"Accept": form, "If-None-Match": tag}).status_code == 304

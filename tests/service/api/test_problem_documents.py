@@ -179,3 +179,26 @@ def test_what_a_database_does_not_take_is_no_fault_of_ours(engine: Engine, folde
     with TestClient(create_app(settings), headers=headers, raise_server_exceptions=False) as client:
         assert client.get("/v1/drivers", params={"name": "rain\0"}).json() == {"items": [], "next": None}
         assert problem(client.get("/v1/alerts", params={"since": "0001-01-01"}), 422)["where"] == "since"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/webhooks"),
+        ("PATCH", "/v1/webhooks/w"),
+        ("POST", "/v1/silences"),
+        ("POST", "/v1/alerts/a/ack"),
+        ("POST", "/v1/alerts/a/resolve"),
+        ("POST", "/v1/alerts/a/feedback"),
+        ("POST", "/v1/models/rollback"),
+    ],
+)
+@pytest.mark.parametrize("form", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", None])
+def test_a_body_that_is_not_sent_as_json_is_a_415(city: City, ask: TestClient, method: str, path: str, form: str | None) -> None:
+    city.alert("a")
+    city.webhook("w")
+    headers = {} if form is None else {"Content-Type": form}
+    found = problem(ask.request(method, path, content=b'{"url": "https://alarm.example"}', headers=headers), 415)
+    assert found["where"] == "Content-Type"
+    assert "application/json" in found["mend"]
+    assert ask.request(method, path, content=b"{}", headers={"Content-Type": "application/problem+json; charset=utf-8"}).status_code != 415

@@ -1,10 +1,11 @@
 """`/v1/webhooks`: who is told, what became of the messages, and who may see and change it."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from api_city import Ask, City
+from api_city import NOW, Ask, City
 from fastapi.testclient import TestClient
 from webhook_receiver import Receiver, receiving
 
@@ -13,8 +14,8 @@ from service.api.app import create_app
 from service.api.outgoing import Outgoing
 from service.jobs import delivery
 from service.settings import Settings
-from service.store import audit, webhooks
-from service.store.engine import reading
+from service.store import audit, keys, webhooks
+from service.store.engine import reading, writing
 
 URL = "https://alarm.example/weisu"
 OPERATIONS = [("get", ""), ("patch", ""), ("delete", ""), ("post", "/enable"), ("post", "/test"), ("post", "/secret"), ("get", "/deliveries")]
@@ -173,6 +174,28 @@ def test_a_deleted_webhook_is_gone_with_its_messages(city: City, private: TestCl
         assert (answer.status_code, answer.json()["where"]) == (404, "webhook_id"), (method, tail)
 
 
+def test_it_ends_with_the_key_that_made_it_and_goes_on_with_one_that_enables_it(city: City, private: TestClient, receiver: Receiver) -> None:
+    first, second = city.key(), city.key()
+    with_first, with_second = ({"Authorization": f"Bearer {key}"} for key in (first, second))
+    hook = private.post("/v1/webhooks", json={"url": receiver.url}, headers=with_first).json()["webhook_id"]
+
+    def revoke(key: str) -> dict[str, Any]:
+        with writing(city.engine) as conn:
+            assert keys.revoke(conn, key.split("_")[1], NOW)
+        city.alert(f"after {key[-4:]}")
+        send(city)
+        found: dict[str, Any] = private.get(f"/v1/webhooks/{hook}").json()
+        return found
+
+    state = revoke(first)
+    assert (state["enabled"], state["disabled_because"]) == (False, f"its key '值班长' ({first.split('_')[1]}) was revoked")
+    assert private.post(f"/v1/webhooks/{hook}/enable", headers=with_second).json()["enabled"]
+    city.alert("told")
+    send(city)
+    assert [json.loads(one.body)["data"]["alert"]["alert_id"] for one in receiver.came] == ["told"]
+    assert not revoke(second)["enabled"]
+
+
 def test_everything_stands_in_the_audit_log_and_no_secret_does(city: City, ask: TestClient) -> None:
     hook = made(ask)
     path = f"/v1/webhooks/{hook['webhook_id']}"
@@ -210,6 +233,8 @@ def test_everything_stands_in_the_audit_log_and_no_secret_does(city: City, ask: 
         ({"url": URL, "description": "a\u0000b"}, "body"),
         ({"url": URL, "areas": ["\u0000"]}, "body"),
         ({"url": URL, "areas": ["110108"] * 201}, "body.areas"),
+        ({"url": URL, "areas": 5}, "body.areas"),
+        ({"url": URL, "categories": True}, "body.categories"),
         ([], "body"),
     ],
 )

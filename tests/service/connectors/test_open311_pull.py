@@ -12,7 +12,7 @@ from sqlalchemy import Engine, select
 from forecasting.errors import InputError
 from service.connectors import pull
 from service.settings import Settings
-from service.store import pulls
+from service.store import ingest_reports, ingests, pulls
 from service.store.engine import reading
 from service.store.schema import tickets
 
@@ -142,3 +142,29 @@ def test_an_empty_window_is_behind_us(engine: Engine, side: OtherSide, pulling: 
     assert pull.run(engine, pulling(open311=[what(side)]), "city") == pull.Pulled()
     with reading(engine) as conn:
         assert pulls.get(conn, "city").watermark == NOW.isoformat()
+
+
+def test_a_window_of_which_every_row_is_wrong_is_recorded_and_told_and_the_pull_goes_on(
+    engine: Engine, side: OtherSide, pulling: Pulling, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint = Endpoint(side)
+    endpoint.add(10, datetime(2025, 8, 1, tzinfo=UTC), timedelta(days=1))
+    endpoint.add(3, datetime(2025, 11, 7, tzinfo=UTC), timedelta(hours=1))
+    side.answer = lambda asked: without_moments(endpoint.answer(asked)) if asked.params["start_date"] < "2025-09" else endpoint.answer(asked)
+    done = pull.run(engine, pulling(open311=[what(side)]), "city")
+    assert (done.rows, done.added, done.rejected) == (13, 3, 10)
+    assert stored(engine) == {"00010", "00011", "00012"}
+    with reading(engine) as conn:
+        assert pulls.get(conn, "city").watermark == NOW.isoformat()
+        second, first = ingests.list_recent(conn)
+        report = ingest_reports.get(conn, first.id)
+    assert (first.status, first.rows, first.rejected, second.rejected) == (ingests.DONE, 10, 10, 0)
+    assert report is not None
+    assert [reject.ticket_id for reject in report.rejects] == [f"{n:05}" for n in range(10)]
+    (told,) = [record for record in caplog.records if record.message == "pull.all_rejected"]
+    assert (told.pull, told.ingest, told.rejected) == ("city", first.id, 10)  # type: ignore[attr-defined]
+
+
+def without_moments(reply: Reply) -> Reply:
+    rows = [one | {"requested_datetime": "soon"} for one in json.loads(reply.body)]
+    return Reply(json.dumps(rows).encode(), reply.status)

@@ -1,21 +1,27 @@
 """Requests: staged as a whole, applied in their order, by whoever is there."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import Engine, func, select
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from forecasting.errors import InputError
 from service.clock import Clock, parse_as_of
 from service.intake import ingest, requests
 from service.intake.bodies import read_lines
 from service.intake.files import Batch
+from service.intake.mapping import Mapping
 from service.intake.privacy import Privacy
 from service.intake.requests import LEASE, Request
+from service.store import areas as places_store
 from service.store import counts, ingest_reports, ingests, waiting_ingests
+from service.store import tickets as tickets_store
 from service.store.engine import reading, writing
 from service.store.schema import areas, staged_tickets, tickets
 
@@ -132,3 +138,65 @@ def test_a_request_without_a_right_row_adds_nothing_to_the_trees(engine: Engine)
     with reading(engine) as conn:
         assert conn.execute(select(func.count()).select_from(tickets)).scalar() == 0
         assert conn.execute(select(func.count()).select_from(areas)).scalar() == 0
+
+
+def of_district(district: str, **types: str) -> Iterator[Batch]:
+    """Tickets of one day: id and type."""
+    rows = [{"ticket_id": n, "created_at": "2024-01-05", "district": district, "category": "X", "ticket_type": types[n]} for n in types]
+    return read_lines(BytesIO("\n".join(map(json.dumps, rows)).encode()), "tickets", Privacy())
+
+
+@pytest.mark.parametrize("ticket_type", ["complaint", "consultation"])
+def test_of_two_requests_that_wait_a_limited_one_does_not_take_over_the_ticket_of_the_one_before_it(engine: Engine, ticket_type: str) -> None:
+    with writing(engine) as conn:
+        places_store.join(conn, {"C": "ALL", "D": "ALL"}, CLOCK.now())
+    first = requests.accept(engine, request(first=of_district("C", a="complaint")), CLOCK)
+    rows = of_district("D", a=ticket_type, b="complaint")
+    limited = Request("1" * 64, rows, by_index=True, sender="limited", districts=frozenset({"D"}), mapping=Mapping(not_demand=("consultation",)))
+    second = requests.accept(engine, limited, CLOCK)
+    assert requests.apply_all_waiting(engine, CLOCK) == 2
+    with reading(engine) as conn:
+        places = conn.execute(select(tickets.c.ticket_id, tickets.c.area, tickets.c.demand).order_by(tickets.c.ticket_id)).all()
+        done, report = ingests.get(conn, second), ingest_reports.get(conn, second)
+        assert ingests.get(conn, first).added == 1
+    assert [tuple(row) for row in places] == [("a", "C", True), ("b", "D", True)]
+    assert (done.status, done.added, done.changed) == (ingests.DONE, 1, 0)
+    assert report is not None
+    if ticket_type == "complaint":
+        assert (done.rows, done.rejected) == (2, 1)
+        (reject,) = report.rejects
+        assert (reject.index, reject.line, reject.ticket_id, reject.reason) == (0, None, "a", "ticket_id belongs to another district")
+
+
+def test_a_request_that_cannot_be_applied_is_recorded_as_failed_and_the_next_goes_on(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken, sound = (requests.accept(engine, request((name, "X")), CLOCK) for name in "12")
+    apply = tickets_store.apply
+
+    def fails(engine: Engine, ingest_id: int, **more: Any) -> ingests.Totals:
+        if ingest_id == broken:
+            raise IntegrityError("insert", {"name": "王小明"}, Exception("a count is out of range, call 13912345678"))
+        return apply(engine, ingest_id, **more)
+
+    monkeypatch.setattr(tickets_store, "apply", fails)
+    assert requests.apply_all_waiting(engine, CLOCK) == 2
+    with reading(engine) as conn:
+        found = ingests.get(conn, broken)
+        assert not waiting_ingests.waits(conn, broken)
+    assert found.status == ingests.FAILED
+    assert found.note is not None
+    assert "a count is out of range" in found.note
+    assert "13912345678" not in found.note
+    assert "王小明" not in found.note
+    assert (status(engine, sound), daily(engine), left(engine)) == (ingests.DONE, {"X": 1}, 0)
+
+
+def test_a_request_waits_while_the_database_is_away(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted = requests.accept(engine, request(("1", "X")), CLOCK)
+
+    def fails(*_: Any, **__: Any) -> ingests.Totals:
+        raise OperationalError("insert", {}, Exception("the server closed the connection"))
+
+    monkeypatch.setattr(tickets_store, "apply", fails)
+    with pytest.raises(OperationalError):
+        requests.apply_all_waiting(engine, CLOCK)
+    assert (status(engine, accepted), left(engine)) == (ingests.APPLYING, 1)

@@ -5,6 +5,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
@@ -12,7 +13,7 @@ from typing import Any, get_args
 import pytest
 from sqlalchemy import Engine
 from standardwebhooks import WebhookVerificationError
-from webhook_city import NOW, SEAL, Hook, Town, go, in_background
+from webhook_city import NOW, SEAL, Hook, Town, an_alert, go, in_background
 from webhook_receiver import OK, Answer, Came, Receiver, receiving
 
 from service.alerting import signing
@@ -20,7 +21,7 @@ from service.alerting.signing import Seal
 from service.api.webhook_schemas import Event
 from service.jobs import delivery
 from service.jobs.delivery import ATTEMPTS, PAUSES, Sender
-from service.store import alerts, audit, deliveries, silences, webhooks
+from service.store import alerts, audit, deliveries, keys, silences, webhooks
 from service.store.categories import OWN
 from service.store.deliveries import DELIVERED, GIVEN_UP, WAITING
 from service.store.engine import reading, writing
@@ -144,6 +145,144 @@ def test_a_silenced_alert_is_not_told_but_its_end_is(town: Town, receiver: Recei
     assert told == [("alert.raised", "elsewhere"), ("alert.raised", "too-high"), ("alert.resolved", "silenced")]
 
 
+def a_key(town: Town, **more: Any) -> str:
+    """Id of a new key."""
+    with writing(town.engine) as conn:
+        return keys.create(conn, "监测", ["admin"], None, NOW - timedelta(days=2), secret=b"s", **more).split("_")[1]
+
+
+def test_a_webhook_ends_with_the_key_that_made_it_and_says_so(town: Town, receiver: Receiver) -> None:
+    key, other = a_key(town), a_key(town)
+    hook, kept, sender = town.hook(receiver.url, key=key), town.hook(receiver.url, key=other), town.sender()
+    town.raised("a")
+    with writing(town.engine) as conn:
+        assert keys.revoke(conn, key, NOW)
+    town.raised("b")
+    go(sender)
+    assert (statuses(town, hook), statuses(town, kept)) == ([], [DELIVERED, DELIVERED])
+    assert town.state(hook).disabled_because == f"its key '监测' ({key}) was revoked"
+    with reading(town.engine) as conn:
+        (entry,) = audit.entries(conn)
+    assert (entry.action, entry.subject) == (audit.WEBHOOK_DISABLED, f"webhook {hook.id}")
+
+
+def test_a_webhook_of_a_key_that_was_replaced_goes_on_with_the_new_one_and_ends_with_it(town: Town, receiver: Receiver) -> None:
+    old, over = a_key(town), a_key(town, expires_at=NOW - timedelta(days=1))
+    hook, late, sender = town.hook(receiver.url, key=old), town.hook(receiver.url, key=over), town.sender()
+    with writing(town.engine) as conn:
+        new = keys.rotate(conn, old, timedelta(minutes=1), NOW - timedelta(hours=1), secret=b"s").split("_")[1]
+    town.raised("a")
+    go(sender)
+    assert statuses(town, hook) == [DELIVERED]
+    assert town.state(late).disabled_because == f"its key '监测' ({over}) has expired"
+    with writing(town.engine) as conn:
+        assert keys.revoke(conn, new, NOW)
+    go(sender)
+    assert town.state(hook).disabled_because == f"its key '监测' ({new}) was revoked"
+
+
+def silence(town: Town, hours: float, area: str = "110108", since: float = -3) -> int:
+    """A silence from some hours after NOW (before it, mostly) until some hours after NOW."""
+    begins, ends = (NOW + timedelta(hours=one) for one in (since, hours))
+    with writing(town.engine) as conn:
+        return silences.create(conn, Matchers(area, "ALL", None, "orange"), "值班长", "检修", None, ends, begins)[0].id
+
+
+def raised_before(town: Town, hours: float, *alert_ids: str, **changes: Any) -> None:
+    for alert_id in alert_ids:
+        with writing(town.engine) as conn:
+            at = NOW - timedelta(hours=hours)
+            alerts.insert(conn, replace(an_alert(alert_id), **{"raised_at": at, "changed_at": at, **changes}), "weisu", at)
+
+
+def told(receiver: Receiver, hook: Hook) -> list[tuple[str, str]]:
+    messages = [one.verified(hook.secret) for one in receiver.came]
+    return [(one["type"], one["data"]["alert"]["alert_id"]) for one in messages]
+
+
+@pytest.mark.parametrize("events", [[], ["raised"]])
+def test_what_was_silenced_and_still_runs_is_told_once_when_the_silence_is_over(town: Town, receiver: Receiver, events: list[str]) -> None:
+    hook, sender = town.hook(receiver.url, events=events), town.sender()
+    raised_before(town, 4, "before")
+    silence(town, hours=-0.5)  # its end has passed when the sender looks
+    raised_before(town, 2, "runs", "ended")
+    with writing(town.engine) as conn:
+        assert alerts.change_status(conn, "ended", ("open",), "resolved", "weisu", None, NOW - timedelta(hours=1))
+    raised_before(town, 0.25, "after")
+    for _ in range(2):
+        go(sender)
+    assert [one for one in told(receiver, hook) if one[0] != "alert.resolved"] == [
+        ("alert.raised", "before"),
+        ("alert.raised", "after"),
+        ("alert.unsilenced", "runs"),
+    ]
+    with reading(town.engine) as conn:
+        assert [event.action for event in alerts.history(conn, "runs")] == ["raised", "unsilenced"]
+
+
+def test_what_was_silenced_is_told_when_somebody_ends_the_silence_though_the_clock_stands_still(town: Town, receiver: Receiver) -> None:
+    hook, sender = town.hook(receiver.url), town.sender()
+    number = silence(town, hours=1, since=0)
+    town.raised("a")
+    go(sender)
+    assert told(receiver, hook) == []
+    with writing(town.engine) as conn:
+        assert silences.end(conn, number, "值班长", NOW)
+    go(sender)
+    assert told(receiver, hook) == [("alert.unsilenced", "a")]
+
+
+def test_under_another_silence_it_waits_for_the_end_of_that_one_too(town: Town, receiver: Receiver) -> None:
+    hook, sender = town.hook(receiver.url), town.sender()
+    silence(town, hours=-1)
+    other = silence(town, hours=2, area="ALL", since=-1.5)  # begins when the alert has been raised
+    raised_before(town, 2, "a")
+    go(sender)
+    assert told(receiver, hook) == []
+    with writing(town.engine) as conn:
+        assert silences.end(conn, other, "值班长", NOW)
+    go(sender)
+    assert told(receiver, hook) == [("alert.unsilenced", "a")]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "changes"),
+    [
+        ({"districts": ["110108"]}, {"area": "ALL", "districts": []}),
+        ({"areas": ["110108"]}, {"area": "110105", "districts": []}),
+        ({"kinds": ["EMERGING", "SPIKE"]}, {"kind": "FIRST_SEEN"}),
+        ({"categories": ["HEAT"], "events": ["resolved"]}, {"category": "NOISE"}),
+    ],
+)
+def test_a_webhook_is_told_once_that_an_alert_is_no_longer_among_those_it_asked_for(
+    town: Town, receiver: Receiver, wanted: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    town.raised("a")
+    hook, sender = town.hook(receiver.url, **wanted), town.sender()
+    with writing(town.engine) as conn:
+        silences.create(conn, Matchers("ALL", "ALL", None, "orange"), "值班长", "检修", None, NOW + timedelta(hours=1), NOW)
+        assert alerts.update(conn, "a", {"observed": 99.0, **changes}, action="moved", actor="weisu", now=NOW)
+    town.resolved("a")
+    go(sender)
+    (told,) = [one.verified(hook.secret) for one in receiver.came]
+    assert (told["type"], told["data"]["action"], told["data"]["status"], told["data"]["alert"]["status"]) == (
+        "alert.left",
+        "left",
+        "resolved",
+        "resolved",
+    )
+    assert (told["data"]["alert"]["kind"], told["data"]["alert"]["area"], told["data"]["alert"]["observed"]) == ("SPIKE", "110108", 61.0)
+
+
+def test_a_webhook_that_asked_for_other_events_is_not_told_that_an_alert_has_left(town: Town, receiver: Receiver) -> None:
+    hook, sender = town.hook(receiver.url, areas=["110108"], events=["raised", "moved"]), town.sender()
+    town.raised("a")
+    with writing(town.engine) as conn:
+        assert alerts.update(conn, "a", {"area": "110105", "districts": []}, action="moved", actor="weisu", now=NOW)
+    go(sender)
+    assert [one.verified(hook.secret)["type"] for one in receiver.came] == ["alert.raised"]
+
+
 def test_each_change_is_put_into_the_outbox_once_though_senders_race_and_fail(
     town: Town, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,7 +362,7 @@ def test_what_waits_for_a_webhook_is_given_up_with_it_and_enabled_it_hears_what_
     town.raised("missed")
     receiver.answers = lambda _: OK
     with writing(town.engine) as conn:
-        webhooks.enable(conn, hook.id)
+        webhooks.enable(conn, hook.id, "another")
     town.raised("c")
     go(sender)
     assert [json.loads(one.body)["data"]["alert"]["alert_id"] for one in receiver.came[1:]] == ["c"]

@@ -12,7 +12,6 @@ from test_alerts import NOW, an_alert
 
 from service.store import alert_changes, alerts, counters, forecast_sets, runs, schema
 from service.store.alert_changes import Kept
-from service.store.alerts import AlertFilters
 from service.store.engine import open_engine, reading, upgrade, writing
 
 
@@ -79,7 +78,7 @@ def test_changes_of_alerts_that_do_not_fit_are_left_out(engine: Engine) -> None:
         alerts.insert(conn, an_alert("b", area="110105"), "watch", NOW)
         raise_one(conn, "c")
     with reading(engine) as conn:
-        found = alert_changes.after(conn, 0, 10, AlertFilters(visible={"110108"}))
+        found = alert_changes.after(conn, 0, 10, lambda alert: alert.area == "110108")
     assert [(change.event.seq, change.alert.id) for change in found] == [(1, "a"), (3, "c")]
 
 
@@ -191,3 +190,20 @@ def test_a_database_from_before_goes_on_counting(databases: Databases, opened: l
     with writing(opened[-1]) as conn:
         raise_one(conn, "c")
         assert numbers(conn) == [4, 9, 10]
+
+
+def test_an_alert_that_ran_when_snapshots_began_is_told_as_left_too(databases: Databases, opened: list[Engine]) -> None:
+    url = databases.bare()
+    upgrade(url, "0019")
+    opened.append(open_engine(url))
+    with writing(opened[-1]) as conn:
+        publish(conn)
+        conn.execute(insert(schema.alerts).values(asdict(an_alert("a"))))
+        event = {"alert_id": "a", "at": NOW, "actor": "watch", "action": "raised", "level": "red", "status": "open", "note": None}
+        conn.execute(insert(schema.alert_events).values(seq=counters.step(conn, counters.ALERT_CHANGES), **event))
+    upgrade(url)
+    with writing(opened[-1]) as conn:
+        assert alerts.update(conn, "a", {"area": "110105"}, action="moved", actor="watch", now=NOW)
+        raised, left = alert_changes.after(conn, 0, 10, lambda alert: alert.area == "110108")
+    assert raised.alert == an_alert("a")
+    assert (left.event.action, left.alert.area) == ("left", "110108")
