@@ -5,7 +5,7 @@ from typing import Any
 
 from openapi import document  # beside this file
 
-from service.api import rates, sessions
+from service.api.callers import rates, sessions
 from service.api.errors import KINDS
 from service.store import keys, page_tokens
 

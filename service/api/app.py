@@ -17,38 +17,20 @@ from starlette.routing import Route
 
 from forecasting.errors import InputError
 from service.api import errors
-from service.api.access import Access
+from service.api.alerts import alert_paths, alertmanager_paths, feed_paths, silence_paths, verdict_paths, webhook_paths
+from service.api.alerts.news import News
+from service.api.callers.access import Access
+from service.api.counts import count_paths, ticket_list_paths
 from service.api.deps import Service
-from service.api.envelope import Envelope
-from service.api.news import News
-from service.api.observed import Observed, Requests
-from service.api.published import PublishedForecasts
-from service.api.recent import ForgettingWrites, Recent
-from service.api.repeated import Repeating
-from service.api.routers import (
-    accuracy,
-    alert_feed,
-    alert_verdicts,
-    alertmanager,
-    alerts,
-    audit,
-    categories,
-    counts,
-    districts,
-    drivers,
-    forecasts,
-    health,
-    heatmap,
-    ingests,
-    metrics,
-    models,
-    runs,
-    silences,
-    status,
-    ticket_list,
-    tickets,
-    webhooks,
-)
+from service.api.forecasts import forecast_paths, heatmap_paths
+from service.api.forecasts.published import PublishedForecasts
+from service.api.intake import driver_paths, ingest_paths, ticket_paths
+from service.api.operation import accuracy_paths, audit_paths, health_paths, metrics_paths, model_paths, run_paths, status_paths
+from service.api.remembered import ForgettingWrites, Recent
+from service.api.trees import category_paths, district_paths
+from service.api.web.answer_cache import Repeating
+from service.api.web.envelope import Envelope
+from service.api.web.request_log import Observed, Requests
 from service.secret import of_keys
 from service.settings import Settings, load_settings
 from service.store.engine import open_engine, require_current
@@ -168,29 +150,29 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     v1 = APIRouter(prefix="/v1", responses=errors.problems(401, 403, 422, 429, 500, 503))
     for noun in (
-        districts,
-        categories,
-        counts,
-        forecasts,
-        heatmap,
-        accuracy,
-        alert_feed,
-        alert_verdicts,
-        alertmanager,
-        alerts,
-        silences,
-        tickets,
-        ticket_list,
-        drivers,
-        ingests,
-        models,
-        runs,
-        status,
-        webhooks,
-        audit,
+        district_paths,
+        category_paths,
+        count_paths,
+        forecast_paths,
+        heatmap_paths,
+        accuracy_paths,
+        feed_paths,
+        verdict_paths,
+        alertmanager_paths,
+        alert_paths,
+        silence_paths,
+        ticket_paths,
+        ticket_list_paths,
+        driver_paths,
+        ingest_paths,
+        model_paths,
+        run_paths,
+        status_paths,
+        webhook_paths,
+        audit_paths,
     ):
         v1.include_router(noun.router)
     app.include_router(v1)
-    app.include_router(health.router)
-    app.include_router(metrics.router)
+    app.include_router(health_paths.router)
+    app.include_router(metrics_paths.router)
     return app

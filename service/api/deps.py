@@ -8,12 +8,12 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 from sqlalchemy import Engine
 
-from service.api.access import CHALLENGE, Access
-from service.api.bounds import require_within
+from service.api.alerts.news import News
+from service.api.callers.access import CHALLENGE, Access
 from service.api.errors import Problem
-from service.api.news import News
-from service.api.published import PublishedForecasts
-from service.api.recent import Recent
+from service.api.forecasts.published import PublishedForecasts
+from service.api.remembered import Recent
+from service.api.web.bounds import require_within
 from service.clock import Clock
 from service.settings import Settings
 from service.store.keys import Caller

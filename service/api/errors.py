@@ -112,7 +112,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def install(app: FastAPI) -> None:
-    """Makes every error of an app a problem document; what nobody foresaw becomes one in `service.api.envelope`."""
+    """Makes every error of an app a problem document; what nobody foresaw becomes one in `service.api.web.envelope`."""
 
     @app.exception_handler(Problem)
     async def _problem(request: Request, error: Problem) -> JSONResponse:

@@ -68,7 +68,7 @@ def scheduler() -> None:
     import signal
 
     from forecasting import calendars
-    from service.api.outgoing import Outgoing
+    from service.api.alerts.outgoing import Outgoing
     from service.jobs import scheduler as job
     from service.jobs import telling
     from service.jobs.supervisor import end_with_supervisor

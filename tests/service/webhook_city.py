@@ -13,7 +13,7 @@ from service.alerting import signing
 from service.alerting.post import Post
 from service.alerting.receivers import Receivers
 from service.alerting.signing import Seal
-from service.api.outgoing import Outgoing
+from service.api.alerts.outgoing import Outgoing
 from service.jobs.delivery import Sender
 from service.settings import Settings
 from service.store import alerts, areas, categories, deliveries, forecast_sets, runs, webhooks

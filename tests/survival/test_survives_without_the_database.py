@@ -11,7 +11,7 @@ from job_city import OLD_WAYS_OF_MLFLOW, day
 from processes import until
 from town import FIRST, Api, Survived, Town, at
 
-from service.api.repeated import STALE_SINCE
+from service.api.web.answer_cache import STALE_SINCE
 from service.benchmarks.server import Server
 
 pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)

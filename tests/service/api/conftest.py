@@ -14,7 +14,7 @@ import uvicorn
 from api_city import HERE, NOW, PLACES, TOPICS, YESTERDAY, ZONE, City, daily_cells
 from starlette.exceptions import StarletteDeprecationWarning
 
-from service.api import recent
+from service.api import remembered
 from service.api.app import create_app
 from service.settings import Settings
 from service.store import areas, categories, counts, ingests
@@ -27,9 +27,9 @@ with warnings.catch_warnings():
 
 @pytest.fixture(autouse=True)
 def _looks_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test changes in the store is seen at once, and nothing is answered from memory: see `test_recent.py` for that."""
-    monkeypatch.setattr(recent, "SECONDS", 0.0)
-    monkeypatch.setattr(recent, "LARGEST", -1)
+    """What a test changes in the store is seen at once, and nothing is answered from memory: see `test_remembered.py` for that."""
+    monkeypatch.setattr(remembered, "SECONDS", 0.0)
+    monkeypatch.setattr(remembered, "LARGEST", -1)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 from api_city import NOW, Ask, City
 from fastapi.testclient import TestClient
 
-from service.api.news import News
+from service.api.alerts.news import News
 from service.store import alert_changes, alerts, jobs
 from service.store.engine import writing
 

@@ -13,8 +13,8 @@ from api_city import NOW, Ask, City
 from fastapi.testclient import TestClient
 from processes import Bench, free_port, until
 
-from service.api import held
-from service.api.routers import alert_feed
+from service.api.alerts import feed_paths
+from service.api.callers import held
 from service.store import keys
 from service.store.engine import writing
 
@@ -52,7 +52,7 @@ def events(lines: Iterator[str]) -> Iterator[Event]:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Streams that end when they have told what there is."""
-    monkeypatch.setattr(alert_feed, "STREAM_LASTS", 0.0)
+    monkeypatch.setattr(feed_paths, "STREAM_LASTS", 0.0)
 
 
 def read(client: TestClient, last: str | None = None, **params: int) -> list[Event]:
@@ -100,7 +100,7 @@ def test_a_number_that_was_never_given_sends_the_reader_to_the_list(ask: TestCli
 
 
 def test_one_stream_too_many_is_refused(ask: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alert_feed, "MOST_STREAMS", 0)
+    monkeypatch.setattr(feed_paths, "MOST_STREAMS", 0)
     answer = ask.get(STREAM)
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
     assert "/v1/alerts/changes" in answer.json()["mend"]
@@ -182,7 +182,7 @@ def test_a_stream_ends_within_seconds_of_its_key_and_tells_it_nothing_more(city:
         time.sleep(1)
         city.alert("a")
         polling.join(20)
-    assert time.monotonic() - begun < alert_feed.LOOK_AT_KEY + 3  # and a busy machine
+    assert time.monotonic() - begun < feed_paths.LOOK_AT_KEY + 3  # and a busy machine
     assert [event.kind for _, event in told] == ["watch"]
     assert [(answer.status_code, answer.json()["where"]) for answer in polled] == [(401, "Authorization")]
     changes = httpx.get(f"{base}/v1/alerts/changes", params={"after": 0}, headers={"Authorization": f"Bearer {other}"}, trust_env=False)

@@ -7,7 +7,7 @@ import pytest
 from api_city import NOW, Ask, City
 from fastapi.testclient import TestClient
 
-from service.api.audit_schemas import Action
+from service.api.operation.audit_schemas import Action
 from service.store import audit
 from service.store.engine import writing
 

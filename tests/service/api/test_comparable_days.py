@@ -5,7 +5,7 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from service.api.comparable import table
+from service.api.counts.comparable import table
 
 
 def beside(day: str, country: str = "CN") -> tuple[str, str]:

@@ -7,7 +7,7 @@ import time
 import pytest
 from limits.storage import MemoryStorage
 
-from service.api.counters import TIDY, Counters
+from service.api.callers.counters import TIDY, Counters
 
 
 class Clock:

@@ -10,8 +10,8 @@ from api_city import NOW, YESTERDAY, ZONE, City
 from fastapi.testclient import TestClient
 from test_counts_path import by_hand, every_page, put_breaks
 
-from service.api.count_grid import CountGrid
-from service.api.node_sums import NodeSums
+from service.api.counts.count_grid import CountGrid
+from service.api.counts.node_sums import NodeSums
 from service.store import bulk, counts, ingests
 from service.store.engine import writing
 
@@ -112,7 +112,7 @@ def test_counts_by_whole_days_are_in_no_hour_and_are_told_beside(city: City, ask
 
 
 def test_hours_of_too_many_days_are_an_error(ask: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.api.routers.counts.MOST_DAYS_BY_HOURS", 8)
+    monkeypatch.setattr("service.api.counts.count_paths.MOST_DAYS_BY_HOURS", 8)
     assert ask.get("/v1/counts", params={"granularity": "hour", "from": "2025-11-01", "to": "2025-11-08"}).status_code == 200
     answer = ask.get("/v1/counts", params={"granularity": "hour", "from": "2025-10-31", "to": "2025-11-08"})
     assert (answer.status_code, answer.json()["where"]) == (422, "from, to")

@@ -10,10 +10,10 @@ from api_city import NOW, City, daily_cells
 from fastapi.testclient import TestClient
 from sqlalchemy import func, select, update
 
-from service.api.count_grid import CountGrid
-from service.api.routers import counts as counts_path
-from service.api.routers import drivers as drivers_path
-from service.api.routers import ticket_list as tickets_path
+from service.api.counts import count_paths as counts_path
+from service.api.counts import ticket_list_paths as tickets_path
+from service.api.counts.count_grid import CountGrid
+from service.api.intake import driver_paths as drivers_path
 from service.store import counts, drivers, ingests, ticket_list
 from service.store.engine import writing
 from service.store.schema import drivers as drivers_table

@@ -13,7 +13,7 @@ from scipy import stats
 from test_counts_path import by_hand, put_breaks
 from test_forecast_horizons import shares, weeks
 
-from service.api.span_law import law
+from service.api.forecasts.span_law import law
 
 LEVELS = {"q05": 0.05, "q50": 0.50, "q95": 0.95}
 FIRST = YESTERDAY + timedelta(days=1)  # Sunday, 9 November

@@ -11,7 +11,7 @@ import pytest
 from api_city import NOW, City
 from fastapi.testclient import TestClient
 
-from service.api.routers import counts as counts_router
+from service.api.counts import count_paths as counts_router
 from service.store import categories
 from service.store.engine import writing
 

@@ -137,7 +137,7 @@ def test_an_address_of_metrics_that_is_none_is_refused(monkeypatch: pytest.Monke
 
 def test_the_log_tells_each_request_by_its_route(city: City, ask: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     city.alert("a")
-    with caplog.at_level(logging.INFO, "service.api.observed"):
+    with caplog.at_level(logging.INFO, "service.api.web.request_log"):
         ask.get("/v1/alerts/a")
         ask.get("/livez")
         del ask.headers["Authorization"]

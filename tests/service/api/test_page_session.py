@@ -8,7 +8,7 @@ from api_city import NOW, Ask, City
 from fastapi.testclient import TestClient
 
 from service.api.app import create_app
-from service.api.sessions import LIFETIME
+from service.api.callers.sessions import LIFETIME
 from service.store import page_tokens
 from service.store.engine import writing
 

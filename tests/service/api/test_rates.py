@@ -8,9 +8,9 @@ import pytest
 from api_city import City
 from fastapi.testclient import TestClient
 
-from service.api import rates
 from service.api.app import create_app
-from service.api.counters import Counters
+from service.api.callers import rates
+from service.api.callers.counters import Counters
 
 Limited = Callable[..., TestClient]
 

@@ -132,7 +132,7 @@ def test_pages_together_are_the_whole_in_their_order(sent: TestClient, limit: in
 def test_a_file_has_them_all_part_by_part(sent: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {"from": DAYS[0], "to": DAYS[1]}
     whole = ask_tickets(sent, **asked)["items"]
-    monkeypatch.setattr("service.api.routers.ticket_list.MOST_ROWS", 7)
+    monkeypatch.setattr("service.api.counts.ticket_list_paths.MOST_ROWS", 7)
     answer = sent.get("/v1/tickets", params={**asked, "format": "ndjson"})
     assert [json.loads(line) for line in answer.text.splitlines()] == whole
     assert answer.headers["content-disposition"] == 'attachment; filename="tickets-2025-09-08-2025-09-09.ndjson"'

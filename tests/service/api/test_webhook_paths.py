@@ -10,8 +10,8 @@ from fastapi.testclient import TestClient
 from webhook_receiver import Receiver, receiving
 
 from service.alerting.receivers import Receivers
+from service.api.alerts.outgoing import Outgoing
 from service.api.app import create_app
-from service.api.outgoing import Outgoing
 from service.jobs import delivery
 from service.settings import Settings
 from service.store import audit, keys, webhooks

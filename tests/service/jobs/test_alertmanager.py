@@ -17,7 +17,7 @@ from webhook_city import Town, an_alert
 from webhook_receiver import Receiver, receiving
 
 from forecasting.errors import InputError
-from service.api.outgoing import Outgoing
+from service.api.alerts.outgoing import Outgoing
 from service.jobs import alertmanager, telling
 from service.jobs.alertmanager import Pusher
 from service.settings import Settings

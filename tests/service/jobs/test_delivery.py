@@ -18,7 +18,7 @@ from webhook_receiver import OK, Answer, Came, Receiver, receiving
 
 from service.alerting import signing
 from service.alerting.signing import Seal
-from service.api.webhook_schemas import Event
+from service.api.alerts.webhook_schemas import Event
 from service.jobs import delivery
 from service.jobs.delivery import ATTEMPTS, PAUSES, Sender
 from service.store import alerts, audit, deliveries, keys, silences, webhooks

@@ -1,0 +1,1 @@
+"""What is coming, from the set that is published."""

@@ -1,0 +1,1 @@
+"""How the service itself does, and how good what it said was."""

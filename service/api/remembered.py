@@ -1,0 +1,237 @@
+"""What the store said a moment ago: what nearly every answer needs and what seldom moves.
+
+A worker asks for the counters, the trees, the published forecasts and the keys at most once in `SECONDS`, and not for each request. While the
+store does not answer, what it said last goes on being served, and says since when nothing newer is known.
+"""
+
+import copy
+import hashlib
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from time import monotonic
+
+from fastapi import Response
+from sqlalchemy import Connection, Engine
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.errors import NO_ANSWER
+from service.api.forecasts.published import LoadedSet, PublishedForecasts
+from service.api.trees.nodes import Area, Category, Nodes, area_tree, category_tree
+from service.clock import Clock
+from service.store import counters, forecast_sets, keys
+from service.store.engine import reading
+from service.store.keys import Caller
+
+log = logging.getLogger(__name__)
+
+SECONDS = 0.5  # workers agree within a second after a publish, and a revoked key is refused within it
+PATIENCE = 0.1  # seconds that a request waits for another one's look; a new set of a large city takes longer to read, and the old one is still right
+BELIEVED = 3600.0  # seconds without an answer of the store, after which no key is believed any more
+KEYS = 10_000  # that are remembered; each takes about half a kilobyte
+ROOM = 40 << 20  # bytes of ready answers and all that goes with them: those about 2,000 series of 28 days
+LARGEST = 1 << 20  # bytes of an answer that is kept: a larger one is a download, which nobody repeats at once
+BESIDE = 2 << 10  # bytes that an answer takes beside its body and its question: that nothing has changed is told without a body at all
+
+
+class Answers:
+    """Answers that are ready to be sent again; when there is no room, those not asked for longest go. Used by the event loop alone."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Hashable, tuple[float, int, Response]] = OrderedDict()  # until when, the room that it takes, and the answer
+        self._bytes = 0
+
+    def get(self, question: Hashable) -> Response | None:
+        """The answer to a question, if there is one that may be given still."""
+        found = self._kept.get(question)
+        if found is None or monotonic() > found[0]:
+            return None
+        self._kept.move_to_end(question)
+        return _copy(found[2])
+
+    def put(self, question: Hashable, answer: Response, seconds: float) -> None:
+        """Keeps an answer, as it is now, for so many seconds; whoever sends it may add headers."""
+        if len(answer.body) > LARGEST:
+            return
+        room = len(answer.body) + len(str(question)) + BESIDE
+        before = self._kept.pop(question, None)
+        self._kept[question] = (monotonic() + seconds, room, _copy(answer))
+        self._bytes += room - (0 if before is None else before[1])
+        while self._bytes > ROOM:
+            self._bytes -= self._kept.popitem(last=False)[1][1]
+
+
+def _copy(answer: Response) -> Response:
+    made = copy.copy(answer)
+    made.raw_headers = list(answer.raw_headers)
+    return made
+
+
+@dataclass(frozen=True)
+class City:
+    """What the store said at one moment.
+
+    Attributes:
+        current: the set that the pointer names; None before the first one is published.
+        moves: the counters; they tell of every change of an alert and of labels.
+        keys: ids of the keys that may be used.
+        stale_since: when the store answered last, if it has not answered since; None: this is what it says.
+        answers: those that were given from these trees and this set.
+    """
+
+    areas: Nodes[Area]
+    categories: Nodes[Category]
+    current: LoadedSet | None
+    moves: frozenset[tuple[str, int]]
+    keys: frozenset[str]
+    stale_since: datetime | None = None
+    answers: Answers = field(default_factory=Answers, compare=False, repr=False)
+
+
+class Recent:
+    """What one worker has heard from the store. Safe to use from several threads.
+
+    Attributes:
+        writes: how often something was written through this worker.
+    """
+
+    def __init__(self, engine: Engine, forecasts: PublishedForecasts, clock: Clock, secret: bytes) -> None:
+        self._engine, self._forecasts, self._clock, self._secret = engine, forecasts, clock, secret
+        self.writes = 0
+        self._city: City | None = None
+        self._looked = float("-inf")  # monotonic seconds: the clock on the wall may jump
+        self._answered, self._answered_at = clock.now(), monotonic()
+        self._unreadable: int | None = None  # the published set, if it could not be read
+        self._looking = threading.Lock()
+        self._callers: dict[bytes, Caller] = {}
+
+    def known(self) -> City | None:
+        """What was read within `SECONDS`, without waiting for anything; None: it is older."""
+        return self._city if monotonic() - self._looked < SECONDS else None
+
+    def city(self) -> City:
+        """The same, read anew if it is older; from the store's last word if it does not answer.
+
+        Raises:
+            DBAPIError: the store does not answer, and never has.
+        """
+        before = self._city
+        if not self._looking.acquire(timeout=-1 if before is None else PATIENCE):
+            assert before is not None
+            return before
+        try:
+            return self.known() or self._look()
+        finally:
+            self._looking.release()
+
+    def trees(self, conn: Connection, moves: Mapping[str, int]) -> tuple[Nodes[Area], Nodes[Category]]:
+        """Both trees as a transaction sees them: those that are remembered, if its counters say that nothing has moved in them."""
+        city = self._city
+        if city is not None and _labels(city.moves) == moves.get(counters.TREES, 0):
+            return city.areas, city.categories
+        return area_tree(conn), category_tree(conn)
+
+    def forget(self) -> None:
+        """Something was written: the next request looks anew."""
+        self.writes += 1
+        self._looked = float("-inf")
+
+    def known_caller(self, token: str) -> Caller | None:
+        """The caller behind a key that was used before and not revoked within `SECONDS`, without waiting for anything; None: ask `caller`."""
+        city = self.known()
+        return None if city is None else self._remembered(city, token)
+
+    def caller(self, token: str) -> Caller | None:
+        """The caller behind a key, or None if it is malformed, unknown or revoked. A store that does not answer has revoked none.
+
+        Raises:
+            DBAPIError: the store does not answer, and the key has not been used before, or too much time has passed.
+        """
+        found = self._remembered(self.city(), token)
+        if found is not None:
+            return found
+        with reading(self._engine) as conn:
+            caller = keys.verify(conn, token, self._clock.now(), secret=self._secret)
+        if caller is not None:
+            if len(self._callers) >= KEYS:
+                self._callers.clear()
+            self._callers[_digest(token)] = caller
+        return caller
+
+    def _remembered(self, city: City, token: str) -> Caller | None:
+        if city.stale_since is not None and monotonic() - self._answered_at > BELIEVED:
+            return None
+        found = self._callers.get(_digest(token))
+        return found if found is not None and found.id in city.keys else None
+
+    def _current(self, conn: Connection) -> LoadedSet | None:
+        """The published set; the one before it, or none, if it cannot be read, for whatever reason: alerts and keys do not depend on it."""
+        try:
+            return self._forecasts.current(conn)
+        except NO_ANSWER:
+            raise
+        except Exception:
+            pointer = forecast_sets.pointer(conn)
+            if pointer != self._unreadable:  # told once, not twice a second
+                log.exception("forecasts.not_read", extra={"forecast_set": pointer})
+                self._unreadable = pointer
+            return None if self._city is None else self._city.current
+
+    def _look(self) -> City:
+        before, writes = self._city, self.writes
+        try:
+            with reading(self._engine) as conn:
+                moves = frozenset(counters.read(conn).items())
+                current, usable = self._current(conn), keys.usable(conn, self._clock.now())
+                if before is not None and before.current == current and _labels(before.moves) == _labels(moves):
+                    found = replace(before, moves=moves, keys=usable, stale_since=None)  # with its answers
+                else:
+                    found = City(area_tree(conn), category_tree(conn), current, moves, usable)
+        except NO_ANSWER:
+            if before is None:
+                raise
+            found = before if before.stale_since else replace(before, stale_since=self._answered)
+        else:
+            self._answered, self._answered_at = self._clock.now(), monotonic()
+        self._city = found
+        if writes == self.writes:  # else something was written while this was read
+            self._looked = monotonic()
+        return found
+
+
+class ForgettingWrites:
+    """Who has changed something and asks the same worker again finds it changed: what was heard before is forgotten before the answer goes out.
+
+    Tickets and drivers change nothing that is remembered: what comes of them comes later, from detection and training.
+    """
+
+    SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+    INTAKE = frozenset({"/v1/tickets", "/v1/drivers"})
+
+    def __init__(self, app: ASGIApp, recent: Recent) -> None:
+        self._app, self._recent = app, recent
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in self.SAFE or scope["path"] in self.INTAKE:
+            await self._app(scope, receive, send)
+            return
+
+        async def forgetting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._recent.forget()
+            await send(message)
+
+        await self._app(scope, receive, forgetting)
+
+
+def _labels(moves: frozenset[tuple[str, int]]) -> int:
+    """The counter of the trees."""
+    return dict(moves).get(counters.TREES, 0)
+
+
+def _digest(token: str) -> bytes:
+    """By what a key is remembered: not by itself."""
+    return hashlib.sha256(token.encode()).digest()
