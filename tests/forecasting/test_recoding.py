@@ -43,7 +43,7 @@ RULES = st.lists(
     st.tuples(st.sampled_from("WXY"), st.sampled_from("XYZ"), st.integers(1, 9), st.sampled_from([0.2, 0.5])).filter(lambda r: r[0] != r[1]),
     max_size=6,
     unique_by=lambda r: r[:3],
-)
+).filter(lambda rules: all(sum(share for old, _, day, share in rules if (old, day) == one[:3:2]) <= 1 for one in rules))
 
 
 @settings(max_examples=80, deadline=None)
