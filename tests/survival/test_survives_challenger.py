@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,12 @@ def shadows(town: Town) -> list[date]:
         return [one.cutoff for one in reversed(forecast_sets.list_sets(conn)) if one.shadow]
 
 
+def failed_at(town: Town) -> datetime | None:
+    """When the challenger failed last."""
+    job = town.jobs().get("challenger")
+    return job and job.failed_at
+
+
 def test_a_challenger_that_is_killed_leaves_the_night_as_it_is(town: Town, tmp_path: Path, survived: Survived) -> None:
     recipe = tmp_path / "challenger.yaml"
     recipe.write_text("members:\n  seasonal_naive:\n  boosting:\n    trees: 4000\n")
@@ -32,10 +38,11 @@ def test_a_challenger_that_is_killed_leaves_the_night_as_it_is(town: Town, tmp_p
         process = town.scheduler(at(night), challenger=recipe)
         until("the challenger begins", lambda: any(command.endswith("train --challenger") for command in town.bench.living().values()))
         time.sleep(seconds)
+        failed_before = failed_at(town)
         for pid, command in town.bench.living().items():
             if command.endswith("train --challenger"):
                 os.kill(pid, signal.SIGKILL)
-        until("that is noted", lambda: "challenger" in town.jobs() and town.jobs()["challenger"].error)
+        until("that is noted", lambda before=failed_before: failed_at(town) != before)
         assert town.jobs()["challenger"].error == "killed by signal 9"
         assert town.jobs()["nightly"].error is None
         end(process)
