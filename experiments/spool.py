@@ -3,8 +3,8 @@
     DATA_DIR/mlflow/spool/20251116T021405.120394Z-9f3c21aa/    a night, complete: the name is the order
                           night.json                           its runs, the parent first
                           files/                               what the parent keeps
-                          .20251116T021405.120394Z-9f3c21aa/   one that is being written, or whose writer was killed
                                  tries                         how often it was tried in vain, where it was
+                          .20251116T021405.120394Z-9f3c21aa/   one that is being written, or whose writer was killed
                           refused/                             what MLflow does not take, each with its `reason`
 
 A night is sent in steps each of which can be repeated: a run is created together with the tag `weisu.spool_id`, by which a later attempt
@@ -134,19 +134,19 @@ def replay(spool: Path, uri: str, artifacts: Path, until: float = inf) -> Iterat
                 client = tracking.connect(uri)
                 experiment = tracking.experiment_id(client, uri, artifacts, tracking.EXPERIMENT)
             except tracking.FAILURES as error:
-                log.warning("mlflow.unreachable", extra={"waiting": len(waiting(spool)), "reason": _reason(error)})
+                log.warning("mlflow.unreachable", extra={"waiting": len(waiting(spool)), "reason": tracking.reason(error)})
                 return
             try:
                 night = _read(folder)
                 run_id = _send(client, experiment, folder, night, until)
             except (*tracking.FAILURES, _NoNight) as error:
                 if isinstance(error, _NoNight) or getattr(error, "error_code", "") == NEVER:
-                    _put_aside(folder, _reason(error))
+                    _put_aside(folder, tracking.reason(error))
                     continue
-                log.warning("mlflow.unreachable", extra={"waiting": len(waiting(spool)), "reason": _reason(error)})
+                log.warning("mlflow.unreachable", extra={"waiting": len(waiting(spool)), "reason": tracking.reason(error)})
                 if _tried(folder) < TRIES:
                     return
-                passed_over[folder] = _reason(error)
+                passed_over[folder] = tracking.reason(error)
                 continue
             if run_id is None:
                 log.warning("mlflow.slow", extra={"waiting": len(waiting(spool))})
@@ -221,10 +221,6 @@ def _read(folder: Path) -> _Night:
         return _Night(int(read["moment"]), runs)
     except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
         raise _NoNight(f"it is no night: {error!r}") from None
-
-
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__
 
 
 def _send(client: "MlflowClient", experiment: str, folder: Path, night: _Night, until: float) -> str | None:

@@ -114,6 +114,11 @@ def end(client: MlflowClient, run_id: str, moment: int) -> None:
     client.set_terminated(run_id, "FINISHED", end_time=moment)
 
 
+def reason(error: Exception) -> str:
+    """Why something was not taken, in a line."""
+    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+
+
 def nothing_came_of(client: MlflowClient, experiment: str, tags: Mapping[str, str], status: str, why: str) -> None:
     """Says of complete runs that their attempt ended before it was published, and takes their models out of the registry.
 

@@ -26,7 +26,7 @@ from service.api.forecasts import forecast_paths, heatmap_paths
 from service.api.forecasts.published import PublishedForecasts
 from service.api.intake import driver_paths, ingest_paths, ticket_paths
 from service.api.operation import accuracy_paths, audit_paths, health_paths, metrics_paths, model_paths, run_paths, status_paths
-from service.api.remembered import ForgettingWrites, Recent
+from service.api.remembered import ForgettingWrites, Remembered
 from service.api.trees import category_paths, district_paths
 from service.api.web.answer_cache import Repeating
 from service.api.web.envelope import Envelope
@@ -113,13 +113,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         raise InputError(f"the database does not answer: {reason}", "WEISU_DATABASE_URL", "start its server, or mend the address") from None
 
     sets = PublishedForecasts()
-    service = Service(settings, engine, sets, News(engine), Recent(engine, sets, settings.clock, of_keys(settings)))
-    access = Access(settings, engine, service.recent)
+    service = Service(settings, engine, sets, News(engine), Remembered(engine, sets, settings.clock, of_keys(settings)))
+    access = Access(settings, engine, service.remembered)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         try:
-            await run_in_threadpool(service.recent.city)  # who asks first need not wait for the set to be read
+            await run_in_threadpool(service.remembered.city)  # who asks first need not wait for the set to be read
         except errors.NO_ANSWER as error:  # it may answer by the first request
             log.warning("store.silent", extra={"reason": type(error).__name__})
         # What is there now stays: the collector of garbage, which would look through all of it again and again, need not.
@@ -144,7 +144,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.service, app.state.access = service, access
     app.state.requests = Requests()
     app.add_middleware(Repeating, service=service, access=access)
-    app.add_middleware(ForgettingWrites, recent=service.recent)
+    app.add_middleware(ForgettingWrites, remembered=service.remembered)
     app.add_middleware(Envelope, seconds=settings.request_seconds)
     app.add_middleware(Observed, requests=app.state.requests)
     errors.install(app)

@@ -12,7 +12,7 @@ from service.api.alerts.news import News
 from service.api.callers.access import CHALLENGE, Access
 from service.api.errors import Problem
 from service.api.forecasts.published import PublishedForecasts
-from service.api.remembered import Recent
+from service.api.remembered import Remembered
 from service.api.web.bounds import require_within
 from service.clock import Clock
 from service.settings import Settings
@@ -27,7 +27,7 @@ class Service:
     engine: Engine
     forecasts: PublishedForecasts
     news: News
-    recent: Recent
+    remembered: Remembered
 
     @property
     def clock(self) -> Clock:

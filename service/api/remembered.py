@@ -91,7 +91,7 @@ class City:
     answers: Answers = field(default_factory=Answers, compare=False, repr=False)
 
 
-class Recent:
+class Remembered:
     """What one worker has heard from the store. Safe to use from several threads.
 
     Attributes:
@@ -211,8 +211,8 @@ class ForgettingWrites:
     SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
     INTAKE = frozenset({"/v1/tickets", "/v1/drivers"})
 
-    def __init__(self, app: ASGIApp, recent: Recent) -> None:
-        self._app, self._recent = app, recent
+    def __init__(self, app: ASGIApp, remembered: Remembered) -> None:
+        self._app, self._remembered = app, remembered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in self.SAFE or scope["path"] in self.INTAKE:
@@ -221,7 +221,7 @@ class ForgettingWrites:
 
         async def forgetting(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._recent.forget()
+                self._remembered.forget()
             await send(message)
 
         await self._app(scope, receive, forgetting)

@@ -75,7 +75,6 @@ def afterwards(db: Engine, settings: Settings, until: date | None = None, second
 
     It comes back in time whatever MLflow does. What is not told, the next night tells.
     """
-
     thread = threading.Thread(target=_tell, args=(db, settings, until), name="afterwards", daemon=True)
     thread.start()
     thread.join(max(seconds, LEAST))
@@ -94,8 +93,9 @@ def tidy(db: Engine, settings: Settings) -> int:
     try:
         return retention.tidy(settings.tracking_uri, settings.mlflow_dir / "artifacts", before, published)
     except tracking.FAILURES as error:
-        why = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
-        raise InputError(f"MLflow does not do it: {why}", "WEISU_MLFLOW_TRACKING_URI", "the housekeeping of tomorrow tries again") from None
+        raise InputError(
+            f"MLflow does not do it: {tracking.reason(error)}", "WEISU_MLFLOW_TRACKING_URI", "the housekeeping of tomorrow tries again"
+        ) from None
 
 
 def _tell(db: Engine, settings: Settings, until: date | None) -> None:
@@ -106,7 +106,7 @@ def _tell(db: Engine, settings: Settings, until: date | None) -> None:
         if until is not None:
             _monitored(db, settings, until)
     except tracking.FAILURES as error:
-        log.warning("afterwards.not_told", extra={"reason": str(error).splitlines()[0][:300] if str(error) else type(error).__name__})
+        log.warning("afterwards.not_told", extra={"reason": tracking.reason(error)})
 
 
 def _disown(db: Engine, settings: Settings) -> None:

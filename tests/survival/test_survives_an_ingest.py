@@ -24,7 +24,6 @@ from service.store.engine import open_engine, reading, writing
 from service.store.schema import count_changes, tickets, waiting_ingests
 
 POINTS = 20
-LONGEST = 5.0  # seconds that others wait while slow clients do not: the 1,300 large answers of which nobody takes any are written first
 ROWS, AGAIN = 6_000, 200  # tickets of a body, the last of which are the first of the body before
 CLOCK = "2025-11-09T12:00:00+08:00"
 NDJSON = "application/x-ndjson"
@@ -167,7 +166,7 @@ def test_clients_that_trickle_or_do_not_read_hold_nobody_up(bench: Bench, url: s
         waits.append(time.monotonic() - began)
     for connection in slow:
         connection.close()
-    assert max(waits) < LONGEST
+    assert max(waits) < 2.0
     assert sender.answers()
     assert stored(sender.engine)[0] == ROWS + 50
     sender.stop()

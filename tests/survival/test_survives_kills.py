@@ -25,7 +25,7 @@ SLEPT = 0.3  # seconds
 
 def _make_publishing_long(engine: Engine) -> None:
     """The transaction that publishes so small a town takes some milliseconds, too short to be hit: the database gets work to do within it, after the
-    set is written and before the pointer to it stands."""
+    set and the pointer to it are written and before they are committed."""
     if engine.dialect.name == "sqlite":
         work = f"SELECT count(*) FROM (WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < {COUNTED}) SELECT x FROM n)"
         made = [f"CREATE TRIGGER work_{on} AFTER {on} ON published BEGIN {work}; END" for on in ("INSERT", "UPDATE")]

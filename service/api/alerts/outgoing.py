@@ -13,7 +13,7 @@ from service.api.alerts.news import News
 from service.api.alerts.view import AlertView
 from service.api.deps import Service
 from service.api.forecasts.published import PublishedForecasts
-from service.api.remembered import Recent
+from service.api.remembered import Remembered
 from service.secret import of_keys
 from service.settings import Settings
 from service.store.alert_changes import Change
@@ -29,7 +29,7 @@ class Outgoing:
 
     def __init__(self, settings: Settings, db: Engine) -> None:
         forecasts = PublishedForecasts()
-        self._service = Service(settings, db, forecasts, News(db), Recent(db, forecasts, settings.clock, of_keys(settings)))
+        self._service = Service(settings, db, forecasts, News(db), Remembered(db, forecasts, settings.clock, of_keys(settings)))
 
     def changes(self, conn: Connection, districts: Sequence[str] | None) -> Callable[[Change], dict[str, Any]]:
         """A function that tells changes, as they stand now, to a key that is limited to some districts (None: it is not)."""

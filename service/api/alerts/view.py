@@ -43,7 +43,7 @@ class AlertView:
     def read(cls, service: Service, conn: Connection, caller: Caller, state: AlertState | None = None) -> "AlertView":
         """The view of a caller, in a state that is read unless it is given."""
         state = state or AlertState.read(service, conn)
-        areas, categories = service.recent.trees(conn, state.numbers)
+        areas, categories = service.remembered.trees(conn, state.numbers)
         return cls(service, areas, categories, visible(areas, caller), silencing.covers(conn, state.silences))
 
     @cached_property

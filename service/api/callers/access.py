@@ -18,7 +18,7 @@ from service.api.callers.held import Held
 from service.api.callers.rates import Rates, cost_of
 from service.api.callers.sessions import Sessions
 from service.api.errors import NotValid, Problem
-from service.api.remembered import Recent
+from service.api.remembered import Remembered
 from service.settings import Settings
 from service.store import keys
 from service.store.engine import writing
@@ -43,12 +43,12 @@ class Access:
         sessions: the page's cookies.
     """
 
-    def __init__(self, settings: Settings, engine: Engine, recent: Recent) -> None:
+    def __init__(self, settings: Settings, engine: Engine, remembered: Remembered) -> None:
         self.settings = settings
         self.rates = Rates(settings.requests_per_minute, settings.failures_per_minute)
         self.held = Held()
         self.sessions = Sessions(settings)
-        self._engine, self._recent = engine, recent
+        self._engine, self._remembered = engine, remembered
         self._secret = secret.of_keys(settings)
         self._issuer = _issuer(settings) if settings.oidc_issuer else None
         self._uses = _Uses(self._note_uses)
@@ -90,7 +90,7 @@ class Access:
             return found
         if self._issuer is not None and not token.startswith(keys.BEGINS):
             return await run_in_threadpool(self._issuer.caller, token)
-        found = self._recent.known_caller(token) or await run_in_threadpool(self._recent.caller, token)
+        found = self._remembered.known_caller(token) or await run_in_threadpool(self._remembered.caller, token)
         if found is None:
             raise NotValid("the key is mistyped, unknown, expired or revoked")
         return found

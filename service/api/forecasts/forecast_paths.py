@@ -110,7 +110,7 @@ def list_forecasts(
     """
     form = chosen(request, response, asked.format)
     place = pages.place(request, asked.next, pages.number, pages.number, _day)
-    city = service.recent.city()
+    city = service.remembered.city()
     wanted = asked.areas(city.areas)
     allowed(city.areas, caller, wanted, "area")
     own = visible(city.areas, caller)
@@ -168,7 +168,7 @@ def explain_forecast(
 
     说明某区域、某类别某日的预测:平常水平、趋势、近四周、星期、节假日、季节、天气等各贡献多少件。
     """
-    city = service.recent.city()
+    city = service.remembered.city()
     areas, categories = city.areas, city.categories
     wanted = asked.areas(areas) or frozenset({ALL})
     allowed(areas, caller, wanted, "area")

@@ -67,7 +67,7 @@ def heatmap(
     热力图:区(或街乡镇)× 类别,预计工单量与近四周、上年可比日对照,给出比值和区间。
     """
     form = chosen(request, response, asked.format, CSV_TWIN)
-    city = service.recent.city()
+    city = service.remembered.city()
     areas, categories = city.areas, city.categories
     found = asked_set(service, city, asked.as_of)
     with reading(service.engine) as conn:

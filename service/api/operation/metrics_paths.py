@@ -54,7 +54,7 @@ class _OfStore(Collector):
         try:
             with reading(service.engine) as conn:
                 scheduled = jobs.list_jobs(conn)
-            current = service.recent.city().current
+            current = service.remembered.city().current
         except NO_ANSWER:
             yield GaugeMetricFamily("weisu_store_answers", "1: the database answers.", value=0.0)
             return

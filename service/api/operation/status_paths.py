@@ -33,7 +33,7 @@ def status(service: Running, caller: Annotated[Caller, Requires()], _: NoParamet
     """
     clock = service.clock
     now, business_date = clock.now(), clock.business_date()
-    city = service.recent.city()
+    city = service.remembered.city()
     current = city.current  # that is served: one that cannot be read is none
     with reading(service.engine) as conn:
         complete_until = delays.complete_until(conn, clock)

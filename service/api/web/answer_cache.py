@@ -41,9 +41,9 @@ def repeated(seconds: float) -> Callable[[Endpoint], Endpoint]:
         async def answered(**given: Any) -> Response:
             request: Request = given["request"]
             service: Service = given["service"]
-            city = service.recent.known()
+            city = service.remembered.known()
             if city is None:
-                city = await run_in_threadpool(service.recent.city)
+                city = await run_in_threadpool(service.remembered.city)
             question = _question(request.scope, service, city, given["caller"])
             ready = city.answers.get(question)
             if ready is None:
@@ -82,12 +82,12 @@ class Repeating:
     def _ready(self, scope: Scope) -> Response | None:
         if scope["type"] != "http" or scope["method"] != "GET":
             return None
-        city = self._service.recent.known()
+        city = self._service.remembered.known()
         scheme, _, token = next((value for name, value in scope["headers"] if name == b"authorization"), b"").partition(b" ")
         if city is None or scheme.lower() != b"bearer":
             return None
         key = token.decode("latin-1")
-        caller = self._service.recent.known_caller(key)
+        caller = self._service.remembered.known_caller(key)
         if caller is None:
             return None
         ready = city.answers.get(_question(scope, self._service, city, caller))
@@ -103,7 +103,7 @@ class Repeating:
 def _question(scope: Scope, service: Service, city: City, caller: Caller) -> Hashable:
     """All that an answer depends on, beside the trees and the set of the city that keeps it."""
     asked_by = tuple(pair for pair in scope["headers"] if pair[0] in ASKED_BY)
-    of_alerts = (city.moves, service.recent.writes) if scope["path"].startswith(ALERTS) else None
+    of_alerts = (city.moves, service.remembered.writes) if scope["path"].startswith(ALERTS) else None
     today = service.clock.local_now().date()
     return scope["path"], scope["query_string"], asked_by, caller.scopes, caller.districts, today, city.stale_since, of_alerts
 

@@ -106,7 +106,7 @@ def test_a_revoked_key_is_refused_within_the_time(city: City, worker: TestClient
 def test_what_one_has_done_oneself_is_seen_at_once(city: City, worker: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remembered, "SECONDS", 60.0)
     city.alert("a")
-    worker.app.state.service.recent.forget()  # type: ignore[attr-defined]
+    worker.app.state.service.remembered.forget()  # type: ignore[attr-defined]
     assert worker.get("/v1/alerts").json()["items"][0]["status"] == "open"
     worker.post("/v1/alerts/a/ack")
     assert worker.get("/v1/alerts").json()["items"][0]["status"] == "acknowledged"
@@ -125,7 +125,7 @@ def test_a_change_by_somebody_else_is_seen_within_the_time(city: City, worker: T
 def test_what_one_may_see_is_not_told_to_one_who_may_not(city: City, worker: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     city.alert("a")
     monkeypatch.setattr(remembered, "SECONDS", 60.0)
-    worker.app.state.service.recent.forget()  # type: ignore[attr-defined]
+    worker.app.state.service.remembered.forget()  # type: ignore[attr-defined]
     without = city.key("tickets:write")
     for path in ("/v1/alerts", "/v1/forecasts"):
         for headers, status in (({}, 200), ({}, 200), ({"Authorization": f"Bearer {without}"}, 403), ({"Authorization": "Bearer weisu_x"}, 401)):
@@ -136,10 +136,10 @@ def test_what_one_may_see_is_not_told_to_one_who_may_not(city: City, worker: Tes
 def test_callers_of_other_districts_get_other_answers(city: City, worker: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     city.alert("a")
     monkeypatch.setattr(remembered, "SECONDS", 60.0)
-    worker.app.state.service.recent.forget()  # type: ignore[attr-defined]
+    worker.app.state.service.remembered.forget()  # type: ignore[attr-defined]
     limited = {"Authorization": f"Bearer {city.key(districts=['110105'])}"}
     other = {"Authorization": f"Bearer {city.key(districts=['110108'])}"}
-    worker.app.state.service.recent.forget()  # type: ignore[attr-defined]
+    worker.app.state.service.remembered.forget()  # type: ignore[attr-defined]
     asked = [worker.get("/v1/alerts", headers=headers).json()["items"] for headers in (limited, other, limited)]
     assert [len(items) for items in asked] == [0, 1, 0]
     rows = [{row["area"] for row in worker.get("/v1/forecasts", headers=headers).json()["items"]} for headers in (limited, other, limited)]
