@@ -20,10 +20,10 @@ from forecasting.hierarchy import ALL, Tree
 DAYS = 21  # how far back an onset is looked for
 WEEK = max(evidence.WINDOWS)
 FACTORS = np.geomspace(1.0, 1e4, 64)  # above the forecast that an onset is looked for with: steps of 16 %
-BUSY = 10.0  # days on which a node begins no other event: as long as one stays in the last week, and until three usual days are over
+BUSY = 7.0  # days on which a node begins no other event: as long as one stays in the last week
 STAYS = 4.0  # days on which a week's excess of chance stays above a number, so that so many days are one event
 HALVINGS = 30  # of the interval in which a rate is looked for
-MOST_A_YEAR = 12.0  # events that chance begins at a node, however few nodes share the budget: more would be heeded by nobody
+MOST_A_YEAR = 24.0  # events that chance begins at a node, however few nodes share the budget: at more, one runs into the next
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ LARGE = 30.0  # tickets a day from which on nodes are a group of their own: the 
 SCATTERS = (0.0, 0.005, 0.015, 0.04, 0.1)  # dispersions of single days around their level that are tried; greater ones were learnt from events
 GROUP_DAYS = 60.0  # days of residuals that the scatter of its group weighs beside the own days of a node
 ROUNDS = 3  # of finding events and learning without them: after the third nothing moves
-NOMINAL = 3.0  # episodes a year at which the evidence of a group is set right: near those that are told, and yet most of them are chance
+NOMINAL = 3.0  # episodes a year at which the evidence of a group is set right: near those that are told
+RARE = 0.2  # ... without those as rare as this, which are events more often than chance: by chance a series has one in five years
 GROUP_YEARS = 30.0  # series-years of evidence as it should be, beside a group's own: a shift that follows chance costs more events than it mends
 MOST_SHIFT = 8.0  # of the evidence, either way
 HALF = 0.5  # a ticket, of which it cannot be told whether it would have come: Jeffreys' prior of a rate
@@ -294,18 +295,24 @@ def _scatter(mean: np.ndarray, unsure: np.ndarray, counts: np.ndarray, groups: n
 
 
 def _shift(score: np.ndarray, missing: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """[M] what sets the evidence of each group right: at `NOMINAL` episodes a year it had as many."""
+    """[M] what sets the evidence of each group right: of episodes between `NOMINAL` and `RARE` a year it had as many as it should have."""
     wanted = float(evidence.threshold(NOMINAL / evidence.DAYS_A_YEAR))
+    rarer = float(evidence.threshold(RARE / evidence.DAYS_A_YEAR)) - wanted
     found = np.zeros(len(score))
     tried = wanted + np.linspace(-MOST_SHIFT, MOST_SHIFT, 33)
+    usual = evidence.episodes_a_year(tried) - evidence.episodes_a_year(tried + rarer)
     for group in np.unique(groups):
         rows = groups == group
         years = float((~missing[rows]).sum()) / evidence.DAYS_A_YEAR
         if not years:
             continue
-        usual = evidence.episodes_a_year(tried)
-        own = np.array([evidence.episodes(np.nan_to_num(score[rows]) >= limit) for limit in tried]) / years
-        rate = (years * own + GROUP_YEARS * usual) / (years + GROUP_YEARS)
-        enough = np.flatnonzero(rate <= NOMINAL)
-        found[rows] = wanted - (tried[enough[0]] if len(enough) else tried[-1])
+        own = np.array([_between(np.nan_to_num(score[rows]), limit, limit + rarer) for limit in tried])
+        rate = (own + GROUP_YEARS * usual) / (years + GROUP_YEARS)
+        enough = np.append(np.flatnonzero(rate > NOMINAL - RARE) + 1, 0).max()  # from there on nowhere more
+        found[rows] = wanted - tried[min(enough, len(tried) - 1)]
     return found
+
+
+def _between(score: np.ndarray, least: float, rare: float) -> int:
+    """Episodes that reach `least`, without as many as reach `rare`."""
+    return evidence.episodes(score >= least) - evidence.episodes(score >= rare)

@@ -210,6 +210,21 @@ def test_a_history_with_events_in_it_is_not_usual() -> None:
     assert_allclose(np.median(calm.mean[:, -1]), true.mean(), rtol=0.06)
 
 
+def test_events_in_the_history_do_not_ask_for_more_evidence() -> None:
+    """Four events a year at each of two hundred series are more than the alarms of chance: the evidence stays where it is without them."""
+    rng, rows = np.random.default_rng(7), 200
+    forecast = np.full((rows, 168), MEAN)
+    event = np.zeros(forecast.shape, bool)
+    for row in range(rows):
+        for first in (0, 84):
+            start = first + rng.integers(0, 77)
+            event[row, start : start + 7] = True
+    quiet = drawn(forecast, 0.02)
+    eventful = quiet + np.where(event, np.random.default_rng(8).poisson(forecast), 0)  # as many again
+    with_events, without = (usual.learn(windows(forecast), windows(counts), np.zeros(rows, int), ["c"] * rows)[0] for counts in (eventful, quiet))
+    assert_allclose(with_events.shift, without.shift, atol=0.5)  # a step of those that are tried
+
+
 def test_where_forecasts_were_too_sure_evidence_is_lowered_and_where_too_unsure_raised() -> None:
     """Bursts twice a month in one group, hardly a day above its forecast in the other."""
     rng = np.random.default_rng(1)
