@@ -40,6 +40,7 @@ class Request:
         start, end: first and last day.
         budget: None: the product's default.
         zone: the city's.
+        refit_days: between trainings; None: the product's default.
         inputs: fingerprint of what is read, where the files are not at hand.
     """
 
@@ -52,15 +53,16 @@ class Request:
     country: str = "none"
     budget: float | None = None
     zone: str = "Asia/Shanghai"
+    refit_days: int | None = None
     inputs: str = ""
 
     @property
     def run(self) -> Run:
         """The process; its file is that of the scores."""
         asked = ["--start", self.start, "--end", self.end, "--out", str(self.folder), "--country", self.country]
-        for name in ("counts", "tickets", "drivers", "budget"):
+        for name in ("counts", "tickets", "drivers", "budget", "refit_days"):
             if (value := getattr(self, name)) is not None:
-                asked += [f"--{name}", str(value)]
+                asked += [f"--{name.replace('_', '-')}", str(value)]
         return Run(
             self.folder / SCORES,
             ("env", f"WEISU_TIMEZONE={self.zone}", sys.executable, "-m", "service.cli", "replay", *asked),
@@ -71,7 +73,8 @@ class Request:
     def asked(self) -> str:
         """Fingerprint of what is asked and read."""
         inputs = self.inputs or runs.content(*(pd.read_parquet(path) for path in (self.counts, self.tickets, self.drivers) if path))
-        return runs.fingerprint(self.start, self.end, self.country, self.budget, self.zone, inputs)
+        rarely = () if self.refit_days is None else (self.refit_days,)
+        return runs.fingerprint(self.start, self.end, self.country, self.budget, self.zone, *rarely, inputs)
 
     def note(self) -> None:
         """Says beside what the replay writes what it is asked, so that it can be told later without the files."""

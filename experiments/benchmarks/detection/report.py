@@ -48,7 +48,7 @@ a planted incident, a storm, a cold wave or a policy in its category and distric
 a fault if it falls on the days of the fault and the same city without faults does not raise it. A recoding stands in both: every alert in its
 categories within four weeks counts, and beside it stands how many come there by chance and of other causes in as many other days. **Bursts** are
 planted in its tickets (scale 0.3), 5, 8 or 12 times the usual for twelve hours. **Quiet days** are simulated counts of {quiet} in which nothing
-happens.
+happens; the largest are trained every {rarely} days, for a training of theirs takes a quarter of an hour.
 """
 
 WORTH = """The simulated city at a tenth of its tickets, trained on once, its year lived through with one part at a time switched off. `pod` and
@@ -61,7 +61,7 @@ alerts on the days of faults of the data that the product does not raise.
 def page(day: str, bars: Sequence[Bar], sets: Sequence[Compared], without: Apart | None, agreement: str) -> str:
     """The text of `docs/detection.md`."""
     sizes = ", ".join(f"{d * c:,}" for d, c in quiet.PANELS.values()) + " series"
-    chosen = {"draws": scoring.DRAWS, "quiet": sizes, "drift": simulated.DRIFT, "memory": simulated.DRIFT_DAYS}
+    chosen = {"draws": scoring.DRAWS, "quiet": sizes, "drift": simulated.DRIFT, "memory": simulated.DRIFT_DAYS, "rarely": quiet.RARELY}
     parts = [HEAD.format(day=day, **chosen), "## Bars\n\n" + markdown(bar_table(bars))]
     if agreement:
         parts.append(agreement + "\n")
