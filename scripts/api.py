@@ -54,6 +54,7 @@ with {", ".join(sorted(sessions.SCOPES))}. With the cookie, a change needs an `O
 | rows of a page (`limit`) | `WEISU_MOST_ROWS` | 422 |
 | days from `from` to `to` | `WEISU_MOST_DAYS` | 422 |
 | seconds without an answer, or without more of a body | `WEISU_REQUEST_SECONDS` | 503, 408 |
+| seconds in which nobody reads a part of an answer: a page, or some 20,000 rows of a file | `WEISU_REQUEST_SECONDS` | the connection ends |
 
 A file is CSV, NDJSON, Parquet or Arrow. Defaults stand in [settings](settings.md). Every answer below `/v1` says what is left:
 `RateLimit-Policy: "key";q=6000;w=60` and `RateLimit: "key";r=5999;t=60` (requests left, seconds until the oldest of the minute no longer counts);

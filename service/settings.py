@@ -79,7 +79,8 @@ class Settings(BaseSettings):
         90,
         gt=0,
         le=3_600,
-        description="A request that is not answered for so long, or whose body stands still, is given up; a long poll takes 60.",
+        description="A request that is not answered for so long, whose body stands still, or whose answer is not read, is given up; "
+        "a long poll takes 60.",
     )
     requests_per_minute: int = Field(
         6_000,

@@ -51,6 +51,7 @@ def api() -> None:
 
     from service.api import memory
     from service.api.app import create_app
+    from service.api.web.connection import patient_for
     from service.jobs.supervisor import end_with_supervisor, require_free
 
     end_with_supervisor()
@@ -59,8 +60,9 @@ def api() -> None:
     memory.give_back()
     # our own log tells every request, and errors in one form
     options: dict[str, Any] = {"log_level": "warning", "log_config": None, "access_log": False}
-    # named, so that a machine which lacks them says so and is not slow in silence
-    uvicorn.run(create_app(settings), host=settings.host, port=settings.api_port, loop="uvloop", http="httptools", **options)
+    # httptools and uvloop are named, so that a machine which lacks them says so and is not slow in silence
+    http = patient_for(settings.request_seconds)
+    uvicorn.run(create_app(settings), host=settings.host, port=settings.api_port, loop="uvloop", http=http, **options)
 
 
 def scheduler() -> None:

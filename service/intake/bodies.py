@@ -1,5 +1,6 @@
 """Rows in the body of a request, as those of a table. A further form of body is a function that reads it, and its line in `READERS`."""
 
+import math
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from service.intake.columns import KINDS, LONGEST, SHORT, find
 from service.intake.files import Batch
 from service.intake.json_stream import Row
 from service.intake.mapping import Mapping
+from service.intake.normalise import NOWHERE
 from service.intake.privacy import CALLER_NAME, Privacy
 
 ROWS = 10_000  # of a batch: some tens of milliseconds, between which other requests are answered
@@ -23,6 +25,7 @@ MOST_ROWS = 5_000_000  # of a Parquet body: a few kilobytes can hold any number 
 _BODY = "body"
 _KINDS = {kind.name: kind for kind in KINDS}
 _NEEDED = {"tickets": ("ticket_id", "created_at", "category"), "drivers": ("name", "date", "value")}
+_NUMBERS = frozenset({"lat", "lon"})  # the value of a driver is looked at wherever it comes from
 _UTF8 = frozenset({"", "utf-8", "utf8"})
 _CHINESE = frozenset({"gb18030", "gbk", "gb2312"})
 
@@ -119,7 +122,7 @@ def from_objects(rows: Iterator[Row], kind: str, privacy: Privacy) -> Iterator[B
 def _batch(lines: list[int], objects: list[dict[str, Any]], broken: list[tuple[int, str]], kind: str, privacy: Privacy) -> Batch:
     headers = list(dict.fromkeys(name for one in objects for name in one))
     found = find(headers)
-    known = ({ours for group in _KINDS[kind].needs for ours in group} | set(_KINDS[kind].may)) - privacy.unread
+    known = {ours for group in _KINDS[kind].needs for ours in group} | set(_KINDS[kind].may)
     values = {ours: [one.get(headers[place]) for one in objects] for ours, place in found.items() if ours in known}
     if CALLER_NAME in values:  # whatever it is, it is no reason to reject a ticket
         values[CALLER_NAME] = [cell if isinstance(cell, str) and not _fault("", cell) else None for cell in values[CALLER_NAME]]
@@ -129,7 +132,9 @@ def _batch(lines: list[int], objects: list[dict[str, Any]], broken: list[tuple[i
     wrong = np.zeros(len(lines), bool)
     columns: dict[str, Any] = {}
     for ours, cells in values.items():
-        columns[ours], reasons = _column(ours, cells)
+        column, reasons = _column(ours, cells)
+        if ours not in privacy.unread:  # what is not kept is refused all the same, if it is none: a body is right or wrong wherever it is sent
+            columns[ours] = column
         for place, reason in reasons:
             if not wrong[place]:
                 broken.append((lines[place], reason))
@@ -143,9 +148,10 @@ def _column(ours: str, cells: list[Any]) -> tuple[Any, list[tuple[int, str]]]:
     try:
         column = pa.array(cells, pa.string())
         longest = pc.max(pc.utf8_length(column)).as_py() or 0
-        if not (ours in SHORT and longest > LONGEST) and not pc.any(pc.match_substring(column, "\0")).as_py():
+        plain = not (ours in SHORT and longest > LONGEST) and not pc.any(pc.match_substring(column, "\0")).as_py()
+        if plain and (ours not in _NUMBERS or pc.all(pc.is_finite(column.cast(pa.float64()))).as_py() is not False):
             return column, []
-    except (pa.ArrowTypeError, pa.ArrowInvalid, UnicodeEncodeError):  # a list, true, half a character: found below
+    except (pa.ArrowTypeError, pa.ArrowInvalid, UnicodeEncodeError):  # a list, true, half a character, no number: found below
         pass
     wrong = [(place, reason) for place, cell in enumerate(cells) if (reason := _fault(ours, cell))]
     bad = {place for place, _ in wrong}
@@ -159,4 +165,13 @@ def _fault(ours: str, cell: Any) -> str:
         return f"{ours} is neither text nor number"
     if "\0" in cell or (not cell.isascii() and any("\ud800" <= letter <= "\udfff" for letter in cell)):
         return f"{ours} holds what is no character"
+    if ours in _NUMBERS and not NOWHERE.fullmatch(cell.strip()) and not _is_finite(cell):
+        return f"{ours} is no number"
     return f"{ours} is longer than {LONGEST} characters" if ours in SHORT and len(cell) > LONGEST else ""
+
+
+def _is_finite(text: str) -> bool:
+    try:
+        return not text.strip() or math.isfinite(float(text))
+    except ValueError:
+        return False

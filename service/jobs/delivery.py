@@ -54,6 +54,7 @@ LAST_WORD = timedelta(minutes=1)  # after the last attempt nothing is heard of i
 AT_ONCE = 200  # changes that become messages in one transaction
 
 ACTOR = "weisu"
+NO_KEY = "it was made with a token and not with a key, so that nothing would end it: enable it with a key"
 ENDS = ("resolved", LEFT)
 
 Tell = Callable[[Change], dict[str, Any]]
@@ -122,12 +123,14 @@ class Sender:
     def _stop_those_of_ended_keys(self) -> None:
         now = self.settings.clock.now()
         with reading(self.db) as conn:
-            ended = keys.ended(conn, now)
-            stopped = [hook for hook in webhooks.list_webhooks(conn) if hook.disabled_at is None and hook.key_id in ended]
-        if stopped:
+            ended, there = keys.ended(conn, now), {None, *(key.id for key in keys.list_keys(conn))}
+            hooks = [hook for hook in webhooks.list_webhooks(conn) if hook.disabled_at is None]
+        stopped = [(hook, NO_KEY if hook.key_id not in there else ended.get(hook.key_id or "")) for hook in hooks]
+        if any(because for _, because in stopped):
             with writing(self.db) as conn:
-                for hook in stopped:
-                    self._stop(conn, hook, ended[hook.key_id or ""], self.now())
+                for hook, because in stopped:
+                    if because:
+                        self._stop(conn, hook, because, self.now())
 
     def collect(self) -> bool:
         """Puts the next changes into the outbox; whether there may be more."""

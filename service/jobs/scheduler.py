@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from math import inf
 from time import monotonic
+from typing import Any
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.blocking import BlockingScheduler
@@ -128,32 +129,52 @@ def _run(db: Engine, settings: Settings, leads: Callable[[], bool], tellers: Seq
             scheduler.shutdown(wait=False)
 
     start = datetime.now(settings.zone)
-    scheduler.add_job(work.reconcile, "cron", hour=int(hour), minute=int(minute), id="nightly", **options)
-    scheduler.add_job(work.reconcile, "interval", seconds=RECONCILE_EVERY.total_seconds(), next_run_time=start, id="reconcile", **options)
-    scheduler.add_job(work.look, "interval", seconds=LOOK_EVERY.total_seconds(), id="look", **options)
-    scheduler.add_job(work.watch_again, "interval", seconds=WATCH_EVERY.total_seconds(), id="watch", **options)
-    scheduler.add_job(beat, "interval", seconds=BEAT_EVERY.total_seconds(), next_run_time=start, id="beat", **options)
-    scheduler.add_job(work.keep_house, "interval", seconds=RECONCILE_EVERY.total_seconds(), next_run_time=start, id="housekeeping", **options)
-    scheduler.add_job(work.apply, "interval", seconds=APPLY_EVERY.total_seconds(), id="apply", **options)
-    scheduler.add_job(work.recover, "interval", seconds=RECONCILE_EVERY.total_seconds(), next_run_time=start, id="recover", **options)
-    scheduler.add_job(work.send, "interval", seconds=RECONCILE_EVERY.total_seconds(), id="send", **options)
+
+    def add(name: str, job: Callable[..., None], trigger: str = "interval", **when: Any) -> None:
+        scheduler.add_job(_calm(name, job), trigger, id=name, **when, **options)
+
+    add("nightly", work.reconcile, "cron", hour=int(hour), minute=int(minute))
+    add("reconcile", work.reconcile, seconds=RECONCILE_EVERY.total_seconds(), next_run_time=start)
+    add("look", work.look, seconds=LOOK_EVERY.total_seconds())
+    add("watch", work.watch_again, seconds=WATCH_EVERY.total_seconds())
+    add("beat", beat, seconds=BEAT_EVERY.total_seconds(), next_run_time=start)
+    add("housekeeping", work.keep_house, seconds=RECONCILE_EVERY.total_seconds(), next_run_time=start)
+    add("apply", work.apply, seconds=APPLY_EVERY.total_seconds())
+    add("recover", work.recover, seconds=RECONCILE_EVERY.total_seconds(), next_run_time=start)
+    add("send", work.send, seconds=RECONCILE_EVERY.total_seconds())
     for teller in tellers:
-        scheduler.add_job(teller.run, "interval", seconds=teller.every.total_seconds(), id=teller.name, **options)
+        add(teller.name, teller.run, seconds=teller.every.total_seconds())
     for name, turn in ((turns.SCORING, turns.scoring), (turns.CHALLENGER, turns.challenger), (turns.REPORTS, turns.reports)):
-        each = {"seconds": TURN_EVERY.total_seconds(), "next_run_time": start}
-        scheduler.add_job(work.take_turn, "interval", args=(name, turn), id=name, **each, **options)
+        add(name, work.take_turn, seconds=TURN_EVERY.total_seconds(), next_run_time=start, args=(name, turn))
     if not settings.challenger:
         work.forget(turns.CHALLENGER)
     work.forget(pull.JOB, [pull.JOB + name for name in settings.pull.by_name])
     for name in settings.pull.by_name:
-        every = PULL_EVERY.total_seconds()
-        scheduler.add_job(work.pull, "interval", args=[name], seconds=every, next_run_time=start, id=f"pull:{name}", **options)
+        add(f"pull:{name}", work.pull, seconds=PULL_EVERY.total_seconds(), next_run_time=start, args=[name])
     log.info("scheduler.start", extra={"nightly_at": settings.nightly_at, "zone": settings.timezone})
     try:
         scheduler.start()
     finally:
         children.stop()
     raise InputError("the connection is lost on which this scheduler leads", "the database", "start it anew; `weisu up` does so by itself")
+
+
+def _calm(name: str, job: Callable[..., None]) -> Callable[..., None]:
+    """A job that goes on when the store answers again; that it does not is told once, in one line, and not every second with a traceback."""
+    silent = False
+
+    def run(*arguments: Any) -> None:
+        nonlocal silent
+        try:
+            job(*arguments)
+        except SQLAlchemyError as error:
+            if not silent:
+                log.warning("job.waits_for_store", extra={"job": name, "reason": str(error).splitlines()[0]})
+            silent = True
+        else:
+            silent = False
+
+    return run
 
 
 @dataclass

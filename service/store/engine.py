@@ -147,10 +147,10 @@ def reading(engine: Engine, apart: bool = False) -> Iterator[Connection]:
         apart: it lasts as long as somebody likes to read: its connection is none of those that others wait for.
     """
     with engine.connect() as conn:
-        if apart:
-            conn.detach()
         if engine.dialect.name == "postgresql":
             conn = conn.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        if apart:
+            conn.detach()
         with conn.begin():
             yield conn
 

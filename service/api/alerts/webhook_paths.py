@@ -31,7 +31,7 @@ from service.api.web.bodies import limited_to
 from service.api.web.parameters import NoParameters, Parameters
 from service.clock import Clock
 from service.secret import of as secret_of
-from service.store import audit, deliveries
+from service.store import audit, deliveries, keys
 from service.store import webhooks as store
 from service.store.engine import reading, writing
 from service.store.keys import Caller
@@ -63,14 +63,15 @@ def make_webhook(service: Running, caller: Admin, asked: WebhookIn, _: NoParamet
     """Makes a webhook: every change of an alert from now on that fits is posted to its address, signed, at least once, for 75 hours if need be.
 
     The secret is in this answer and in no other. A key limited to districts is told what it may see. It is disabled within seconds when the key that
-    made it is revoked or expires; where that was rotated, when the one in its place is. Addresses of private networks are refused
-    unless the installation allows them.
+    made it is revoked or expires; where that was rotated, when the one in its place is. Therefore it takes a key: with a token of an identity
+    provider the answer is 403. Addresses of private networks are refused unless the installation allows them.
 
     新建预警推送:预警变化即时推送,附签名,至少送达一次;密钥仅此一次显示。
     """
     _receivers(service).check(asked.url)
     secret, seal = signing.new_secret(), _seal(service)
     with writing(service.engine) as conn:
+        _require_key(service, conn, caller)
         if len(store.list_webhooks(conn)) >= store.MOST:
             raise Problem(409, f"there are {store.MOST} webhooks already", mend="delete one that nobody needs")
         wanted = Wanted(asked.level, asked.kinds, *_nodes(conn, caller, asked.areas, asked.categories), asked.events)
@@ -126,14 +127,15 @@ def delete_webhook(webhook_id: WebhookId, service: Running, caller: Admin, _: No
 
 @router.post("/{webhook_id}/enable", operation_id="enable_webhook", summary="Let a webhook be told again", responses=problems(404))
 def enable_webhook(webhook_id: WebhookId, service: Running, caller: Admin, _: NoParameters) -> Webhook:
-    """After it was disabled: it is told what changes from now on, until the key that enables it ends. What it has missed stands in
-    `/v1/alerts/changes`. Repeating it does nothing.
+    """After it was disabled: it is told what changes from now on, until the key that enables it ends; therefore that takes a key, as to make one.
+    What it has missed stands in `/v1/alerts/changes`. Repeating it does nothing.
 
     重新启用推送;停用期间的变化请从 /v1/alerts/changes 补取。
     """
     with writing(service.engine) as conn:
         hook = _found(conn, caller, webhook_id)
         if hook.disabled_at is not None:
+            _require_key(service, conn, caller)
             store.enable(conn, hook.id, caller.id)
             _record(conn, service, caller, audit.WEBHOOK_ENABLED, hook)
         return _told(service, _found(conn, caller, webhook_id))
@@ -193,6 +195,13 @@ def list_webhook_deliveries(
         attempts = deliveries.attempts(conn, [one.id for one in page])
     following = pages.token(request, page[-1].id) if len(found) > len(page) else None
     return WebhookDeliveryPage(items=[_delivery(service, one, attempts[one.id]) for one in page], next=following)
+
+
+def _require_key(service: Service, conn: Connection, caller: Caller) -> None:
+    """Raises Problem 403 for who has no key: a token is over within hours, a webhook would live on and nobody would end it with its maker."""
+    if caller.id not in keys.usable(conn, service.clock.now()):
+        mend = "make it with a key of the scope 'admin' ('weisu keys create'): the webhook ends when the key does"
+        raise Problem(403, "a webhook lasts as long as the key that made it, and this request has none", where="Authorization", mend=mend)
 
 
 def _receivers(service: Service) -> Receivers:

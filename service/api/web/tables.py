@@ -1,6 +1,6 @@
 """Tables as files: CSV that is safe to open in a spreadsheet, NDJSON, Parquet, Arrow; written part by part, so that a large one fills no memory."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Mapping
 from datetime import date, datetime
 from itertools import chain
 from types import NoneType
@@ -10,8 +10,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
 
 from service import arrow
 from service.api.errors import problems
@@ -46,7 +48,7 @@ def table_response(
     if form == "csv":
         return csv_response(request, name, chunks, bom=bom, next_page=next_page)
     body = _ndjson(chunks, row) if form == "ndjson" else columns(chunks, row, zone, form)
-    return StreamingResponse(body, media_type=MEDIA_TYPES[form], headers=_headers(request, f"{name}.{ENDINGS[form]}", next_page))
+    return _File(body, MEDIA_TYPES[form], _headers(request, f"{name}.{ENDINGS[form]}", next_page))
 
 
 def csv_response(request: Request, name: str, chunks: Iterable[pd.DataFrame], *, bom: bool, next_page: str | None) -> StreamingResponse:
@@ -57,7 +59,21 @@ def csv_response(request: Request, name: str, chunks: Iterable[pd.DataFrame], *,
         bom: whether it begins with a byte-order mark.
         next_page: token of the following page, sent in a `Link` header.
     """
-    return StreamingResponse(_lines(chunks, bom), media_type="text/csv; charset=utf-8", headers=_headers(request, f"{name}.csv", next_page))
+    return _File(_lines(chunks, bom), "text/csv; charset=utf-8", _headers(request, f"{name}.csv", next_page))
+
+
+class _File(StreamingResponse):
+    """A body that is read from the database while it is sent; however it ends, what it reads from is let go."""
+
+    def __init__(self, body: Generator[bytes, None, None], media_type: str, headers: Mapping[str, str]) -> None:
+        super().__init__(body, media_type=media_type, headers=headers)
+        self._body = body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:  # who has gone leaves it in the middle, where it would stay until the garbage is collected
+            await run_in_threadpool(self._body.close)
 
 
 def as_cells(frame: pd.DataFrame) -> pd.DataFrame:
@@ -65,7 +81,7 @@ def as_cells(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**{name: frame[name].map(_cell) for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])})
 
 
-def columns(chunks: Iterable[pd.DataFrame], row: type[BaseModel], zone: str, form: Form) -> Iterator[bytes]:
+def columns(chunks: Iterable[pd.DataFrame], row: type[BaseModel], zone: str, form: Form) -> Generator[bytes, None, None]:
     """A Parquet file or an Arrow stream, a part for each chunk."""
     parts = iter(chunks)
     first = next(parts)
@@ -131,7 +147,7 @@ def _cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
-def _lines(chunks: Iterable[pd.DataFrame], bom: bool) -> Iterator[bytes]:
+def _lines(chunks: Iterable[pd.DataFrame], bom: bool) -> Generator[bytes, None, None]:
     first = True
     for chunk in chunks:
         text = as_cells(chunk).to_csv(index=False, header=first, lineterminator="\r\n")
@@ -139,7 +155,7 @@ def _lines(chunks: Iterable[pd.DataFrame], bom: bool) -> Iterator[bytes]:
         first = False
 
 
-def _ndjson(chunks: Iterable[pd.DataFrame], row: type[BaseModel]) -> Iterator[bytes]:
+def _ndjson(chunks: Iterable[pd.DataFrame], row: type[BaseModel]) -> Generator[bytes, None, None]:
     for chunk in chunks:
         yield "".join(f"{row.model_validate(record).model_dump_json()}\n" for record in records(chunk)).encode()
 

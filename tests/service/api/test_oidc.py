@@ -13,13 +13,15 @@ from typing import Any
 
 import jwt
 import pytest
-from api_city import City
+from api_city import NOW, City
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi.testclient import TestClient
 
 from service.api.app import create_app
 from service.api.callers import oidc
+from service.store import webhooks
+from service.store.engine import writing
 
 AUDIENCE = "weisu"
 Private = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
@@ -218,3 +220,18 @@ def part(told: dict[str, Any]) -> str:
 
 def b64(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def test_a_webhook_takes_a_key_with_which_it_ends(city: City, provider: Provider, serve: Serve) -> None:
+    client, asked = serve(webhook_private=True), {"url": "https://alarm.example"}
+    bearer = {name: {"Authorization": f"Bearer {token}"} for name, token in (("token", provider.token(scope="admin")), ("key", city.key()))}
+    refused = client.post("/v1/webhooks", json=asked, headers=bearer["token"])
+    assert (refused.status_code, refused.json()["where"]) == (403, "Authorization")
+    assert "weisu keys create" in refused.json()["mend"]
+    assert client.get("/v1/webhooks", headers=bearer["token"]).json()["items"] == []
+    made = client.post("/v1/webhooks", json=asked, headers=bearer["key"]).json()["webhook_id"]
+    with writing(city.engine) as conn:
+        assert webhooks.disable(conn, made, "because", NOW)
+    assert client.patch(f"/v1/webhooks/{made}", json={"level": "red"}, headers=bearer["token"]).json()["level"] == "red"
+    assert client.post(f"/v1/webhooks/{made}/enable", headers=bearer["token"]).status_code == 403
+    assert client.post(f"/v1/webhooks/{made}/enable", headers=bearer["key"]).json()["enabled"]

@@ -185,6 +185,28 @@ def test_what_no_database_can_store_is_rejected(city: City, ask: TestClient, nam
     assert answer.json()["rejects"][0]["field"] == name
 
 
+@pytest.mark.parametrize("keep_text", [False, True])
+@pytest.mark.parametrize("name", ["title", "text", "closure_text", "caller", "closed_at", "ticket_type"])
+def test_a_value_of_the_wrong_type_is_rejected_even_where_it_would_not_be_kept(city: City, name: str, keep_text: bool) -> None:
+    body = [ticket("a", **{name: "x"}), ticket("b", **{name: {}}), ticket("c", **{name: ["王小明"]}), ticket("d", **{name: True}), ticket("e")]
+    with TestClient(create_app(with_settings(city, keep_text=keep_text)), headers={"Authorization": f"Bearer {city.key()}"}) as ask:
+        answer = ask.post("/v1/tickets", json=body)
+        assert numbers(answer) == {"rows": 5, "added": 2, "rejected": 3}
+        assert [(one["index"], one["field"]) for one in answer.json()["rejects"]] == [(1, name), (2, name), (3, name)]
+        assert "王小明" not in answer.text
+        alone = problem(ask.post("/v1/tickets", json=ticket("f", **{name: {}})), 422)
+        assert alone["rejects"][0]["reason"] == f"{name} is neither text nor number"
+
+
+def test_a_place_that_is_no_number_is_rejected_and_one_that_says_it_is_unknown_is_none(city: City, ask: TestClient) -> None:
+    wrong = [ticket(f"w{place}", lat=cell) for place, cell in enumerate(["north", {}, True, "1e999"])]
+    right = [ticket(f"{place}", lat=cell) for place, cell in enumerate([39.5, "39.5", None, "", "N/A", " 7 "])]
+    answer = ask.post("/v1/tickets", json=[*wrong, *right])
+    assert numbers(answer) == {"rows": 10, "added": 6, "rejected": 4}
+    assert {one["field"] for one in answer.json()["rejects"]} == {"lat"}
+    assert [lat for (lat,) in stored(city, "lat")] == [39.5, 39.5, None, None, None, 7.0]
+
+
 def test_if_no_ticket_is_right_the_answer_is_an_error_that_says_why(city: City, ask: TestClient) -> None:
     before = sizes(city)
     document = problem(ask.post("/v1/tickets", json=[ticket(created_at="soon", district="新区"), ticket(category="")]), 422)

@@ -181,6 +181,14 @@ def test_a_webhook_of_a_key_that_was_replaced_goes_on_with_the_new_one_and_ends_
     assert town.state(hook).disabled_because == f"its key '监测' ({new}) was revoked"
 
 
+def test_a_webhook_that_a_token_made_ends_for_nothing_else_would_end_it(town: Town, receiver: Receiver) -> None:
+    hook, sender = town.hook(receiver.url, key="oidc u1"), town.sender()
+    town.raised("a")
+    go(sender)
+    assert statuses(town, hook) == []
+    assert "enable it with a key" in (town.state(hook).disabled_because or "")
+
+
 def silence(town: Town, hours: float, area: str = "110108", since: float = -3) -> int:
     """A silence from some hours after NOW (before it, mostly) until some hours after NOW."""
     begins, ends = (NOW + timedelta(hours=one) for one in (since, hours))
@@ -353,7 +361,7 @@ def test_a_message_is_tried_ten_times_within_75_hours_under_one_id_and_then_the_
 
 def test_what_waits_for_a_webhook_is_given_up_with_it_and_enabled_it_hears_what_comes(town: Town, receiver: Receiver) -> None:
     receiver.answers = failing(410)
-    hook, sender = town.hook(receiver.url), town.sender()
+    hook, sender, key = town.hook(receiver.url), town.sender(), a_key(town)
     town.raised("a", "b")
     go(sender)
     assert len(receiver.came) == 1, "410 disables at once"
@@ -362,7 +370,7 @@ def test_what_waits_for_a_webhook_is_given_up_with_it_and_enabled_it_hears_what_
     town.raised("missed")
     receiver.answers = lambda _: OK
     with writing(town.engine) as conn:
-        webhooks.enable(conn, hook.id, "another")
+        webhooks.enable(conn, hook.id, key)
     town.raised("c")
     go(sender)
     assert [json.loads(one.body)["data"]["alert"]["alert_id"] for one in receiver.came[1:]] == ["c"]

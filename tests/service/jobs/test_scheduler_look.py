@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
 from experiments import spool
 from experiments.tracking import Run
+from forecasting.errors import InputError
 from service.intake import ingest, requests
 from service.intake.bodies import read_json
 from service.intake.files import Batch
@@ -247,3 +249,26 @@ def test_housekeeping_that_fails_is_noted_and_tried_again(engine: Engine, folder
     work.settings = Settings(data_dir=folder, as_of=failed.next_at.isoformat())
     work.keep_house()
     assert job(engine, "housekeeping").error is None
+
+
+def test_while_the_store_does_not_answer_each_job_says_so_once_and_goes_on_when_it_does(
+    engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers = iter([False] * 8 + [True] + [False] * 4 + [True] * 1000)
+    asked: list[bool] = []
+
+    def apply(*_: object) -> int:
+        asked.append(next(answers))
+        if not asked[-1]:
+            raise OperationalError("select", {}, Exception("the server is gone"))
+        return 1
+
+    monkeypatch.setattr(requests, "apply_all_waiting", apply)
+    monkeypatch.setattr(scheduler, "APPLY_EVERY", timedelta(seconds=0.05))
+    monkeypatch.setattr(scheduler, "BEAT_EVERY", timedelta(seconds=0.2))
+    with caplog.at_level("INFO"), pytest.raises(InputError, match="leads"):
+        scheduler._run(engine, settings, lambda: len(asked) < 20, ())
+    told = [record for record in caplog.records if getattr(record, "job", "") == "apply" or record.exc_info]
+    assert [(record.getMessage(), record.levelname) for record in told] == [("job.waits_for_store", "WARNING")] * 2, "once for each silence"
+    assert not any(record.exc_info for record in caplog.records)
+    assert any(record.getMessage() == "requests.applied" for record in caplog.records)

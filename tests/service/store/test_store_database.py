@@ -113,8 +113,9 @@ def test_a_block_that_raises_leaves_nothing_behind(engine: Engine) -> None:
         assert ingests.list_recent(conn) == []
 
 
-def test_a_reader_sees_one_moment_while_a_writer_goes_on(engine: Engine) -> None:
-    with reading(engine) as before:
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_reader_sees_one_moment_while_a_writer_goes_on(engine: Engine, apart: bool) -> None:
+    with reading(engine, apart) as before:
         assert ingests.list_recent(before) == []
         with writing(engine) as conn:
             ingests.begin(conn, "tickets", "a.csv", NOW)
