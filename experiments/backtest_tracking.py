@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 
 from experiments import metric_names, sweep, tracking, trials
+from experiments.compare import LEVELS
 from experiments.metric_names import HIGH, LOW, VERSUS, WINDOWS, P
 from experiments.rolling import Request
 from experiments.tracking import Dataset, Run
@@ -23,6 +24,7 @@ from forecasting.hierarchy import ALL
 from forecasting.recipe import CHAMPION
 
 EXPERIMENT = "weisu-backtests"
+BACKTEST = "backtest"  # the kind of a recipe's run; that of several has another, so that its figures are not found beside those of its best
 SCORES = ("WRMSSE", "WAPE", "WQL", "MASE", "cover80", "cover90", "bias")
 LIMITS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}  # a dead server costs ten seconds, whenever it dies
 
@@ -66,7 +68,7 @@ def _record(client: MlflowClient, experiment: str, tried: Sequence[Tried], reque
         "mlflow.source.name": "weisu backtest",
     }
     if len(tried) == 1:
-        return _log(client, experiment, tried[0], request, common | {"kind": "backtest"}, pd.DataFrame(), _now())
+        return _log(client, experiment, tried[0], request, common | {"kind": BACKTEST}, pd.DataFrame(), _now())
     kind = "sweep" if any(one.trial.changed for one in tried) else "comparison"
     names = " against ".join(one.trial.label for one in tried[::-1]) if kind == "comparison" else f"sweep of {tried[0].trial.label}"
     table, ranking = tables["comparison"], tables["ranking"].set_index("trial")
@@ -83,7 +85,7 @@ def _record(client: MlflowClient, experiment: str, tried: Sequence[Tried], reque
     for one in tried:  # in the order and at the moments in which they were made: MLflow lists runs by it
         ended += round(one.seconds * 1000)
         verdict = ranking["verdict"][one.trial.name]
-        tags = common | {"kind": kind, "trial": one.trial.name} | ({"verdict": verdict} if verdict else {})
+        tags = common | {"kind": BACKTEST, "trial": one.trial.name} | ({"verdict": verdict} if verdict else {})
         _log(client, experiment, one, request, tags, of_each[one.trial.name], ended, parent_id)
     with tempfile.TemporaryDirectory() as folder:
         trials.write(tables, Path(folder))
@@ -125,7 +127,8 @@ def _dataset(request: Request, tags: Mapping[str, str]) -> Dataset:
 def scores(one: Tried) -> dict[str, float]:
     """Scores over all cutoffs, of the champion and of what else was asked for."""
     out = {}
-    for row in one.scores.to_dict("records"):
+    rows = sorted(one.scores.to_dict("records"), key=lambda row: (row["model"] != CHAMPION, LEVELS.index(row["level"])))
+    for row in rows:
         for name in SCORES:
             if pd.notna(row[name]):
                 out[metric_names.score(row["level"], name, _member(row["model"]))] = float(row[name])

@@ -2,7 +2,8 @@
 
 `city.WAPE` is the score of what the run is of: of the champion, or in a member's own run of the member. `city.WAPE.prophet` is a member's, told in
 another's run. What is no plain score has a section before a slash: MLflow's charts show each section by itself, and its search takes the name in
-backticks. Sections come after the levels in the alphabet, by which MLflow sorts every list: plain scores stand first.
+backticks. Sections come after the levels in the alphabet, by which MLflow sorts its tables: plain scores stand first. Its compare view draws the
+figure that was told first: levels are told in the order of `compare.LEVELS`.
 """
 
 WEEKS = "weeks"  # curve: the week ahead is the step

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments import metric_names, night, report
+from experiments import compare, metric_names, night, report
 from experiments.metric_names import WEEKS, WORTH
 from experiments.night import Night
 from experiments.report import Before
@@ -61,12 +61,14 @@ def parameters(result: Night) -> dict[str, str]:
 
 
 def _scores(result: Night, model: str) -> Iterator[tuple[str, float, int]]:
-    """A model's scores by level, and as a curve by week ahead; skill is 1 - WAPE / WAPE of the better baseline."""
+    """A model's scores: the plain mean of the levels, by level, and as a curve by week ahead; skill is 1 - WAPE / WAPE of the better baseline."""
+    means = result.scores.loc[result.scores["model"] == model, list(compare.METRICS)].mean()
+    yield from ((metric_names.score(compare.EVERY, str(name)), float(value), 0) for name, value in means.dropna().items())
     baselines = [member.name for member in result.recipe.members if member.reference]
     for table, weekly in ((result.scores, False), (result.week_scores, True)):
         keys = ["level", "week"] if weekly else ["level"]
         best = table[table["model"].isin(baselines)].groupby(keys)["WAPE"].min()
-        for row in table[table["model"] == model].to_dict("records"):
+        for row in sorted(table[table["model"] == model].to_dict("records"), key=lambda row: compare.LEVELS.index(row["level"])):
             step, section = (int(row["week"]), WEEKS) if weekly else (0, "")
             base = best.get((row["level"], row["week"]) if weekly else row["level"])
             values = {name: row[name] for name in NAMES} | {"skill": 1 - row["WAPE"] / base if base else None}

@@ -20,7 +20,7 @@ from experiments import mlflow_database, registry
 
 EXPERIMENT = "weisu-nightly"
 ROOT = Path(__file__).parents[1]
-KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page then shows a training and not a chat
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # a training and not a chat, in MLflow's words
 
 FAILURES = (MlflowException, SQLAlchemyError, OSError)
 """What is raised where the store cannot be reached or does not take something."""

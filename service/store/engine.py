@@ -24,6 +24,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from forecasting.errors import InputError
 
 if TYPE_CHECKING:  # Alembic is 11 MB, which processes that only look whether the tables are today's do without
+    import psycopg
     from alembic.config import Config
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -33,7 +34,13 @@ POLL = 0.001  # seconds between two looks at SQLite's lock: its own waiting slee
 GAP = 0.005  # seconds between two batches, in which others get their turn
 CONNECT = 5  # seconds that a PostgreSQL server has to answer
 UNHEARD = 10  # seconds after which a connection over which nothing comes back is given up: a cable was pulled
+LOOKED = 2  # seconds between two looks of a server at work whether its client lives: fewer than WAIT, so that no writer gives up for a dead one
 ADVISORY_LOCK = 0x7765697375  # "weisu": the writers' lock in a PostgreSQL database
+
+# A server keeps a session, and its locks, until it hears that the client is gone: of a machine that went without a word after a minute and not
+# after the two hours of the default, and while it works for the client as well (PostgreSQL 14 and later).
+SESSION = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
+SESSION_OF_14 = f"{SESSION}; SET client_connection_check_interval = '{LOOKED}s'"
 
 PRAGMAS = (
     f"PRAGMA busy_timeout={WAIT * 1000:.0f}",
@@ -218,6 +225,7 @@ def _engine(url: str, mode: str) -> Engine:
         # A server may be restarted between two requests: `pool_pre_ping` looks first.
         arguments = {"connect_timeout": CONNECT, "tcp_user_timeout": 1000 * UNHEARD, "keepalives_idle": UNHEARD, "application_name": "weisu"}
         engine = create_engine(address, pool_pre_ping=True, connect_args=arguments)
+        event.listen(engine, "connect", _prepare_postgresql)
         event.listen(engine, "begin", _begin_postgresql)
         return engine
 
@@ -227,14 +235,19 @@ def _engine(url: str, mode: str) -> Engine:
         return sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True, check_same_thread=False, isolation_level=None)
 
     engine = create_engine(address, creator=connect)
-    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     for pragma in PRAGMAS:
         connection.execute(pragma)
+
+
+def _prepare_postgresql(connection: "psycopg.Connection", _record: object) -> None:
+    connection.execute(SESSION_OF_14 if connection.info.server_version >= 140000 else SESSION)
+    connection.commit()  # settings of a transaction that is undone are undone
 
 
 def _begin_sqlite(conn: Connection) -> None:

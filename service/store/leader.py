@@ -11,8 +11,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from forecasting.errors import InputError
 
 LEADERS_LOCK = 0x77656973756C  # "weisul": another one than the writers'
-# A leader whose machine is gone without a word has its session, and so its lock, for a minute and not for the two hours of the default.
-SESSION = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
 
 
 @contextmanager
@@ -37,7 +35,6 @@ def _by_session(db: Engine) -> Iterator[Callable[[], bool]]:
     conn = db.connect().execution_options(isolation_level="AUTOCOMMIT")  # a transaction would stay open for months
     conn.detach()  # from the pool: the lock is the session's, and goes with it
     try:
-        conn.exec_driver_sql(SESSION)
         if not conn.execute(text(f"SELECT pg_try_advisory_lock({LEADERS_LOCK})")).scalar_one():
             raise _another(f"database {db.url.database}")
 

@@ -1,14 +1,15 @@
 """The gate lets in what is right and as good as what serves, and says of the rest what is wrong and by how much."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import tables
 import yaml
+from shuffled import Shuffled
 
 from experiments import gate, gate_note, night
 from experiments.gate import Check
@@ -18,7 +19,6 @@ from forecasting.forecast_set import ForecastSet
 from forecasting.hierarchy import ALL, Tree
 from forecasting.models.base import Known
 from forecasting.models.baselines import FourWeekMean, SeasonalNaive
-from forecasting.models.boosting import Boosting
 from forecasting.recipe import Recipe
 
 HORIZON = 7
@@ -124,28 +124,8 @@ def test_scores_that_are_no_numbers_are_refused_and_end_no_night(good: Night, sh
     assert refused["WRMSSE baselines"].where == "city"
 
 
-@dataclass(frozen=True)
-class _Shuffled:
-    """A fitted booster whose nodes are told one another's features."""
-
-    inner: Any
-
-    def forecast(self, known: Known, horizon: int) -> np.ndarray:
-        made = self.inner.forecast(known, horizon)
-        return np.asarray(made[np.random.default_rng(1).permutation(len(made))])
-
-
-@dataclass(frozen=True)
-class Shuffled(Boosting):
-    name: ClassVar[str] = "shuffled"
-
-    def fit(self, known: Known, horizon: int, seed: int) -> Any:
-        return _Shuffled(super().fit(known, horizon, seed))
-
-
 def test_a_booster_whose_features_are_shuffled_is_refused_without_anything_to_compare_it_with(known: Known) -> None:
-    member = Shuffled(rows=3000, trees=12, leaves=7, least_rows=10, threads=1)
-    made = night.train(known, Recipe((SeasonalNaive(), FourWeekMean(), member), windows=6), HORIZON)
+    made = night.train(known, Recipe((SeasonalNaive(), FourWeekMean(), Shuffled()), windows=6), HORIZON)
     refused = failed(gate.judge(made, None, BUDGET))
     assert {"WRMSSE baselines", "WQL baselines"} <= refused.keys()
     assert refused["WRMSSE baselines"].measured > 0.2

@@ -8,11 +8,14 @@ from datetime import timedelta
 
 import pytest
 from job_city import DAYS, OLD_WAYS_OF_MLFLOW, day
-from sqlalchemy import Engine
-from town import AFTER_THE_LEASE, FIRST, NIGHTS, Api, Survived, Town, at, reach, rest_of
+from processes import until
+from sqlalchemy import Engine, text
+from town import AFTER_THE_LEASE, FIRST, NIGHTS, Api, Survived, Town, at, end, reach, rest_of
 
 from forecasting.errors import InputError
+from service.jobs.scheduler import NIGHTLY
 from service.store import runs
+from service.store.engine import reading
 
 pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)
 
@@ -90,3 +93,33 @@ def test_a_training_killed_at_any_moment_is_made_up_for_once(town: Town, survive
     api.stop()
     told = ", ".join(f"{number} in {phase}" for phase, number in half_way.items())
     survived(f"killed at {points} moments, half-way {told}; {night - FIRST} nights, each done once")
+
+
+def _sleeps(town: Town) -> int:
+    """How many sessions of the town's database sleep in the middle of a statement."""
+    with reading(town.engine) as conn:
+        asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+        return int(conn.execute(text(asked)).scalar_one())
+
+
+def test_a_server_that_works_on_for_a_training_that_was_killed_keeps_nobody_waiting(town: Town, survived: Survived) -> None:
+    if not town.url:
+        pytest.skip("of SQLite nothing is left at work when the process is gone")
+    with town.engine.begin() as conn:
+        conn.exec_driver_sql("CREATE FUNCTION work() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(600); RETURN NEW; END'")
+        conn.exec_driver_sql("CREATE TRIGGER work BEFORE INSERT ON forecast_sets FOR EACH ROW EXECUTE FUNCTION work()")
+    scheduler = town.scheduler(at(FIRST))
+    until("it publishes", lambda: _sleeps(town) == 1)
+    killed = time.monotonic()
+    os.kill(town.bench.the(" train"), signal.SIGKILL)
+    until("the scheduler has noted the end of the training", lambda: town.jobs()[NIGHTLY].error, 15)
+    noted = time.monotonic() - killed
+    assert town.jobs()[NIGHTLY].error == "killed by signal 9"
+    assert _sleeps(town) == 0, "what the server did for it is over"
+    assert town.cutoff() == day(DAYS)
+    end(scheduler)
+    with town.engine.begin() as conn:
+        conn.exec_driver_sql("DROP TRIGGER work ON forecast_sets")
+    town.train_in_this_process(at(FIRST, later=AFTER_THE_LEASE))
+    assert town.states_of(FIRST) == [runs.FAILED, runs.DONE]
+    survived(f"killed while the server published: noted after {noted:.1f} s, then done")

@@ -1,13 +1,12 @@
 """The nights that are recorded: trained once in a process of their own, and kept until their code or counts change.
 
-python -m service.benchmarks.tracking.nights OUT '{"folder": …, "short": …}'
+python -m service.benchmarks.tracking.nights OUT '{"folder": …}'
 """
 
 import json
 import pickle
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -24,11 +23,8 @@ from forecasting.errors import InputError
 from forecasting.hierarchy import Tree
 from forecasting.models.base import Known
 from forecasting.panel import from_counts
-from forecasting.recipe import Recipe
 
 CITIES = {448: speed.CITY, 20_000: speed.LARGE}  # series -> the city of the benchmark of speed
-SHORT_DAYS = 420  # of history that the large city's night learns from: a year and the windows of the backtest
-SHORT_MEMBERS = ("seasonal_naive", "four_week_mean", "usual_weeks")  # and with: the others take a quarter of an hour there
 
 
 def trained(series: int, cities: Path, work: Path, say: Callable[[str], None]) -> Path:
@@ -43,7 +39,7 @@ def trained(series: int, cities: Path, work: Path, say: Callable[[str], None]) -
     """
     name = CITIES[series]
     speed.lay_down(name, cities)
-    asked = {"folder": str(cities / name), "short": name == speed.LARGE}
+    asked = {"folder": str(cities / name)}
     out = work / name / "night.pickle"
     inputs = runs.content(pd.read_parquet(cities / name / "counts.parquet"))
     code = runs.code(runs.behind(Path(__file__), ["experiments.benchmarks"]))
@@ -60,16 +56,12 @@ def load(path: Path) -> Night:
     return made
 
 
-def main(out: Path, folder: Path, short: bool) -> None:
-    """Trains once on all that the files hold, or on their last days with the members that take no time; writes the night."""
+def main(out: Path, folder: Path) -> None:
+    """Trains the default recipe once on all that the files hold; writes the night."""
     areas, categories = (_tree(folder / f"{name}.parquet") for name in ("areas", "categories"))
-    counts = files.counts(folder / "counts.parquet")
-    if short:
-        counts = counts[counts["date"] > counts["date"].max() - pd.Timedelta(days=SHORT_DAYS)]
-    known = Known(from_counts(counts), areas, categories, from_frame(files.drivers(folder / "drivers.parquet", ZONE)), "CN")
-    made = night.train(
-        known, _quick(recipes.load()) if short else recipes.load(), HORIZON, progress=lambda step: print(step, file=sys.stderr, flush=True)
-    )
+    counts, drivers = files.counts(folder / "counts.parquet"), from_frame(files.drivers(folder / "drivers.parquet", ZONE))
+    known = Known(from_counts(counts), areas, categories, drivers, "CN")
+    made = night.train(known, recipes.load(), HORIZON, progress=lambda step: print(step, file=sys.stderr, flush=True))
     with out.open("wb") as file:
         pickle.dump(made, file, protocol=pickle.HIGHEST_PROTOCOL)
 
@@ -79,10 +71,6 @@ def _tree(path: Path) -> Tree:
     return Tree(dict(pd.read_parquet(path).to_numpy())) if path.exists() else Tree()
 
 
-def _quick(recipe: Recipe) -> Recipe:
-    return replace(recipe, members=tuple(member for member in recipe.members if member.name in SHORT_MEMBERS))
-
-
 if __name__ == "__main__":
     asked = json.loads(sys.argv[2])
-    main(Path(sys.argv[1]), Path(asked["folder"]), asked["short"])
+    main(Path(sys.argv[1]), Path(asked["folder"]))

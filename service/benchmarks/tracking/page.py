@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from experiments.benchmarks.page import Bar, markdown
-from service.benchmarks.tracking import nights
 from service.benchmarks.tracking.measure import Recorded
 from service.benchmarks.tracking.stores import HELD
 
@@ -22,7 +21,7 @@ HEAD = """# What MLflow costs a night
 Made by `make bench-tracking`; do not edit it by hand. Written on {day}.
 
 ```sh
-make bench-tracking                        # both sizes, SQLite; some minutes, the training of the two nights aside
+make bench-tracking                        # both sizes, SQLite; some minutes, and a quarter of an hour to train the large night
 make bench-tracking ARGS=--postgresql      # PostgreSQL as well
 make bench-tracking ARGS='--series 448'    # one size; what was measured of the other stays on this page
 ```
@@ -33,9 +32,7 @@ drawing for the first time count, as they do for a trainer. `total` is the time 
 not go on: after twelve seconds it does, and what is left waits in the spool. Of several recordings the median, with the least and the greatest.
 `load` is how many processes wanted a core when the first began: above 2, seconds say little.
 
-The night of 448 series is that of `make bench-speed`: three years of the simulated city, the default recipe. That of 20,000 series has the same
-series as there, as many windows, forecasts and scores, but learns from the last {days} days with {members} alone: to train it takes
-minutes instead of a quarter of an hour. MLflow is told of three members less than in a real night, and their model files are missing.
+Both nights are those of `make bench-speed`: three years of the simulated city, the default recipe.
 
 *SQLite*, *PostgreSQL*: the database written directly, as `weisu up` and `compose.yaml` have it. *server over …*: `weisu mlflow` by its address. *two
 trainings*: a server over SQLite, and the gate refused the candidate, so that the recipe that is served was trained as well. *dead*: nobody listens.
@@ -154,6 +151,5 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 def page(day: str, table: pd.DataFrame, bar_table: pd.DataFrame) -> str:
     """The text of `docs/tracking.md`."""
-    members = " and ".join([", ".join(f"`{name}`" for name in nights.SHORT_MEMBERS[:-1]), f"`{nights.SHORT_MEMBERS[-1]}`"])
-    head = HEAD.format(day=day, days=nights.SHORT_DAYS, members=members, held=HELD)
+    head = HEAD.format(day=day, held=HELD)
     return f"{head}\n## Bars\n\n{markdown(bar_table)}\n## Recordings\n\n{markdown(shown(table))}"

@@ -117,6 +117,16 @@ def test_a_comparison_is_a_run_for_each_recipe_below_one(compared: subprocess.Co
     assert data.dataset.name == "counts.csv"
 
 
+def test_recipes_are_found_without_the_run_above_them_and_the_figure_that_decides_is_told_first(
+    compared: subprocess.CompletedProcess[str], machine: Bench
+) -> None:
+    """MLflow's compare view draws the figure that was told first."""
+    found = runs(machine, "tags.kind = 'backtest' and tags.cutoffs != ''")
+    assert {"usual", "naive"} <= {run.info.run_name for run in found}
+    assert "naive against usual" not in {run.info.run_name for run in found}
+    assert {next(iter(run.data.metrics)) for run in found} == {"all.WRMSSE"}
+
+
 def test_each_cutoff_is_a_step_and_they_add_up_to_the_score(compared: subprocess.CompletedProcess[str], machine: Bench) -> None:
     (b,) = runs(machine, "attributes.run_name = 'naive'")
     steps = store(machine).get_metric_history(b.info.run_id, "windows/city.WQL")
@@ -165,7 +175,7 @@ def test_a_sweep_is_ranked_and_every_combination_is_a_run_below_one(swept: subpr
     [
         "metrics.`versus/all.WRMSSE` > 0 and tags.verdict = 'worse'",
         "metrics.`versus_p/all.WRMSSE` < 0.05",
-        "metrics.city.WAPE < 1 and tags.kind = 'sweep'",
+        "metrics.city.WAPE < 1 and tags.kind = 'backtest'",
         "params.windows = '3'",
     ],
 )
@@ -177,7 +187,7 @@ def test_runs_are_found_by_what_they_have(swept: subprocess.CompletedProcess[str
 def test_a_backtest_alone_is_one_run(machine: Bench, compared: object) -> None:
     done = machine.run(*PLAIN, "--config", "usual.yaml", "--out", "alone", "--track", workers=1)
     assert done.returncode == 0, done.stderr
-    (run,) = runs(machine, "tags.kind = 'backtest'")
+    (run,) = [run for run in runs(machine, "tags.kind = 'backtest'") if "trial" not in run.data.tags]
     assert run.info.run_name == "usual"
     assert "mlflow.parentRunId" not in run.data.tags
     assert run.data.metrics["all.WRMSSE"] == pytest.approx(

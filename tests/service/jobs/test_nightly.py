@@ -251,6 +251,10 @@ def test_a_run_in_mlflow_has_everything_that_a_person_compares(trained: City) ->
     assert by_model["loglinear"].data.params == {"model": "loglinear", "loglinear.years": "10"}
     assert by_model["champion"].data.metrics["city.WAPE"] == run.data.metrics["city.WAPE"]
     better = min(by_model[name].data.metrics["city.WAPE"] for name in ("seasonal_naive", "four_week_mean"))
+    for one in (run, *children):  # as in a backtest's run, the figure that decides, told first: MLflow's compare view draws that
+        assert next(iter(one.data.metrics)) == "all.WRMSSE"
+        levels = [one.data.metrics[f"{level}.WRMSSE"] for level in ("city", "district", "category", "series")]
+        assert one.data.metrics["all.WRMSSE"] == pytest.approx(sum(levels) / 4)
     assert run.data.metrics["city.skill"] == pytest.approx(1 - run.data.metrics["city.WAPE"] / better)
     version = client.get_model_version_by_alias(registry.MODEL, registry.CHAMPION)
     assert version.run_id == run_id

@@ -9,14 +9,17 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow_nights import broken_mlflow
 from processes import until
+from shuffled import Shuffled
 
 from experiments import night, recipes, registry
+from forecasting.recipe import MODELS
 from service.jobs import aliases, knowledge, nightly, promotion, tracked, watch
 from service.store import alerts, audit, forecast_sets, rollback, runs
 from service.store.engine import reading, writing
 
 pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)
 
+LONG = 200  # days of history of which a booster can learn
 POOR = "members:\n  seasonal_naive:\n"  # repeats the last week, bursts and all
 
 
@@ -108,6 +111,33 @@ def test_a_poor_candidate_is_refused_and_the_recipe_that_serves_is_published_wit
     assert "未通过上线检查" in note.reason_zh
     again = watch.run(trained.engine, trained.settings(day(DAYS + 1)))
     assert (again.raised, again.resolved, notes(trained)) == (0, 0, [note]), "a second watch changes nothing"
+
+
+def test_a_candidate_whose_features_are_shuffled_is_refused_by_name_and_figure_and_the_champion_serves_fresh_data(
+    bare: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MODELS, Shuffled.name, Shuffled)
+    champion, candidate = tmp_path / "champion.yaml", tmp_path / "shuffled.yaml"
+    champion.write_text("members:\n  seasonal_naive:\n  four_week_mean:\n  usual_weeks:\n")
+    candidate.write_text(f"members:\n  seasonal_naive:\n  four_week_mean:\n  {Shuffled.name}:\n")
+    table = counts(LONG + 1)
+    bare.bring(table[table["date"] <= str(day(LONG))])
+    nightly.run(bare.engine, bare.settings(day(LONG), recipe=str(champion)))
+    bare.bring(table[table["date"] > str(day(LONG))], "more")
+    done = nightly.run(bare.engine, bare.settings(day(LONG + 1), recipe=str(candidate)))
+    served, refused = sets(bare)[:2]
+    assert (served.id, served.cutoff) == (done.forecast_set_id, day(LONG + 1)), "with the newest day"
+    assert served.recipe is not None
+    assert list(served.recipe["members"]) == ["seasonal_naive", "four_week_mean", "usual_weeks"]
+    assert (refused.refused, refused.published_at) == (True, None)
+    assert refused.gate is not None
+    failed = {check["name"]: check for check in refused.gate if not check["passed"]}
+    assert {"WRMSSE champion", "WQL champion", "WRMSSE baselines", "WQL baselines"} <= failed.keys()
+    (note,) = notes(bare)
+    worse, allowed = failed["WRMSSE champion"]["measured"], failed["WRMSSE champion"]["limit"]
+    assert worse > 0.2
+    assert f"WRMSSE above that of the recipe served: {worse:.1%}, allowed at most {allowed:.1%}" in note.reason_en
+    assert "goes on serving" in note.reason_en
 
 
 def test_the_note_ends_three_days_after_the_last_refusal_and_the_challenger_with_it(trained: City, poor: str) -> None:

@@ -97,6 +97,17 @@ def test_a_server_that_was_restarted_is_found_again(postgresql: Server) -> None:
     engine.dispose()
 
 
+def test_a_session_ends_soon_after_its_machine_is_gone(postgresql: Server) -> None:
+    engine = open_engine(f"postgresql://weisu:right@127.0.0.1:{postgresql.port}/postgres")
+    with reading(engine) as conn:
+        asked = {
+            name: conn.execute(text(f"show {name}")).scalar_one()
+            for name in ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count")
+        }
+    assert asked == {"tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3"}
+    engine.dispose()
+
+
 def test_texts_are_in_the_order_of_their_code_points(engine: Engine) -> None:
     codes = ["a", "B", "Z", "é", "海淀", "10", "9", "_", "b"]
     day = pd.Timestamp("2025-01-01").as_unit("us")
