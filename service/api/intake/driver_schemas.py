@@ -5,7 +5,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field, RootModel
 
-from service.api.intake.schemas import IngestDetail, RejectedRow
+from service.api.intake.schemas import Cell, Code, IngestDetail, RejectedRow
 from service.api.schemas import Model
 
 
@@ -33,10 +33,10 @@ class Sent(RootModel[IngestDetail | DryRun]):
 class DriverIn(BaseModel):
     """A value of a driver, such as the weather of a day. 驱动因素(如天气)的一个日值。"""
 
-    name: str = Field(max_length=200, description="Which driver.", examples=["temperature_max"])
+    name: Code = Field(description="Which driver.", examples=["temperature_max"])
     date: str = Field(description="Local date that it is of.", examples=["2025-11-12"])
-    value: float = Field(description="In the driver's own unit, the same in all rows.", examples=[-3.5])
-    district: str | None = Field(None, max_length=200, description="Code or label; left out: the whole city.", examples=["110105"])
+    value: Cell = Field(description="A number, also as a text; in the driver's own unit, the same in all rows.", examples=[-3.5])
+    district: Code | None = Field(None, description="Code or label; left out: the whole city.", examples=["110105"])
     issued_at: str | None = Field(
         None,
         description="When it was issued, for a forecast; without an offset, local time. Left out: an observation, known from the end of its day.",

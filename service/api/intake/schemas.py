@@ -2,6 +2,7 @@
 
 from datetime import date as Day
 from datetime import datetime
+from typing import Annotated
 
 from pydantic import BaseModel, Field
 
@@ -46,31 +47,36 @@ class IngestDetail(Ingest):
     error: str | None = Field(None, description="Why it failed.")
 
 
+Cell = str | float
+"""A member of a row in JSON: a number is read as the text that it is written as, and a text as the number that it says."""
+
+Code = Annotated[str, Field(max_length=200)] | float
+"""A text that names something."""
+
+
 class TicketIn(BaseModel):
     """A ticket. The headers of 12345 exports are understood for these names, too."""
 
-    ticket_id: str = Field(max_length=200, description="Identifies it within its source; a number is taken as well.", examples=["20251109000123"])
+    ticket_id: Code = Field(description="Identifies it within its source.", examples=["20251109000123"])
     created_at: str = Field(
         description="When the citizen called: ISO 8601; without an offset, local time of the city.", examples=["2025-11-09T07:12:30+08:00"]
     )
-    category: str | None = Field(
-        None, max_length=200, description="Code, label, or path `first->second->third`; needed, or `path_1`.", examples=["HEAT"]
-    )
-    district: str | None = Field(None, max_length=200, description="Code or label.", examples=["110105"])
-    street: str | None = Field(None, max_length=200, description="Code or label.")
-    received_at: str | None = Field(None, description="When the hotline had it; left out: `created_at`.")
-    updated_at: str | None = Field(None, description="Version: an older one than is known changes nothing.")
-    closed_at: str | None = Field(None, description="When it was handled.")
-    status: str | None = Field(None, max_length=200, examples=["open"])
-    category_l1: str | None = Field(None, max_length=200, description="First level, where `category` names the second alone.")
-    path_1: str | None = Field(None, max_length=200, description="With `path_2` and `path_3`: the levels one by one, in place of `category`.")
-    path_2: str | None = Field(None, max_length=200)
-    path_3: str | None = Field(None, max_length=200)
-    source: str | None = Field(None, max_length=200, description="The system it comes from; left out: `hotline`.")
-    lat: float | None = None
-    lon: float | None = None
-    ticket_type: str | None = Field(None, description="A ticket of a type that is no demand (咨询) is left out.", examples=["投诉"])
-    caller: str | None = Field(None, description="Number or account of the caller: kept as a keyed hash that tells repeats, never as it is.")
-    title: str | None = Field(None, description="This and the two below are kept, masked, where the installation keeps texts; otherwise ignored.")
-    text: str | None = None
-    closure_text: str | None = None
+    category: Code | None = Field(None, description="Code, label, or path `first->second->third`; needed, or `path_1`.", examples=["HEAT"])
+    district: Code | None = Field(None, description="Code or label.", examples=["110105"])
+    street: Code | None = Field(None, description="Code or label.")
+    received_at: Cell | None = Field(None, description="When the hotline had it; left out: `created_at`.")
+    updated_at: Cell | None = Field(None, description="Version: an older one than is known changes nothing.")
+    closed_at: Cell | None = Field(None, description="When it was handled.")
+    status: Code | None = Field(None, examples=["open"])
+    category_l1: Code | None = Field(None, description="First level, where `category` names the second alone.")
+    path_1: Code | None = Field(None, description="With `path_2` and `path_3`: the levels one by one, in place of `category`.")
+    path_2: Code | None = None
+    path_3: Code | None = None
+    source: Code | None = Field(None, description="The system it comes from; left out: `hotline`.")
+    lat: Cell | None = Field(None, description="A number, also as a text.")
+    lon: Cell | None = Field(None, description="A number, also as a text.")
+    ticket_type: Cell | None = Field(None, description="A ticket of a type that is no demand (咨询) is left out.", examples=["投诉"])
+    caller: Cell | None = Field(None, description="Number or account of the caller: kept as a keyed hash that tells repeats, never as it is.")
+    title: Cell | None = Field(None, description="This and the two below are kept, masked, where the installation keeps texts; otherwise ignored.")
+    text: Cell | None = None
+    closure_text: Cell | None = None
