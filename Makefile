@@ -13,7 +13,7 @@ CITY := $(if $(DATA),--data '$(DATA)') $(if $(AS_OF),--as-of '$(AS_OF)') $(if $(
 # A zone for the city is no zone for this machine's own programs.
 unexport TZ
 
-.PHONY: setup demo up postgresql alertmanager test test-survival fuzz check fmt lock bench-accuracy bench-speed bench-detection bench-tracking bench-intake bench-load clean
+.PHONY: setup demo up postgresql alertmanager test test-survival fuzz check fmt lock bench-accuracy bench-speed bench-detection bench-gate bench-tracking bench-intake bench-load clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -96,6 +96,10 @@ bench-speed: setup $(PEERS)/.ready
 bench-detection: setup
 	@Rscript -e 'packageVersion("surveillance")' >/dev/null 2>&1 || ./scripts/packages.sh r-cran-surveillance >&2
 	@$(BIN)/python -m experiments.benchmarks.detection $(ARGS)
+
+# Which candidates the gate tells from the champion; ARGS='--data FOLDER'.
+bench-gate: setup
+	@$(BIN)/python -m experiments.benchmarks.gate_power $(ARGS)
 
 # ARGS=--postgresql needs its server.
 bench-tracking: setup
