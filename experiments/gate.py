@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.night import Night
-from forecasting.detection import evidence
+from forecasting.detection import evidence, excess
 from forecasting.forecast_set import COLUMNS
 from forecasting.recipe import CHAMPION
 
@@ -31,7 +31,6 @@ RECENT = 28  # days that coming totals are compared with, and as many of those t
 # Chicago blizzard of 2011, fivefold. A forecast that says so is worth a look.
 MOST_TIMES = 2.5
 MOST_ALERTS = 3.0  # times the budget of false alerts, in the last weeks: there are true ones among them
-MONTHLY = 12.0  # events a year at each series: of a small town's budget no more is counted with, or nothing would be too much for it
 
 
 @dataclass(frozen=True)
@@ -263,7 +262,7 @@ def _coverage(night: Night) -> list[Check]:
 def _alerts(night: Night, budget: float) -> Check:
     """Events a day that the candidate's forecasts would have begun at single series in the last weeks, in budgets."""
     n = night.champion.backtested.known.hierarchy.n_series
-    each = min(budget / n, MONTHLY / evidence.DAYS_A_YEAR)
+    each = min(budget / n, excess.MOST_A_YEAR / evidence.DAYS_A_YEAR)
     events = evidence.episodes(np.nan_to_num(night.evidence) >= evidence.threshold(each))
     days = night.evidence.shape[1]
     chance = SURE * np.sqrt(each * n * days)

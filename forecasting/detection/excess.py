@@ -23,7 +23,8 @@ FACTORS = np.geomspace(1.0, 1e4, 64)  # above the forecast that an onset is look
 BUSY = 7.0  # days on which a node begins no other event: as long as one stays in the last week
 STAYS = 4.0  # days on which a week's excess of chance stays above a number, so that so many days are one event
 HALVINGS = 30  # of the interval in which a rate is looked for
-MOST_A_YEAR = 24.0  # events that chance begins at a node, however few nodes share the budget: at more, one runs into the next
+MOST_A_YEAR = 12.0  # events that chance begins at a series in the mean, however few share the budget: more would be heeded by nobody
+MOST_OF_ONE = 24.0  # ... and at one of them, where others are too small to begin any: at more, one runs into the next
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ def _limits(last: Days, areas: Tree, categories: Tree, budget: float, stricter: 
     inner_categories = {above for category in {c for _, c in last.nodes} for above in categories.path(category)[1:]}
     series = np.array([area not in inner_areas and category not in inner_categories for area, category in last.nodes])
     number = int(series.sum())
+    budget = min(budget, number * MOST_A_YEAR / evidence.DAYS_A_YEAR)
     each = np.where(series, _each(budget, _at_most(last, series)), _each(budget, np.full(number, np.inf)))
     more = _stricter({category for _, category in last.nodes}, categories, stricter)
     laxest = np.array([min(more.get(c, 0.0) for c in categories.path(category)) for _, category in last.nodes])
@@ -135,8 +137,8 @@ def _at_most(last: Days, series: np.ndarray) -> np.ndarray:
 
 
 def _each(budget: float, at_most: np.ndarray) -> float:
-    """Events a day of each series that together make the budget, none having more than `at_most` [n] and `MOST_A_YEAR`."""
-    low, high = 0.0, MOST_A_YEAR / evidence.DAYS_A_YEAR
+    """Events a day of each series that together make the budget, none having more than `at_most` [n] and `MOST_OF_ONE`."""
+    low, high = 0.0, MOST_OF_ONE / evidence.DAYS_A_YEAR
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         low, high = (middle, high) if np.minimum(at_most, middle).sum() < budget else (low, middle)

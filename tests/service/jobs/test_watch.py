@@ -114,7 +114,7 @@ def test_the_scores_of_a_day_compare_with_the_forecast_published_before_it(train
 
 
 def test_after_an_outage_every_day_is_caught_up_in_its_order(trained: City) -> None:
-    last = DAYS + 16
+    last = DAYS + 12
     trained.bring(planted(counts(last, first=TODAY), {("South", "Noise", day(TODAY)): 60}), "more")
     done = watch.run(trained.engine, trained.settings(day(last)))
     assert done.days == tuple(day(n) for n in range(DAYS, last + 1))
