@@ -46,6 +46,7 @@ class Request:
         budget: expected false demand alerts a day, over all kinds and nodes.
         zone: the city's.
         workers: processes that train; 1: this one alone.
+        scheduler: address of a Dask scheduler, whose workers train instead; empty: none.
     """
 
     start: str
@@ -60,6 +61,7 @@ class Request:
     config: Path | None = None
     seed: int = 0
     workers: int = 2
+    scheduler: str = ""
 
 
 def run(request: Request, out: Path, progress: Callable[[int], None] | None = None) -> pd.DataFrame:
@@ -71,7 +73,7 @@ def run(request: Request, out: Path, progress: Callable[[int], None] | None = No
         progress: called with the number of days done.
 
     Raises:
-        InputError: bad files or flags; too short a history.
+        InputError: bad files or flags; too short a history; a cluster that cannot be used.
     """
     nearest = next(path for path in (out, *out.parents) if path.exists())
     if not nearest.is_dir():
@@ -93,10 +95,10 @@ def live(request: Request) -> Iterator[Lived]:
     """The days, one after the other.
 
     Raises:
-        InputError: bad files or flags; too short a history.
+        InputError: bad files or flags; too short a history; a cluster that cannot be used.
     """
     ready = prepare(request)
-    with closing(ready.issued(request.workers)) as trainings:
+    with closing(ready.issued(request.workers, request.scheduler)) as trainings:
         yield from replay.live(ready.seen, trainings, ready.world, ready.first, request.zone)
 
 
@@ -118,14 +120,11 @@ class Ready:
     known_at: Callable[[pd.Timestamp], Known]
     train: Callable[[Known], Issued]
 
-    def issued(self, at_once: int) -> Generator[Issued]:
-        """The trainings, `at_once` of them ahead of the days, in as many processes; 1: in this one."""
-        processes = min(at_once, len(self.cutoffs))
-        if processes == 1:
-            yield from map(self.train, map(self.known_at, self.cutoffs))
-            return
-        with workers.pool(processes) as pool:
-            yield from _ahead(pool, self.train, map(self.known_at, self.cutoffs), at_once)
+    def issued(self, processes: int, scheduler: str = "") -> Generator[Issued]:
+        """The trainings, ahead of the days as many as are at work at a time: in processes, in this one (1), or in a Dask scheduler's workers."""
+        known = map(self.known_at, self.cutoffs)
+        with workers.fan_out(len(self.cutoffs), processes, scheduler) as (executor, at_once):
+            yield from _ahead(executor, self.train, known, at_once) if executor else map(self.train, known)
 
 
 def prepare(request: Request) -> Ready:

@@ -27,6 +27,7 @@ class Request:
     Attributes:
         zone: time zone of moments that carry an offset.
         workers: processes, each of which works on a cutoff; 1: this one alone.
+        scheduler: address of a Dask scheduler, whose workers do it instead; empty: none.
     """
 
     cutoffs: tuple[str, ...]
@@ -40,6 +41,7 @@ class Request:
     models: tuple[str, ...] = ("champion",)
     seed: int = 0
     workers: int = 2
+    scheduler: str = ""
 
 
 def run(request: Request, out: Path, progress: Callable[[int], None] | None = None, note: Callable[[str], None] | None = None) -> pd.DataFrame:
@@ -52,7 +54,7 @@ def run(request: Request, out: Path, progress: Callable[[int], None] | None = No
         note: called with a line for each cutoff and member whose history is too short.
 
     Raises:
-        InputError: bad files, flags or recipe.
+        InputError: bad files, flags or recipe; a cluster that cannot be used.
     """
     nearest = next(path for path in (out, *out.parents) if path.exists())
     if not nearest.is_dir():
@@ -78,7 +80,7 @@ def forecast(
     """The forecasts of all cutoffs, as `forecasting.backtest.run` gives them, and the whole panel.
 
     Raises:
-        InputError: bad files, flags or recipe.
+        InputError: bad files, flags or recipe; a cluster that cannot be used.
     """
     if (request.counts is None) == (request.tickets is None):
         raise InputError("give one of --counts and --tickets", "backtest", "a file of counts or one of tickets")
@@ -107,11 +109,8 @@ def forecast(
         by_then = table[table["received"] <= cutoff]  # what was received later was not known, whatever day it is of
         return replace(known, panel=panel.from_counts(by_then, cutoff)).at(cutoff)
 
-    processes = min(request.workers, len(task.cutoffs))
-    if processes == 1:
-        return backtest.run(known_at, recipe, task, None, progress), whole
-    with workers.pool(processes) as pool:
-        return backtest.run(known_at, one_thread(recipe), task, pool, progress, processes), whole
+    with workers.fan_out(len(task.cutoffs), request.workers, request.scheduler) as (executor, at_once):
+        return backtest.run(known_at, one_thread(recipe) if executor else recipe, task, executor, progress, at_once), whole
 
 
 def one_thread(recipe: Recipe) -> Recipe:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from scipy.sparse.linalg import splu
 
 from forecasting.errors import InputError
 
@@ -89,6 +88,8 @@ class Hierarchy:
         Returns:
             [M, H] coherent means, >= 0.
         """
+        from scipy.sparse.linalg import splu  # here: processes that only know the tree do without its 8 MB
+
         n = self.n_series
         bottom, upper = means[:n], means[n:]
         if not len(upper):

@@ -67,6 +67,9 @@ class Settings(BaseSettings):
         description="A request of so many tickets is counted when it is answered; one of more is accepted and counted soon after.",
     )
     workers: int = Field(2, ge=1, le=64, description="Processes of `weisu backtest`, which works on so many cutoffs at a time.")
+    dask_scheduler: str = Field(
+        "", description="Address of a Dask scheduler, tcp://host:8786, whose workers work for `weisu backtest` and `replay`; empty: processes do."
+    )
     body_kb: int = Field(256, ge=1, le=16_384, description="Largest body of any other request, in KiB; paths that need less take less.")
     most_rows: int = Field(20_000, ge=1_000, le=20_000, description="Most rows of one page of a list (`limit`).")
     most_days: int = Field(

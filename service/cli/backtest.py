@@ -56,6 +56,7 @@ def backtest(
         models=tuple(name.strip() for name in models.split(",")),
         seed=seed,
         workers=settings.workers,
+        scheduler=settings.dask_scheduler,
     )
     trials = _trials(config, compare, sweep)
     plain = len(trials) == 1 and not track

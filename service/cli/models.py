@@ -235,6 +235,7 @@ def replay(
         config=config,
         seed=seed,
         workers=settings.workers,
+        scheduler=settings.dask_scheduler,
     )
     with options.progress("living through days", total=None) as bar:
         made = lived.run(request, out, bar)

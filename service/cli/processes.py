@@ -90,14 +90,14 @@ def mlflow(
     send: Annotated[bool, typer.Option("--send", help="Send the nights that wait for MLflow, and end.")] = False,
     tidy: Annotated[bool, typer.Option("--tidy", help="Remove what it has of nights beyond the history that is kept, and end.")] = False,
 ) -> None:
-    """Run the MLflow page alone, on this machine only and without telemetry."""
+    """Run the MLflow page alone, on this machine only, without telemetry and without its assistant."""
     if send or tidy:
         if send:
             _send_nights()
         if tidy:
             _tidy_nights()
         return
-    from experiments import mlflow_database
+    from experiments import mlflow_database, mlflow_page
     from service.jobs.supervisor import end_with_supervisor, require_free
 
     end_with_supervisor()
@@ -125,6 +125,7 @@ def mlflow(
         "--workers": "1",
         "--uvicorn-opts": "--log-level warning",
         "--allowed-hosts": hosts,
+        "--app-name": mlflow_page.NAME,
     }
     arguments = [word for pair in options.items() for word in pair]
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *arguments])

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from forecasting.errors import InputError
@@ -35,11 +35,16 @@ GAP = 0.005  # seconds between two batches, in which others get their turn
 CONNECT = 5  # seconds that a PostgreSQL server has to answer
 UNHEARD = 10  # seconds after which a connection over which nothing comes back is given up: a cable was pulled
 LOOKED = 2  # seconds between two looks of a server at work whether its client lives: fewer than WAIT, so that no writer gives up for a dead one
+PAUSE = 60.0  # seconds that a writer's process may do nothing: it takes a few at most between two statements, while all others wait for it
+STANDSTILL = 7200  # seconds that a reader's may: more than the longest that an answer waits for whoever reads it (WEISU_REQUEST_SECONDS, 3,600)
+ENDED_IDLE = "25P03"  # what PostgreSQL says to who was idle for longer
 ADVISORY_LOCK = 0x7765697375  # "weisu": the writers' lock in a PostgreSQL database
 
 # A server keeps a session, and its locks, until it hears that the client is gone: of a machine that went without a word after a minute and not
-# after the two hours of the default, and while it works for the client as well (PostgreSQL 14 and later).
-SESSION = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
+# after the two hours of the default, and while it works for the client as well (PostgreSQL 14 and later). A client that lives but is suspended in
+# the middle of a transaction, with its container or its machine, loses it: a writer soon, for it keeps everybody from writing.
+SESSION = f"""SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;
+    SET idle_in_transaction_session_timeout = '{STANDSTILL}s'"""
 SESSION_OF_14 = f"{SESSION}; SET client_connection_check_interval = '{LOOKED}s'"
 
 PRAGMAS = (
@@ -227,6 +232,7 @@ def _engine(url: str, mode: str) -> Engine:
         engine = create_engine(address, pool_pre_ping=True, connect_args=arguments)
         event.listen(engine, "connect", _prepare_postgresql)
         event.listen(engine, "begin", _begin_postgresql)
+        event.listen(engine, "handle_error", _as_gone)
         return engine
 
     def connect() -> sqlite3.Connection:
@@ -248,6 +254,14 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 def _prepare_postgresql(connection: "psycopg.Connection", _record: object) -> None:
     connection.execute(SESSION_OF_14 if connection.info.server_version >= 140000 else SESSION)
     connection.commit()  # settings of a transaction that is undone are undone
+
+
+def _as_gone(context: ExceptionContext) -> OperationalError | None:
+    """A session that was ended because its process was suspended is one whose server was away, and no fault of ours: whoever tries again succeeds."""
+    ended = context.original_exception
+    if getattr(ended, "sqlstate", None) != ENDED_IDLE:
+        return None
+    return OperationalError(context.statement, context.parameters, ended)
 
 
 def _begin_sqlite(conn: Connection) -> None:
@@ -279,6 +293,7 @@ def _begun(conn: Connection, last: bool) -> bool:
 def _begin_postgresql(conn: Connection) -> None:
     options = conn.get_execution_options()
     if options.get(_WRITES):
-        settings = (f"lock_timeout={WAIT * 1000:.0f}", *(BATCH_PLANS if options.get(_BATCH) else ()))
+        limits = (f"lock_timeout={WAIT * 1000:.0f}", f"idle_in_transaction_session_timeout={PAUSE * 1000:.0f}")
+        settings = (*limits, *(BATCH_PLANS if options.get(_BATCH) else ()))
         conn.exec_driver_sql("; ".join(f"SET LOCAL {setting}" for setting in settings))
         conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")

@@ -53,6 +53,44 @@ def test_a_quantile_is_the_smallest_count_that_reaches_its_level(mean: float, di
     assert (reference.cdf(q - 1) < np.array(LEVELS)).all()
 
 
+def scipy_quantiles(mean: np.ndarray, dispersion: np.ndarray, levels: tuple[float, ...] = LEVELS) -> np.ndarray:
+    """As scipy inverts the same shape."""
+    size = 1.0 / np.maximum(dispersion, distribution.LEAST_DISPERSION)
+    p = size / (size + np.maximum(mean, distribution.LEAST_MEAN))
+    return np.asarray(stats.nbinom.ppf(np.asarray(levels), size[..., None], p[..., None]))
+
+
+def test_quantiles_are_scipys_to_the_last_bit_whatever_the_mean_and_dispersion() -> None:
+    mean = np.concatenate([[0.0], np.geomspace(1e-12, 1e9, 211)])
+    dispersion = np.concatenate([[0.0], np.geomspace(1e-9, 300.0, 97)])
+    m, a = (x.ravel() for x in np.meshgrid(mean, dispersion))
+    np.testing.assert_array_equal(distribution.quantiles(m, a), scipy_quantiles(m, a))
+
+
+@settings(max_examples=300, deadline=None)
+@given(mean=st.floats(0, 1e6), dispersion=st.floats(0, 300), levels=st.lists(st.floats(1e-4, 1 - 1e-4), min_size=1, max_size=9))
+def test_quantiles_of_any_level_are_scipys(mean: float, dispersion: float, levels: list[float]) -> None:
+    m, a, ascending = np.array([mean]), np.array([dispersion]), tuple(sorted(levels))
+    np.testing.assert_array_equal(distribution.quantiles(m, a, ascending), scipy_quantiles(m, a, ascending))
+
+
+@settings(max_examples=100, deadline=None)
+@given(mean=st.floats(0, 1e9), dispersion=st.floats(0, 300), count=st.floats(-10, 1e10))
+def test_the_distribution_function_is_scipys_to_the_last_bit(mean: float, dispersion: float, count: float) -> None:
+    size = 1.0 / max(dispersion, distribution.LEAST_DISPERSION)
+    reference = stats.nbinom.cdf(count, size, size / (size + max(mean, distribution.LEAST_MEAN)))
+    assert distribution.cdf(np.array([mean]), np.array([dispersion]), np.array([count])) == reference
+
+
+def test_quantiles_have_the_shape_of_the_means_and_are_unknown_where_they_are() -> None:
+    mean, dispersion = np.array([[3.0, np.nan, 2.0], [0.0, 5e5, 1e-12]]), np.array([[0.1, 0.1, np.nan], [0.0, 0.2, 0.1]])
+    made = distribution.quantiles(mean, dispersion)
+    np.testing.assert_array_equal(made, scipy_quantiles(mean, dispersion))
+    assert made.shape == (2, 3, len(LEVELS))
+    assert np.isnan(made).any(axis=2).tolist() == [[False, True, True], [False, False, False]]
+    assert distribution.quantiles(np.zeros((0, 4)), np.zeros((0, 4))).shape == (0, 4, len(LEVELS))
+
+
 @settings(max_examples=80, deadline=None)
 @given(mean=st.floats(0, 1e4), dispersion=dispersions)
 def test_quantiles_are_whole_finite_and_never_cross(mean: float, dispersion: float) -> None:

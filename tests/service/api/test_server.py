@@ -111,6 +111,20 @@ def test_the_api_loads_no_model_library(city: City) -> None:
     assert done.stdout == "[]\n"
 
 
+LARGE_PARTS = """
+import sys
+from service.api.app import create_app
+create_app()
+print(sorted({"scipy.stats", "scipy.optimize", "scipy.signal", "scipy.sparse.linalg"} & sys.modules.keys()))
+"""
+
+
+def test_the_api_loads_no_large_part_of_scipy(city: City) -> None:
+    environment = {"WEISU_DATA_DIR": str(city.settings.data_dir)}
+    done = subprocess.run([sys.executable, "-c", LARGE_PARTS], env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_without_a_database_it_does_not_start_and_says_why(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="weisu db upgrade"):
         create_app(Settings(data_dir=tmp_path))

@@ -1,18 +1,21 @@
 """What goes wrong on the way to a database, and what is said of it."""
 
 import socket
+import time
 from datetime import UTC, datetime
 
 import pandas as pd
 import pytest
 from databases import Databases
 from sqlalchemy import Connection, Engine, inspect, select, text
+from sqlalchemy.exc import OperationalError
 
 from forecasting.errors import InputError
 from service.benchmarks.server import Server
 from service.cli import main
+from service.settings import Settings
 from service.store import alerts, bulk, counts, ingests
-from service.store.engine import open_engine, reading, require_current, upgrade, writing
+from service.store.engine import STANDSTILL, open_engine, reading, require_current, upgrade, writing
 from service.store.schema import daily_counts, tickets
 
 NOW = datetime(2025, 1, 2, tzinfo=UTC)
@@ -105,6 +108,31 @@ def test_a_session_ends_soon_after_its_machine_is_gone(postgresql: Server) -> No
             for name in ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count")
         }
     assert asked == {"tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3"}
+    engine.dispose()
+
+
+def test_a_writer_that_does_nothing_in_its_transaction_loses_it_soon_and_a_reader_may_be_slow(
+    postgresql: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.store.engine.PAUSE", 0.3)
+    engine = open_engine(postgresql.address("postgres"))
+    with reading(engine) as conn:
+        assert conn.execute(text("show idle_in_transaction_session_timeout")).scalar_one() == "2h"
+        assert Settings.model_fields["request_seconds"].metadata[-1].le < STANDSTILL  # so long an answer waits for its reader
+
+    def write() -> None:
+        with writing(engine) as conn:
+            conn.execute(text("select 1"))
+            time.sleep(1)
+            conn.execute(text("select 1"))
+
+    with pytest.raises(OperationalError, match="idle-in-transaction timeout"):  # as where the server is gone: try again
+        write()
+    with writing(engine) as conn:
+        assert conn.execute(text("select 1")).scalar_one() == 1
+    with reading(engine) as conn:
+        time.sleep(1)
+        assert conn.execute(text("show idle_in_transaction_session_timeout")).scalar_one() == "2h"
     engine.dispose()
 
 
