@@ -6,7 +6,7 @@ For every day:
 3. Further running events that turn out to be part of the same one join it.
 4. A finding that belongs to none begins one. So does one that began after the event there was last seen: a burst is no part of what was over
    before it. And so does one in a part of a broader event that began days after it: what an event brings to its districts it brings within days,
-   and the burst pipe in the third week of a city's cold is no part of the cold.
+   and the burst pipe in the third week of a city's cold is no part of the cold, neither on the day on which it begins nor on those that follow.
 """
 
 from collections.abc import Sequence
@@ -124,8 +124,8 @@ def _belongs(finding: Finding, event: Event, areas: Tree, categories: Tree) -> b
         return True
     if at == event.node:  # the most likely onset of what goes on may be the newest day, if that is the worst
         return finding.onset <= event.seen + timedelta(days=1)
-    inside = _inside(at, event.node, areas, categories)
-    return finding.onset <= event.seen and not (inside and finding.onset > event.begun + timedelta(days=SPREADS))
+    whole, part = (event.begun, finding.onset) if _inside(at, event.node, areas, categories) else (finding.onset, event.begun)
+    return finding.onset <= event.seen and part <= whole + timedelta(days=SPREADS)
 
 
 def _gathered(findings: Sequence[Finding], running: Sequence[Event], areas: Tree, categories: Tree) -> list[Finding]:

@@ -101,6 +101,17 @@ def test_what_begins_days_after_a_broader_event_in_a_part_of_it_is_another() -> 
     assert of(late, replace(cold, node=("d1", "HEAT"))) == (0,), "and where it has become broader"
 
 
+def test_an_event_of_its_own_in_a_part_of_a_broader_one_goes_on_beside_it_and_is_not_begun_again_at_every_look() -> None:
+    """The burst pipe goes on, and so does the city's cold: neither takes the other's place."""
+    cold, pipe = (Event(node, DAY - timedelta(days=days), DAY) for node, days in (((ALL, "HEAT"), 16), (("d1", "HEAT"), 4)))
+    findings = [replace(finding(node[0]), onset=begun) for node, begun in ((cold.node, cold.begun), (pipe.node, pipe.begun))]
+    elsewhere = replace(finding("d2"), onset=cold.begun)
+    for seen in (findings, [elsewhere, findings[1]], findings[::-1]):
+        for running in ([cold, pipe], [pipe, cold]):
+            got = events.assign(seen, running, AREAS, KINDS)
+            assert {(one.finding.area, *(running[k].node[0] for k in one.running)) for one in got} == {(ALL, ALL), ("d1", "d1")}
+
+
 def test_an_event_has_one_finding_a_day() -> None:
     running = [("d1", "HOME")]
     got = assigned([finding("d1", "HEAT"), finding(ALL, "HEAT"), finding("d1", "HOME")], running)
