@@ -69,7 +69,7 @@ def apply(
     seen: set[str] = set()
     parts: set[str] = set()
     raised = resolved = 0
-    there = [Event(_node(alert), alert.onset, alert.last_day) for alert in running]
+    there = [Event(_node(alert), alert.onset, alert.last_day, alert.peak) for alert in running]
     notes = set(kinds) == {DATA}
     for assigned in events.notes(findings, [event.node for event in there]) if notes else events.assign(findings, there, areas, categories):
         finding = assigned.finding
