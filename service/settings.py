@@ -126,6 +126,11 @@ class Settings(BaseSettings):
     pull: Pulls = Field(Pulls(), description="What is pulled from elsewhere: tables of `weisu.toml`, see [connectors](connectors.md).")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe log line that is written.")
     log_format: str = Field("text", pattern="^(text|json)$", description="How log lines are written: text for people, json for programs.")
+    otlp_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://\S+)?$",
+        description="Address of an OpenTelemetry collector (OTLP over HTTP), as http://collector:4318, that traces go to; empty: none are made.",
+    )
     metrics_from: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
         PRIVATE, description="Addresses and networks, as a JSON list, that may ask for `/metrics`; all others are refused."
     )
