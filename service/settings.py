@@ -115,7 +115,9 @@ class Settings(BaseSettings):
     backup_dir: str = Field("", description="Folder into which the database is backed up every night; empty: it is not.")
     keep_backups: int = Field(7, ge=1, description="So many nightly backups are kept, the newest ones.")
     keep_days: int = Field(
-        90, ge=7, description="Days for which forecast sets that were never published, deliveries of webhooks, and details of errors are kept."
+        90,
+        ge=7,
+        description="Days for which forecast sets that were never published, deliveries of webhooks, details of errors, and rows set aside are kept.",
     )
     # Thirteen months: a month stands beside that of last year. The least: reporting delays and drift look back ten weeks.
     keep_history_days: int = Field(
