@@ -82,7 +82,8 @@ def failed(conn: Connection, settings: Settings, name: str, why: str) -> None:
 
 def pause_after(failures: int) -> timedelta:
     """How long a pull rests that has failed so often before, and now again."""
-    return min(FIRST_PAUSE * 2 ** min(failures, 10), LONGEST_PAUSE)
+    pause: timedelta = FIRST_PAUSE * 2 ** min(failures, 10)
+    return min(pause, LONGEST_PAUSE)
 
 
 def is_due(conn: Connection, settings: Settings, name: str) -> bool:
