@@ -73,7 +73,7 @@ COMPILE := .venv-lock/bin/uv pip compile --universal --python-version 3.11 --gen
 lock:
 	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet uv
 	$(COMPILE) pyproject.toml --group dev -o requirements-dev.lock
-	$(COMPILE) pyproject.toml -c requirements-dev.lock -o requirements.lock
+	$(COMPILE) pyproject.toml --extra traces -c requirements-dev.lock -o requirements.lock
 	$(COMPILE) $(ACCURACY)/peers.in -o $(ACCURACY)/peers.lock
 	rm -rf .venv-lock
 

@@ -118,7 +118,9 @@ class Settings(BaseSettings):
     backup_dir: str = Field("", description="Folder into which the database is backed up every night; empty: it is not.")
     keep_backups: int = Field(7, ge=1, description="So many nightly backups are kept, the newest ones.")
     keep_days: int = Field(
-        90, ge=7, description="Days for which forecast sets that were never published, deliveries of webhooks, and details of errors are kept."
+        90,
+        ge=7,
+        description="Days for which forecast sets that were never published, deliveries of webhooks, details of errors, and rows set aside are kept.",
     )
     # Thirteen months: a month stands beside that of last year. The least: reporting delays and drift look back ten weeks.
     keep_history_days: int = Field(
@@ -129,6 +131,11 @@ class Settings(BaseSettings):
     pull: Pulls = Field(Pulls(), description="What is pulled from elsewhere: tables of `weisu.toml`, see [connectors](connectors.md).")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe log line that is written.")
     log_format: str = Field("text", pattern="^(text|json)$", description="How log lines are written: text for people, json for programs.")
+    otlp_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://\S+)?$",
+        description="Address of an OpenTelemetry collector (OTLP over HTTP), as http://collector:4318, that traces go to; empty: none are made.",
+    )
     metrics_from: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
         PRIVATE, description="Addresses and networks, as a JSON list, that may ask for `/metrics`; all others are refused."
     )

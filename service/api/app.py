@@ -31,6 +31,7 @@ from service.api.trees import category_paths, district_paths
 from service.api.web.answer_cache import Repeating
 from service.api.web.envelope import Envelope
 from service.api.web.request_log import Observed, Requests
+from service.api.web.traced import Named, telemetry
 from service.secret import of_keys
 from service.settings import Settings, load_settings
 from service.store.engine import open_engine, require_current
@@ -112,6 +113,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise InputError(f"the database does not answer: {reason}", "WEISU_DATABASE_URL", "start its server, or mend the address") from None
 
+    traces = None
+    if settings.otlp_endpoint:
+        from service.traces import Traces
+
+        traces = Traces(settings, "weisu-api", engine)
     sets = PublishedForecasts()
     service = Service(settings, engine, sets, News(engine), Remembered(engine, sets, settings.clock, of_keys(settings)))
     access = Access(settings, engine, service.remembered)
@@ -128,6 +134,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         yield
         access.close()
         engine.dispose()
+        if traces is not None:
+            await run_in_threadpool(traces.end)
 
     app = FastAPIOffline(  # the page's scripts come from here: an operations centre has no way out
         static_url="/docs-files",
@@ -138,6 +146,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # a redirect would name the host that the request claims
         lifespan=lifespan,
+        telemetry=telemetry(traces),
     )
     _with_the_rest(app)
     _told_from_memory(app)
@@ -147,6 +156,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(ForgettingWrites, remembered=service.remembered)
     app.add_middleware(Envelope, seconds=settings.request_seconds)
     app.add_middleware(Observed, requests=app.state.requests)
+    if traces is not None:
+        app.add_middleware(Named)
     errors.install(app)
     v1 = APIRouter(prefix="/v1", responses=errors.problems(401, 403, 422, 429, 500, 503))
     for noun in (

@@ -1,7 +1,8 @@
 """What the store said a moment ago: what nearly every answer needs and what seldom moves.
 
-A worker asks for the counters, the trees, the published forecasts and the keys at most once in `SECONDS`, and not for each request. While the
-store does not answer, what it said last goes on being served, and says since when nothing newer is known.
+A worker asks for the counters, the trees, the published forecasts and the keys about twice a second, and not for each request. It asks beside
+the requests, before what it knows is too old, so that none of them waits for the store or for a new set that is read. While the store does not
+answer, what it said last goes on being served, and says since when nothing newer is known.
 """
 
 import copy
@@ -10,6 +11,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import monotonic
@@ -28,7 +30,8 @@ from service.store.keys import Caller
 
 log = logging.getLogger(__name__)
 
-SECONDS = 0.5  # workers agree within a second after a publish, and a revoked key is refused within it
+SECONDS = 0.8  # what was read earlier is too old: workers agree within a second after a publish, and a revoked key is refused within it
+AHEAD = 0.6  # part of that time after which a request makes the worker look beside it
 PATIENCE = 0.1  # seconds that a request waits for another one's look; a new set of a large city takes longer to read, and the old one is still right
 BELIEVED = 3600.0  # seconds without an answer of the store, after which no key is believed any more
 KEYS = 10_000  # that are remembered; each takes about half a kilobyte
@@ -106,11 +109,15 @@ class Remembered:
         self._answered, self._answered_at = clock.now(), monotonic()
         self._unreadable: int | None = None  # the published set, if it could not be read
         self._looking = threading.Lock()
+        self._beside = ThreadPoolExecutor(1, "look")
         self._callers: dict[bytes, Caller] = {}
 
     def known(self) -> City | None:
         """What was read within `SECONDS`, without waiting for anything; None: it is older."""
-        return self._city if monotonic() - self._looked < SECONDS else None
+        age = monotonic() - self._looked
+        if AHEAD * SECONDS <= age < SECONDS and self._looking.acquire(blocking=False):
+            self._beside.submit(self._look_beside)
+        return self._city if age < SECONDS else None
 
     def city(self) -> City:
         """The same, read anew if it is older; from the store's last word if it does not answer.
@@ -123,7 +130,8 @@ class Remembered:
             assert before is not None
             return before
         try:
-            return self.known() or self._look()
+            fresh = monotonic() - self._looked < SECONDS and self._city
+            return fresh or self._look()
         finally:
             self._looking.release()
 
@@ -180,8 +188,14 @@ class Remembered:
                 self._unreadable = pointer
             return None if self._city is None else self._city.current
 
+    def _look_beside(self) -> None:
+        try:
+            self._look()
+        finally:  # a request that finds it too old looks for itself, and is told what is wrong
+            self._looking.release()
+
     def _look(self) -> City:
-        before, writes = self._city, self.writes
+        before, writes, looked = self._city, self.writes, monotonic()
         try:
             with reading(self._engine) as conn:
                 moves = frozenset(counters.read(conn).items())
@@ -194,11 +208,12 @@ class Remembered:
             if before is None:
                 raise
             found = before if before.stale_since else replace(before, stale_since=self._answered)
+            looked = monotonic()  # a store that is away is not asked again at once, however long it took to find out
         else:
             self._answered, self._answered_at = self._clock.now(), monotonic()
         self._city = found
         if writes == self.writes:  # else something was written while this was read
-            self._looked = monotonic()
+            self._looked = looked
         return found
 
 

@@ -2,14 +2,19 @@
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from forecasting.errors import InputError
 from service.cli import options
-from service.settings import load_settings
+from service.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 BRIEFLY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "3"}  # how long MLflow is waited for by what follows the pointer
 
@@ -32,14 +37,14 @@ def train(
     engine.require_current(db)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop, it says so in the ledger
     if challenger:
-        with options.steps("training the challenger") as say:
+        with _steps("challenger", "training the challenger", settings, db) as say:
             made = shadow.run(db, settings, say)
         options.console.print(
             f"kept forecast set {made.forecast_set_id} in shadow (trained on all days until {made.cutoff}, MLflow run {made.mlflow_run_id}): "
             f"{made.night.seconds['total']:.0f} s, peak {made.night.peak_mb:.0f} MB"
         )
         return
-    with options.steps("training") as say:
+    with _steps("night", "training", settings, db) as say:
         done = nightly.run(db, settings, force, say)
     table = done.night.scores[["level", "model", "WRMSSE", "WAPE", "WQL", "cover80", "cover90", "bias"]]
     options.console.print(table.round(3).to_string(index=False))
@@ -51,6 +56,19 @@ def train(
         f"{done.night.seconds['total']:.0f} s, peak {done.night.peak_mb:.0f} MB; "
         f"{done.watched.raised} alerts raised, {done.watched.resolved} resolved"
     )
+
+
+@contextmanager
+def _steps(name: str, text: str, settings: Settings, db: "Engine") -> Iterator[Callable[[str], None]]:
+    """The steps of a training, on stderr and, where a collector is named, as one trace of this name."""
+    with options.steps(text) as say:
+        if not settings.otlp_endpoint:
+            yield say
+            return
+        from service.traces import Traces
+
+        with Traces(settings, "weisu-train", db).night(name, say, business_date=f"{settings.clock.business_date()}") as told:
+            yield told
 
 
 def rollback(

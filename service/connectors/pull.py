@@ -77,8 +77,13 @@ def failed(conn: Connection, settings: Settings, name: str, why: str) -> None:
     now = settings.clock.now()
     state = pulls.get(conn, name)
     pulls.put(conn, name, replace(state, failures=state.failures + 1))
-    pause = min(FIRST_PAUSE * 2 ** min(state.failures, 10), LONGEST_PAUSE)
-    jobs.fail(conn, JOB + name, now, why[:500], now + pause)
+    jobs.fail(conn, JOB + name, now, why[:500], now + pause_after(state.failures))
+
+
+def pause_after(failures: int) -> timedelta:
+    """How long a pull rests that has failed so often before, and now again."""
+    pause: timedelta = FIRST_PAUSE * 2 ** min(failures, 10)
+    return min(pause, LONGEST_PAUSE)
 
 
 def is_due(conn: Connection, settings: Settings, name: str) -> bool:

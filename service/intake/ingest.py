@@ -16,7 +16,7 @@ import pandas as pd
 from sqlalchemy import Engine
 
 from service.clock import Clock
-from service.intake import breaks, city_tables, files, normalise
+from service.intake import breaks, city_tables, files, normalise, requests
 from service.intake.mapping import Mapping
 from service.intake.nodes import Nodes
 from service.intake.privacy import Privacy
@@ -24,6 +24,7 @@ from service.intake.work import Progress, Report, Trees, Work, accept, stage
 from service.store import areas, categories, category_map, counts, drivers, excluded_spans, ingests, tickets, waiting_ingests
 from service.store.engine import reading, writing
 from service.store.ingests import Totals
+from service.store.waiting_ingests import Waiting
 
 BASELINE_ROWS = 200_000  # counts that one transaction writes: a second or two
 STALE_AFTER = timedelta(hours=1)  # a file of fifteen million tickets takes a few minutes
@@ -57,17 +58,22 @@ def ingest(
 
 
 def recover(engine: Engine, clock: Clock) -> list[int]:
-    """Tidies up after processes that died: what was staged as a whole is applied, what was not is dropped. Returns the ingests concerned."""
+    """Tidies up after processes that died: what was staged as a whole joins the queue of what waits and is applied, what was not is dropped.
+
+    Returns the ingests concerned.
+    """
     with reading(engine) as conn:  # what waits has its own way of going on
         stale = [one for one in ingests.unfinished(conn, clock.now() - STALE_AFTER) if not waiting_ingests.waits(conn, one.id)]
     for one in stale:
-        whole = one.status == ingests.APPLYING and one.kind == "tickets"
-        if whole:
-            tickets.apply(engine, one.id)
-        else:
-            tickets.discard(engine, one.id)
+        if one.status == ingests.APPLYING and one.kind == "tickets":
+            with writing(engine) as conn:
+                waiting_ingests.add(conn, Waiting(one.id, districts=None, by_index=False))
+            continue
+        tickets.discard(engine, one.id)
         with writing(engine) as conn:
-            ingests.finish(conn, one.id, clock.now(), ingests.DONE if whole else ingests.FAILED, None if whole else "its process died")
+            ingests.finish(conn, one.id, clock.now(), ingests.FAILED, "its process died")
+    if stale:
+        requests.apply_all_waiting(engine, clock)
     return [one.id for one in stale]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from forecasting.errors import InputError
 from service.clock import Clock
@@ -19,7 +19,7 @@ from service.intake.mapping import Mapping
 from service.intake.privacy import Privacy, mask
 from service.intake.work import Trees, Work
 from service.store import drivers, ingest_reports, ingests, tickets, waiting_ingests
-from service.store.engine import reading, writing
+from service.store.engine import is_outage, reading, writing
 from service.store.ingest_reports import IngestReport, Reject
 from service.store.waiting_ingests import Waiting
 
@@ -27,6 +27,8 @@ BODY = "body"  # stands for a request where a file has its name
 LEASE = timedelta(seconds=15)  # to apply a batch of a request takes a second or two; a process that died is replaced so much later
 MOST_DRIVERS = 200_000  # rows of drivers in one request, which are held: a year of hourly issues of 16 days; more come as a file
 LONGEST_NOTE = 500  # characters of why a request failed
+ATTEMPTS = 4  # to apply what may hold the reason in itself; those behind it wait meanwhile, a minute in all
+FIRST_PAUSE = timedelta(seconds=5)  # after the first of them, three times as long after each further one
 _FOREIGN = "ticket_id belongs to another district"
 
 log = logging.getLogger(__name__)
@@ -182,13 +184,14 @@ def check(engine: Engine, request: Request, clock: Clock, kind: str) -> Checked:
 
 
 def apply_waiting(engine: Engine, clock: Clock, ingest_id: int) -> bool:
-    """Applies a request that waits, or goes on with it; one that cannot be applied is closed as failed, and those behind it go on.
+    """Applies a request that waits, or goes on with it. One that cannot be applied is closed as failed, its rows are set aside as they are staged,
+    and those behind it go on; where that it cannot may pass, it is tried `ATTEMPTS` times.
 
     Returns:
-        False if an earlier one still waits, or somebody else is at work on it.
+        False if it waits still: for an earlier one, for somebody else who is at work on it, or for the next attempt.
 
     Raises:
-        SQLAlchemyError: the database is away, full or busy; the request waits until it is not.
+        SQLAlchemyError: the database is away, full or busy; the request waits until it is not, and that is no attempt.
     """
 
     def until() -> datetime:
@@ -206,19 +209,35 @@ def apply_waiting(engine: Engine, clock: Clock, ingest_id: int) -> bool:
         with writing(engine) as conn:
             waiting_ingests.renew(conn, ingest_id, until())
 
-    failed = None
     try:
         tickets.apply(engine, ingest_id, progress=renew, limit=_limit(engine, waiting))
-    except (OperationalError, InterfaceError):
-        raise
     except Exception as error:  # whatever it is: those behind it would wait for it for ever
-        failed = mask(f"cannot be applied: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason'}")[:LONGEST_NOTE]
-        told = {"ingest": ingest_id, "reason": failed}
-        log.error("ingest.not_applied", extra=told, exc_info=not isinstance(error, DBAPIError))  # these name the row's values
-        tickets.discard(engine, ingest_id)
+        if is_outage(error):
+            raise
+        return _not_applied(engine, clock, waiting, error)
     with writing(engine) as conn:
-        ingests.finish(conn, ingest_id, clock.now(), ingests.DONE if failed is None else ingests.FAILED, failed)
+        ingests.finish(conn, ingest_id, clock.now())
         waiting_ingests.remove(conn, ingest_id)
+    return True
+
+
+def _not_applied(engine: Engine, clock: Clock, waiting: Waiting, error: Exception) -> bool:
+    """Notes that an attempt failed; whether it was the last one."""
+    attempt, reason = waiting.attempts + 1, mask(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason'}")
+    told = {"ingest": waiting.ingest_id, "attempt": attempt, "reason": reason[:LONGEST_NOTE]}
+    if isinstance(error, OperationalError) and attempt < ATTEMPTS:
+        pause = FIRST_PAUSE * 3**waiting.attempts
+        log.warning("ingest.tried_again", extra=told | {"seconds": pause.total_seconds()})
+        with writing(engine) as conn:
+            waiting_ingests.postpone(conn, waiting.ingest_id, datetime.now(UTC) + pause)
+        return False
+    log.error("ingest.not_applied", extra=told, exc_info=None if isinstance(error, DBAPIError) else error)  # these name the row's values
+    with writing(engine) as conn:
+        kept = tickets.staged(conn, waiting.ingest_id)
+        tried = f"tried {attempt} times, " if attempt > 1 else ""
+        note = f"ingest {waiting.ingest_id} cannot be applied ({tried}{kept} rows are kept aside): {reason}"
+        ingests.finish(conn, waiting.ingest_id, clock.now(), ingests.FAILED, note[:LONGEST_NOTE])
+        waiting_ingests.set_aside(conn, waiting.ingest_id)
     return True
 
 

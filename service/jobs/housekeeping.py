@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from forecasting import delay
 from forecasting.errors import InputError
 from service.settings import Settings
-from service.store import backup, compaction, deliveries, engine, forecast_sets, retention
+from service.store import backup, compaction, deliveries, engine, forecast_sets, retention, tickets, waiting_ingests
 
 BACKUP = "weisu-*.backup"
 
@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 
 def run(db: Engine, settings: Settings) -> None:
     """Makes the day's backup if `backup_dir` is set, then drops what is old: backups, forecast sets that were never published, details of errors,
-    deliveries of webhooks, and what was found of days beyond the history that is kept; changes of counts beyond it are put together.
+    deliveries of webhooks, rows of tickets that were set aside, and what was found of days beyond the history that is kept; changes of counts
+    beyond it are put together.
 
     A backup that cannot be made keeps nothing old: where the disk is full, that is what makes room.
 
@@ -45,8 +46,13 @@ def run(db: Engine, settings: Settings) -> None:
     with engine.writing(db) as conn:
         dropped = forecast_sets.drop_unpublished(conn, now - timedelta(days=max(settings.keep_days, compared)))
         sent = deliveries.drop_finished(conn, old)
+        aside = waiting_ingests.aside_before(conn, old)
+    for ingest_id in aside:
+        tickets.discard(db, ingest_id)
+        with engine.writing(db) as conn:
+            waiting_ingests.remove(conn, ingest_id)
     compacted = compaction.run(db, clock.end_of(settings.history_from - timedelta(days=1)))
-    told = {"forecast_sets": dropped, "deliveries": sent, "files": files, "days": len(days)}
+    told = {"forecast_sets": dropped, "deliveries": sent, "files": files, "days": len(days), "set_aside": len(aside)}
     log.info("housekeeping.done", extra=told | {"days_compacted": compacted.days, "changes": compacted.changes})
     if failed is not None:
         raise failed

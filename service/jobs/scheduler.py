@@ -186,6 +186,8 @@ class _Work:
         rests_until: before this moment (monotonic) no watch begins.
         again: detection failed and is to be tried again.
         at_night: a training runs, or what belongs to its night.
+        unnoted: jobs of which the store could not note how they ended, as on a full disk: how often in a row, and until when (monotonic) they rest.
+        told: why something could not be noted, if that was told and nothing could be noted since.
     """
 
     db: Engine
@@ -195,6 +197,8 @@ class _Work:
     rests_until: float = -inf
     again: bool = False
     at_night: bool = False
+    unnoted: dict[str, tuple[int, float]] = field(default_factory=dict)
+    told: str = ""
     training: threading.Lock = field(default_factory=threading.Lock)
 
     def reconcile(self) -> None:
@@ -263,6 +267,8 @@ class _Work:
 
     def pull(self, name: str) -> None:
         """Starts a pull if it is due, in a process of its own; one that dies is noted here."""
+        if self._rests(pull.JOB + name):
+            return
         with engine.reading(self.db) as conn:
             if not pull.is_due(conn, self.settings, name):
                 return
@@ -272,8 +278,7 @@ class _Work:
             if pull.is_due(conn, self.settings, name):  # else it has noted its failure itself
                 pull.failed(conn, self.settings, name, error or "")
 
-        if error is not None:
-            self._write(note)
+        self._rest_unless(error is None or self._write(note), pull.JOB + name)
 
     def send(self) -> None:
         """Sends the nights that wait for MLflow, in a process of its own: it takes memory, and MLflow may hang."""
@@ -283,7 +288,7 @@ class _Work:
 
     def take_turn(self, name: str, turn: Callable[[Connection, Settings, Job | None], Turn | None]) -> None:
         """Runs what comes after a night, if it is its turn, in a process of its own; what failed is tried again after the next night."""
-        if self.at_night or should_train(self.db, self.settings):
+        if self._rests(name) or self.at_night or should_train(self.db, self.settings):
             return
         with engine.reading(self.db) as conn:
             found = turn(conn, self.settings, jobs.get(conn, name))
@@ -292,10 +297,14 @@ class _Work:
         self._begin(name, turns.LATE[name])
         error = self.children.run(*found.words) if found.words else None
         now = self.settings.clock.now()
-        if error is None:
-            self._write(lambda conn: jobs.succeed(conn, name, now, found.next_at, found.next_at + turns.LATE[name]))
-        else:
-            self._write(lambda conn: jobs.fail(conn, name, now, error, next_hour(self.settings, now)))
+
+        def note(conn: Connection) -> None:
+            if error is None:
+                jobs.succeed(conn, name, now, found.next_at, found.next_at + turns.LATE[name])
+            else:
+                jobs.fail(conn, name, now, error, next_hour(self.settings, now))
+
+        self._rest_unless(self._write(note), name)
 
     def forget(self, prefix: str, keep: Collection[str] = ()) -> None:
         """Forgets jobs that are not wanted any more: they would be late for ever."""
@@ -381,10 +390,27 @@ class _Work:
         else:
             jobs.fail(conn, WATCH, now, error, now + RECONCILE_EVERY)
 
-    def _write(self, change: Callable[[Connection], None]) -> None:
-        """Notes how a job stands. If it cannot be noted the job goes on: its row grows old, and that is seen."""
+    def _rests(self, name: str) -> bool:
+        return monotonic() < self.unnoted.get(name, (0, -inf))[1]
+
+    def _rest_unless(self, noted: bool, name: str) -> None:
+        """What could not be noted is due still, and would begin again every few seconds: it rests for longer and longer."""
+        if noted:
+            self.unnoted.pop(name, None)
+        else:
+            times = self.unnoted.get(name, (0, 0.0))[0]
+            self.unnoted[name] = times + 1, monotonic() + pull.pause_after(times).total_seconds()
+
+    def _write(self, change: Callable[[Connection], None]) -> bool:
+        """Notes how a job stands, and says whether that could be done. If not the job goes on: its row grows old, and that is seen."""
         try:
             with engine.writing(self.db) as conn:
                 change(conn)
         except SQLAlchemyError as error:
-            log.warning("job.not_noted", extra={"reason": str(error).splitlines()[0]})
+            reason = str(error).splitlines()[0]
+            if reason != self.told:
+                log.warning("job.not_noted", extra={"reason": reason})
+            self.told = reason
+            return False
+        self.told = ""
+        return True

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, inspect, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, TimeoutError
 
 from forecasting.errors import InputError
 
@@ -165,6 +165,17 @@ def reading(engine: Engine, apart: bool = False) -> Iterator[Connection]:
             conn.detach()
         with conn.begin():
             yield conn
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether the store as such failed, being away, full or busy, so that the same may succeed later; else it is what the statement held.
+
+    Drivers have one class for both: what is left are SQLite's general error (a sum that overflows) and PostgreSQL's limits (a key too long).
+    """
+    if not isinstance(error, OperationalError):
+        return isinstance(error, InterfaceError | TimeoutError)
+    own = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR or (getattr(error.orig, "sqlstate", None) or "").startswith("54")
+    return not own
 
 
 def _alembic() -> "Config":

@@ -134,6 +134,8 @@ waiting_ingests = Table(  # requests that are staged as a whole and not yet appl
     Column("lease_until", Moment),  # until then a process is at work on it
     Column("districts", JSON),  # to which the sender was limited; None: the whole city
     Column("by_index", Boolean, nullable=False, server_default=false()),  # its rows are told by their place, not by their line
+    Column("attempts", Integer, nullable=False, server_default="0"),  # to apply it that failed for what it holds, and not for the store
+    Column("aside", Boolean, nullable=False, server_default=false()),  # it has failed and waits no more: its rows are kept for a person
 )
 
 tickets = Table(

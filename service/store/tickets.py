@@ -126,6 +126,11 @@ def foreign(conn: Connection, frame: pd.DataFrame, areas: Collection[str]) -> li
     return sorted(found)
 
 
+def staged(conn: Connection, ingest_id: int) -> int:
+    """How many rows of an ingest are staged."""
+    return int(conn.execute(select(func.count()).select_from(staged_tickets).where(staged_tickets.c.ingest_id == ingest_id)).scalar_one())
+
+
 def discard(engine: Engine, ingest_id: int) -> None:
     """Empties the staging table of an ingest."""
     low: int | None = 0

@@ -1,15 +1,15 @@
 """Requests that are staged as a whole and wait to be applied, in the order in which they came.
 
 Whoever applies one takes it for a while (a lease) and renews that as it goes on; if it dies, the next one goes on where it stopped. Only the
-first of the queue can be taken: a correction must not be applied before what it corrects.
+first of the queue can be taken: a correction must not be applied before what it corrects. One that cannot be applied is set aside with its rows.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, delete, func, insert, not_, or_, select, update
 
-from service.store.schema import waiting_ingests
+from service.store.schema import ingests, waiting_ingests
 
 _c = waiting_ingests.c
 
@@ -21,11 +21,13 @@ class Waiting:
     Attributes:
         districts: codes of the districts to which its sender is limited; None: the whole city.
         by_index: its rows are told by their place from 0, and not by their line.
+        attempts: to apply it that failed.
     """
 
     ingest_id: int
     districts: frozenset[str] | None
     by_index: bool
+    attempts: int = 0
 
 
 def add(conn: Connection, waiting: Waiting) -> None:
@@ -36,11 +38,11 @@ def add(conn: Connection, waiting: Waiting) -> None:
 
 def take(conn: Connection, ingest_id: int, now: datetime, until: datetime) -> Waiting | None:
     """Takes a request; None if it is not the first of the queue, or somebody else is at work on it."""
-    first = select(func.min(_c.ingest_id)).scalar_subquery()
+    first = select(func.min(_c.ingest_id)).where(not_(_c.aside)).scalar_subquery()
     free = or_(_c.lease_until.is_(None), _c.lease_until < now)
     taken = update(waiting_ingests).where(_c.ingest_id == ingest_id, _c.ingest_id == first, free).values(lease_until=until)
-    row = conn.execute(taken.returning(_c.districts, _c.by_index)).one_or_none()
-    return None if row is None else Waiting(ingest_id, None if row.districts is None else frozenset(row.districts), row.by_index)
+    row = conn.execute(taken.returning(_c.districts, _c.by_index, _c.attempts)).one_or_none()
+    return None if row is None else Waiting(ingest_id, None if row.districts is None else frozenset(row.districts), row.by_index, row.attempts)
 
 
 def renew(conn: Connection, ingest_id: int, until: datetime) -> None:
@@ -49,16 +51,32 @@ def renew(conn: Connection, ingest_id: int, until: datetime) -> None:
 
 
 def remove(conn: Connection, ingest_id: int) -> None:
-    """Takes an ingest that is applied out of the queue."""
+    """Forgets an ingest that is applied, or whose rows are gone."""
     conn.execute(delete(waiting_ingests).where(_c.ingest_id == ingest_id))
+
+
+def postpone(conn: Connection, ingest_id: int, until: datetime) -> None:
+    """Notes that an attempt has failed; the next one comes after a moment."""
+    conn.execute(update(waiting_ingests).where(_c.ingest_id == ingest_id).values(attempts=_c.attempts + 1, lease_until=until))
+
+
+def set_aside(conn: Connection, ingest_id: int) -> None:
+    """Takes an ingest that cannot be applied out of the queue; its rows stay staged."""
+    conn.execute(update(waiting_ingests).where(_c.ingest_id == ingest_id).values(attempts=_c.attempts + 1, aside=True))
+
+
+def aside_before(conn: Connection, moment: datetime) -> list[int]:
+    """The ingests that failed, and were set aside, before a moment."""
+    failed = select(_c.ingest_id).join(ingests, ingests.c.id == _c.ingest_id).where(_c.aside, ingests.c.finished_at < moment)
+    return list(conn.execute(failed.order_by(_c.ingest_id)).scalars())
 
 
 def first_free(conn: Connection, now: datetime) -> int | None:
     """The first of the queue, if nobody is at work on it."""
-    row = conn.execute(select(_c.ingest_id, _c.lease_until).order_by(_c.ingest_id).limit(1)).one_or_none()
+    row = conn.execute(select(_c.ingest_id, _c.lease_until).where(not_(_c.aside)).order_by(_c.ingest_id).limit(1)).one_or_none()
     return None if row is None or (row.lease_until is not None and row.lease_until >= now) else int(row.ingest_id)
 
 
 def waits(conn: Connection, ingest_id: int) -> bool:
     """Whether an ingest is in the queue."""
-    return conn.execute(select(_c.ingest_id).where(_c.ingest_id == ingest_id)).scalar() is not None
+    return conn.execute(select(_c.ingest_id).where(_c.ingest_id == ingest_id, not_(_c.aside))).scalar() is not None

@@ -216,6 +216,7 @@ class StatusChange(BaseModel):
     note: str | None = Field(None, max_length=2000, pattern=r"^[^\x00]*$", description="A remark for the history.", examples=["已通知市城市管理委"])
     expected_seq: int | None = Field(
         None,
+        strict=True,  # else `false` would be 0
         ge=0,
         lt=2**53,
         description="`seq` of the alert's last change that you know: where it has changed again since, nothing is done and 409 says so.",

@@ -117,8 +117,7 @@ class Access:
     def _note_uses(self, tokens: Iterable[str]) -> None:
         try:
             with writing(self._engine) as conn:
-                for token in tokens:
-                    keys.note_use(conn, token, self.settings.clock.now(), secret=self._secret)
+                keys.note_uses(conn, tokens, self.settings.clock.now(), secret=self._secret)
         except SQLAlchemyError as error:  # the next uses tell again
             log.info("keys.uses_not_noted", extra={"error": type(error).__name__})
 

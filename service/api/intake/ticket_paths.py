@@ -77,7 +77,7 @@ def _take(service: Service, caller: Caller, body: Body, request_key: str | None)
     with reading(service.engine) as conn:
         found = ingest_of(service, conn, taken)
     if found.status == ingests.FAILED:
-        raise Problem(500, f"the tickets {found.error}", where="body", mend=f"see /v1/ingests/{found.id}; what came before it is counted")
+        raise Problem(500, f"{found.error}", where="body", mend=f"see /v1/ingests/{found.id}, and tell who keeps the service up")
     return found, found.status == ingests.DONE
 
 

@@ -137,7 +137,7 @@ class RollBack(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    to: Annotated[int, Field(ge=1, lt=10**18)] | Annotated[str, Field(max_length=40)] | None = Field(
+    to: Annotated[int, Field(strict=True, ge=1, lt=10**18)] | Annotated[str, Field(max_length=40)] | None = Field(
         None, description="Number of a set, or `v7`, its version; left out: the one published before.", examples=[12, "v7"]
     )
 

@@ -63,7 +63,7 @@ class Observed:
         def note(answered: int) -> None:
             nonlocal status
             status = answered
-            self._requests.note(_method(scope), _template(scope), status, perf_counter() - began)
+            self._requests.note(_method(scope), template(scope), status, perf_counter() - began)
 
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -77,7 +77,7 @@ class Observed:
                 note(500)  # what the server makes of it, outside of this
             raise
         finally:
-            route = _template(scope)
+            route = template(scope)
             level = logging.DEBUG if route in QUIET else logging.INFO
             if log.isEnabledFor(level):
                 milliseconds = round(1000 * (perf_counter() - began), 1)
@@ -93,7 +93,7 @@ def _method(scope: Scope) -> str:
     return method if method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS") else "other"
 
 
-def _template(scope: Scope) -> str:
+def template(scope: Scope) -> str:
     """The path as the OpenAPI document has it. A route knows its own part; what stands before that is the same for all its paths."""
     route = scope.get("route")
     own: str = getattr(route, "path", NO_ROUTE)

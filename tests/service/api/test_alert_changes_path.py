@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from api_city import NOW, Ask, City
 from fastapi.testclient import TestClient
+from test_problem_documents import problem
 
 from service.api.alerts.news import News
 from service.store import alert_changes, alerts, jobs
@@ -170,6 +171,13 @@ def test_with_an_expected_number_nobody_decides_on_what_has_changed_since(city: 
         assert (answer.status_code, answer.json()["where"]) == (409, "expected_seq")
     assert ask.post("/v1/alerts/a/ack", json={"expected_seq": 1}).status_code == 200  # the same again
     assert ask.post("/v1/alerts/a/resolve", json={"expected_seq": 2}).json()["status"] == "resolved"
+
+
+@pytest.mark.parametrize("given", [False, True, "1"])
+def test_an_expected_number_that_is_none_decides_nothing(city: City, ask: TestClient, given: object) -> None:
+    city.alert("a")
+    assert problem(ask.post("/v1/alerts/a/ack", json={"expected_seq": given}), 422)["where"] == "body.expected_seq"
+    assert ask.get("/v1/alerts/a").json()["status"] == "open"
 
 
 def moved(city: City, alert_id: str, note: str = "now at the whole city", **changes: Any) -> None:

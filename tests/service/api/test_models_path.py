@@ -88,7 +88,7 @@ def test_a_named_set_is_published_again(ask: TestClient, two: tuple[int, int], k
 def test_what_cannot_be_gone_back_to_is_a_problem_document(ask: TestClient, two: tuple[int, int]) -> None:
     assert is_problem(ask.post("/v1/models/rollback", json={"to": 99}), 422)["where"] == "to"
     assert "is published already" in is_problem(ask.post("/v1/models/rollback", json={"to": two[1]}), 409)["detail"]
-    for wrong in ({"to": 0}, {"to": [1]}, {"to": "x" * 41}, {"set": 1}, [1]):
+    for wrong in ({"to": 0}, {"to": True}, {"to": [1]}, {"to": "x" * 41}, {"set": 1}, [1]):
         is_problem(ask.post("/v1/models/rollback", json=wrong), 422)
 
 

@@ -1,5 +1,6 @@
 """What a worker remembers of the store: for how long, and what happens while the store does not answer."""
 
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -92,6 +93,26 @@ def test_a_new_set_is_served_within_the_time(city: City, worker: TestClient) -> 
     city.publish(YESTERDAY, NOW - timedelta(hours=1), scale=2.0)
     time.sleep(LEAST)
     assert mean(worker.get("/v1/forecasts", params=SERIES)) == pytest.approx(2 * before)
+
+
+def test_nobody_waits_while_the_store_is_looked_at_before_the_time_is_over(city: City, worker: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = mean(worker.get("/v1/forecasts", params=SERIES))
+    monkeypatch.setattr(remembered, "SECONDS", 60.0)
+    monkeypatch.setattr(remembered, "AHEAD", 0.0)
+    city.publish(YESTERDAY, NOW - timedelta(hours=1), scale=2.0)
+    app: Any = worker.app
+    looks, may_go_on = threading.Event(), threading.Event()
+
+    def slow(*_: object) -> None:
+        looks.set()
+        may_go_on.wait(30)
+
+    event.listen(app.state.service.engine, "before_cursor_execute", slow)
+    for _ in range(3):
+        assert mean(worker.get("/v1/forecasts", params=SERIES)) == before
+    assert looks.wait(30)
+    may_go_on.set()
+    until("the new set is seen", lambda: mean(worker.get("/v1/forecasts", params=SERIES)) == pytest.approx(2 * before), 30)
 
 
 def test_a_revoked_key_is_refused_within_the_time(city: City, worker: TestClient) -> None:

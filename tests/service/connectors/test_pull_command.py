@@ -1,14 +1,17 @@
 """`weisu pull` and the scheduler: what is due is pulled, in a process of its own, and each has its row in the ledger."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from other_side import OtherSide, Reply
 from processes import Bench, until
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
 
 from forecasting.errors import InputError
 from service.connectors import pull
@@ -98,6 +101,38 @@ def test_the_scheduler_pulls_what_is_due_and_notes_a_process_that_dies(engine: E
     assert len(dies.ran) == 2
     with reading(engine) as conn:
         assert pulls.get(conn, "weather").failures == 2
+
+
+def test_on_a_full_disk_a_pull_rests_for_longer_and_longer_and_the_reason_is_told_once(
+    engine: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    @contextmanager
+    def full(_: Engine, batch: bool = False) -> Iterator[Connection]:
+        raise OperationalError("insert", {}, Exception("database or disk is full"))
+        yield
+
+    seconds = 0.0
+    fails = Commands("exit code 1: see the log")
+    work = scheduler._Work(engine, settings_of(folder, ["weather"]), fails)
+    monkeypatch.setattr(scheduler, "monotonic", lambda: seconds)
+    began = []
+    with monkeypatch.context() as disk, caplog.at_level(logging.WARNING, "service"):
+        disk.setattr(scheduler.engine, "writing", full)
+        while seconds < 20 * 60:
+            before = len(fails.ran)
+            work.pull("weather")
+            if len(fails.ran) > before:
+                began.append(seconds)
+            seconds += 5
+    assert began == [0, 60, 180, 420, 900]
+    assert [record.message for record in caplog.records] == ["job.not_noted"]
+    seconds += 3600
+    begin(engine)
+    work.pull("weather")
+    assert not work.unnoted
+    found = job(engine)
+    assert found is not None
+    assert found.error == "exit code 1: see the log"
 
 
 def begin(engine: Engine) -> None:

@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Engine, func, select
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy import Engine, func, select, update
+from sqlalchemy.exc import IntegrityError, OperationalError, TimeoutError
 
 from forecasting.errors import InputError
 from service.clock import Clock, parse_as_of
@@ -22,8 +23,9 @@ from service.intake.requests import LEASE, Request
 from service.store import areas as places_store
 from service.store import counts, ingest_reports, ingests, waiting_ingests
 from service.store import tickets as tickets_store
-from service.store.engine import reading, writing
+from service.store.engine import open_engine, reading, writing
 from service.store.schema import areas, staged_tickets, tickets
+from service.store.schema import waiting_ingests as waiting
 
 ZONE = ZoneInfo("Asia/Shanghai")
 CLOCK = Clock(ZONE, parse_as_of("2024-02-01T12:00", ZONE))
@@ -187,7 +189,7 @@ def test_a_request_that_cannot_be_applied_is_recorded_as_failed_and_the_next_goe
     assert "a count is out of range" in found.note
     assert "13912345678" not in found.note
     assert "王小明" not in found.note
-    assert (status(engine, sound), daily(engine), left(engine)) == (ingests.DONE, {"X": 1}, 0)
+    assert (status(engine, sound), daily(engine), left(engine)) == (ingests.DONE, {"X": 1}, 1)  # the row that was set aside
 
 
 def test_a_request_waits_while_the_database_is_away(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,3 +202,105 @@ def test_a_request_waits_while_the_database_is_away(engine: Engine, monkeypatch:
     with pytest.raises(OperationalError):
         requests.apply_all_waiting(engine, CLOCK)
     assert (status(engine, accepted), left(engine)) == (ingests.APPLYING, 1)
+
+
+# Content that a database calls an error of its own operation, as it does a server that is away: a sum that overflows, a key that is too long.
+FAILS = {
+    "sqlite": ["create trigger fails before insert on tickets when new.ticket_id = 'bad' begin select abs(-9223372036854775807 - 1); end"],
+    "postgresql": [
+        "create function fail() returns trigger as $$ begin if new.ticket_id = 'bad' then raise exception 'too long' "
+        "using errcode = 'program_limit_exceeded'; end if; return new; end $$ language plpgsql",
+        "create trigger fails before insert on tickets for each row execute function fail()",
+    ],
+}
+MENDED = {"sqlite": "drop trigger if exists fails", "postgresql": "drop function if exists fail cascade"}
+
+
+@pytest.fixture
+def failing(engine: Engine) -> Iterator[Engine]:
+    """A database that fails at the ticket `bad`, as if it were the database's own fault."""
+    with writing(engine) as conn:
+        for statement in FAILS[engine.dialect.name]:
+            conn.exec_driver_sql(statement)
+    yield engine
+    with writing(engine) as conn:
+        conn.exec_driver_sql(MENDED[engine.dialect.name])
+
+
+def rested(engine: Engine) -> None:
+    """The pause after an attempt is over."""
+    with writing(engine) as conn:
+        conn.execute(update(waiting).values(lease_until=datetime.now(UTC) - timedelta(seconds=1)))
+
+
+def test_content_at_which_the_database_fails_is_set_aside_after_some_attempts_and_those_behind_it_go_on(failing: Engine) -> None:
+    broken = requests.accept(failing, request(("bad", "X"), ("good", "X")), CLOCK)
+    sound = requests.accept(failing, request(("1", "X")), CLOCK)
+    for _ in range(requests.ATTEMPTS - 1):
+        assert requests.apply_all_waiting(failing, CLOCK) == 0
+        assert requests.apply_all_waiting(failing, CLOCK) == 0  # it rests
+        assert (status(failing, broken), status(failing, sound)) == (ingests.APPLYING, ingests.APPLYING)
+        rested(failing)
+    assert requests.apply_all_waiting(failing, CLOCK) == 2
+    with reading(failing) as conn:
+        found = ingests.get(conn, broken)
+        assert not waiting_ingests.waits(conn, broken)
+    assert (found.status, status(failing, sound), daily(failing)) == (ingests.FAILED, ingests.DONE, {"X": 1})
+    assert found.note is not None
+    assert found.note.startswith(f"ingest {broken} cannot be applied (tried 4 times, 2 rows are kept aside): OperationalError: ")
+    assert left(failing) == 2
+    assert ingest.recover(failing, Clock(ZONE, CLOCK.now() + timedelta(days=1))) == []
+    with writing(failing) as conn:  # as docs/operations.md says
+        conn.exec_driver_sql(MENDED[failing.dialect.name])
+        conn.exec_driver_sql(f"update waiting_ingests set aside = false, attempts = 0 where ingest_id = {broken}")
+    rested(failing)
+    assert requests.apply_all_waiting(failing, CLOCK) == 1
+    assert (status(failing, broken), daily(failing), left(failing)) == (ingests.DONE, {"X": 3}, 0)
+
+
+def test_a_store_that_is_away_is_no_attempt(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted = requests.accept(engine, request(("1", "X")), CLOCK)
+    away = open_engine("postgresql://weisu@127.0.0.1:1/weisu")  # where nobody listens
+    apply = tickets_store.apply
+    monkeypatch.setattr(tickets_store, "apply", lambda _, ingest_id, **more: apply(away, ingest_id, **more))
+    for _ in range(requests.ATTEMPTS + 1):
+        with pytest.raises(OperationalError, match="connection failed"):
+            requests.apply_all_waiting(engine, CLOCK)
+        rested(engine)
+    assert (status(engine, accepted), left(engine)) == (ingests.APPLYING, 1)
+    monkeypatch.setattr(tickets_store, "apply", apply)
+    assert requests.apply_all_waiting(engine, CLOCK) == 1
+    assert (status(engine, accepted), daily(engine)) == (ingests.DONE, {"X": 1})
+
+
+def test_a_full_pool_of_connections_is_no_fault_of_a_request(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted = requests.accept(engine, request(("1", "X")), CLOCK)
+
+    def fails(*_: Any, **__: Any) -> ingests.Totals:
+        raise TimeoutError("QueuePool limit of size 5 overflow 10 reached")
+
+    monkeypatch.setattr(tickets_store, "apply", fails)
+    with pytest.raises(TimeoutError):
+        requests.apply_all_waiting(engine, CLOCK)
+    assert (status(engine, accepted), left(engine)) == (ingests.APPLYING, 1)
+
+
+def test_a_file_whose_process_died_and_that_cannot_be_applied_holds_up_no_other(failing: Engine, tmp_path: Path) -> None:
+    broken, sound = tmp_path / "broken.csv", tmp_path / "sound.csv"
+    for path, name in ((broken, "bad"), (sound, "good")):
+        path.write_text(f"ticket_id,created_at,district,category\n{name},2024-01-05,D,X\n")
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(tickets_store, "apply", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                ingest.ingest(failing, path, CLOCK)
+    later = Clock(ZONE, CLOCK.now() + timedelta(hours=2))
+    assert ingest.recover(failing, later) == [1, 2]
+    for _ in range(requests.ATTEMPTS - 1):
+        rested(failing)
+        requests.apply_all_waiting(failing, later)
+    assert (status(failing, 1), status(failing, 2), daily(failing)) == (ingests.FAILED, ingests.DONE, {"X": 1})
+    assert ingest.recover(failing, later) == []
+
+
+def interrupted(*_: Any, **__: Any) -> ingests.Totals:
+    raise KeyboardInterrupt

@@ -14,7 +14,7 @@ from forecasting.errors import InputError
 from forecasting.promised import SUMS
 from service.jobs import housekeeping
 from service.settings import Settings
-from service.store import compaction, drift, forecast_sets, promised, runs
+from service.store import compaction, drift, forecast_sets, ingests, promised, runs, waiting_ingests
 from service.store.engine import reading, writing
 from service.store.schema import day_scores, metadata
 
@@ -59,6 +59,24 @@ def test_a_challenger_s_set_stays_until_its_last_day_is_compared(engine: Engine,
     housekeeping.run(engine, settings_of(folder, keep_days=7))
     with reading(engine) as conn:
         assert [one.id for one in forecast_sets.list_sets(conn)] == kept[1:], "28 days ahead, and 14 in which late tickets come"
+
+
+def test_rows_that_were_set_aside_go_after_their_time(engine: Engine, folder: Path) -> None:
+    staged, waiting = metadata.tables["staged_tickets"], metadata.tables["waiting_ingests"]
+    created = datetime(2025, 6, 1, tzinfo=UTC)
+    row = {"line": 1, "ticket_id": "a", "source": "s", "area": "D", "category": "X", "created_at": created, "received_at": created}
+    row |= {"day": created.date(), "hour": created}
+    with writing(engine) as conn:
+        for days in (91, 89, None):
+            one = ingests.begin(conn, "tickets", "body", NOW - timedelta(days=100))
+            waiting_ingests.add(conn, waiting_ingests.Waiting(one, None, by_index=False))
+            conn.execute(staged.insert().values({**row, "ingest_id": one}))
+            if days is not None:
+                ingests.finish(conn, one, NOW - timedelta(days=days), ingests.FAILED)
+                waiting_ingests.set_aside(conn, one)
+    housekeeping.run(engine, settings_of(folder))
+    with reading(engine) as conn:
+        assert [set(conn.execute(select(table.c.ingest_id)).scalars()) for table in (staged, waiting)] == [{2, 3}, {2, 3}]
 
 
 def days_of(engine: Engine) -> dict[str, set[date]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, event, select, update
 
 from forecasting.errors import InputError
 from service.store import areas, keys, page_tokens
@@ -176,6 +176,17 @@ def test_the_last_use_is_written_once_a_minute_at_most(conn: Connection) -> None
     assert [keys.note_use(conn, token, moment, secret=SECRET) for moment in moments] == [True, False, True]
     assert {key.name: key.last_used_at for key in keys.list_keys(conn)} == {"bi": moments[2], "other": None}
     assert verify(conn, other) is not None
+
+
+def test_uses_of_many_keys_are_written_at_once(conn: Connection) -> None:
+    tokens = [create(conn, name, ["admin"]) for name in "abc"]
+    assert keys.note_uses(conn, tokens[:1], NOW, secret=SECRET) == 1
+    asked: list[str] = []
+    event.listen(conn.engine, "before_cursor_execute", lambda conn, cursor, text, *_: asked.append(text))
+    assert keys.note_uses(conn, [*tokens, "weisu_none_at_all"], NOW + timedelta(seconds=30), secret=SECRET) == 2
+    assert len(asked) == 1
+    assert {key.name: key.last_used_at for key in keys.list_keys(conn)} == {"a": NOW} | dict.fromkeys("bc", NOW + timedelta(seconds=30))
+    assert all(verify(conn, token) is not None for token in tokens)
 
 
 def test_a_rotation_leaves_two_keys_until_the_overlap_has_passed(conn: Connection) -> None:
