@@ -3,7 +3,8 @@
 This module is imported where `WEISU_OTLP_ENDPOINT` names a collector, and nothing of the SDK is anywhere else. Ended spans wait in memory for a
 thread that sends them every few seconds; those for which there is no room are dropped. So nobody waits for a collector, whatever it does.
 
-What people wrote is not told: no value of a statement or of an address, and of an error its name alone, for databases quote the row.
+What people wrote is not told: no value of a statement or of an address that leads anywhere, and of an error its name alone, for databases quote
+the row.
 """
 
 import logging

@@ -69,7 +69,7 @@ def apply(
     seen: set[str] = set()
     parts: set[str] = set()
     raised = resolved = 0
-    there = [Event(_node(alert), alert.onset, alert.last_day, alert.peak) for alert in running]
+    there = [_event(alert) for alert in running]
     notes = set(kinds) == {DATA}
     for assigned in events.notes(findings, [event.node for event in there]) if notes else events.assign(findings, there, areas, categories):
         finding = assigned.finding
@@ -104,6 +104,10 @@ def _node(alert: Alert) -> events.Node:
     return alert.area, alert.category
 
 
+def _event(alert: Alert) -> Event:
+    return Event(_node(alert), alert.onset, alert.last_day, alert.peak)
+
+
 def _same(alert: Alert, finding: Finding, areas: Tree) -> bool:
     """Whether a finding of another kind tells the same: what is new and the burst that it becomes share their category."""
     return alert.category == finding.category and (finding.area in areas.path(alert.area) or alert.area in areas.path(finding.area))
@@ -111,10 +115,12 @@ def _same(alert: Alert, finding: Finding, areas: Tree) -> bool:
 
 def _is_over(alert: Alert, finding: Finding, kinds: Collection[str], areas: Tree, categories: Tree) -> bool:
     """Whether a finding is of an alert that was resolved."""
-    node = finding.area, finding.category
     if finding.kind == DATA:
-        return _node(alert) == node
-    return events.one_event(_node(alert), node, areas, categories) if alert.kind in kinds else _same(alert, finding, areas)
+        return _node(alert) == (finding.area, finding.category)
+    if alert.kind not in kinds:
+        return _same(alert, finding, areas)
+    (assigned,) = events.assign([finding], [_event(alert)], areas, categories)
+    return bool(assigned.running)
 
 
 def _usual_days(conn: Connection, alert: Alert, day: date, areas: Tree, categories: Tree) -> int:

@@ -1,8 +1,8 @@
 """What the store said a moment ago: what nearly every answer needs and what seldom moves.
 
 A worker asks for the counters, the trees, the published forecasts and the keys about twice a second, and not for each request. It asks beside
-the requests, before what it knows is too old, so that none of them waits for the store or for a new set that is read. While the store does not
-answer, what it said last goes on being served, and says since when nothing newer is known.
+the requests, before what it knows is too old, so that while they keep coming none of them waits for the store or for a new set that is read.
+While the store does not answer, what it said last goes on being served, and says since when nothing newer is known.
 """
 
 import copy

@@ -225,7 +225,7 @@ def _not_applied(engine: Engine, clock: Clock, waiting: Waiting, error: Exceptio
     """Notes that an attempt failed; whether it was the last one."""
     attempt, reason = waiting.attempts + 1, mask(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason'}")
     told = {"ingest": waiting.ingest_id, "attempt": attempt, "reason": reason[:LONGEST_NOTE]}
-    if isinstance(error, OperationalError) and attempt < ATTEMPTS:
+    if isinstance(error, OperationalError | MemoryError) and attempt < ATTEMPTS:  # memory may be short for what else there is
         pause = FIRST_PAUSE * 3**waiting.attempts
         log.warning("ingest.tried_again", extra=told | {"seconds": pause.total_seconds()})
         with writing(engine) as conn:

@@ -181,11 +181,6 @@ def ended(conn: Connection, now: datetime) -> dict[str, str]:
     return found
 
 
-def note_use(conn: Connection, token: str, now: datetime, *, secret: bytes) -> bool:
-    """As `note_uses`, of one key; says whether it wrote."""
-    return note_uses(conn, [token], now, secret=secret) == 1
-
-
 def note_uses(conn: Connection, tokens: Iterable[str], now: datetime, *, secret: bytes) -> int:
     """Writes down that verified keys were used, each unless that was done within the last minute; their hashes become keyed ones. Says how many
     it wrote.

@@ -34,7 +34,7 @@ class Named:
                 span.set_attribute("weisu.request_id", scope["state"]["request_id"])
                 route = template(scope)
                 if route != NO_ROUTE:
-                    span.set_attribute("http.route", route)
+                    span.set_attributes({"http.route": route, "url.path": route})  # what stands for a name in a path is somebody's word, too
                     span.update_name(f"{scope['method']} {route}")
             await send(message)
 

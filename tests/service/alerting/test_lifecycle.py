@@ -271,6 +271,16 @@ def test_what_somebody_has_resolved_stays_so_although_it_is_placed_elsewhere_tha
     assert days.apply(DAY, spike(DAY, "South", "Noise")) == Applied(raised=1)
 
 
+def test_what_somebody_has_resolved_hides_nothing_that_began_after_it(days: Days) -> None:
+    """Who has resolved Thursday's fallen trees is told of Sunday's storm on Sunday."""
+    for n, observed in enumerate((60.0, 30.0, 30.0, 30.0)):
+        days.apply(after(n), spike(after(n), observed=observed))
+    days.decide(days.only(), "resolved", after(3))
+    found = spike(after(3), observed=30.0), spike(after(3), ALL, observed=200.0, onset=after(3))
+    assert days.apply(after(3), *found) == Applied(raised=1)
+    assert [(one.area, one.onset) for one in days.running()] == [(ALL, after(3))]
+
+
 def test_an_acknowledged_alert_stays_acknowledged_and_is_resolved_when_it_is_over(days: Days) -> None:
     days.apply(DAY, spike(DAY))
     days.decide(days.only(), "acknowledged", DAY)

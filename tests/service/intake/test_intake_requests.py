@@ -285,6 +285,22 @@ def test_a_full_pool_of_connections_is_no_fault_of_a_request(engine: Engine, mon
     assert (status(engine, accepted), left(engine)) == (ingests.APPLYING, 1)
 
 
+def test_a_machine_that_is_short_of_memory_is_tried_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted = requests.accept(engine, request(("1", "X")), CLOCK)
+    apply = tickets_store.apply
+
+    def fails(*_: Any, **__: Any) -> ingests.Totals:
+        raise MemoryError
+
+    monkeypatch.setattr(tickets_store, "apply", fails)
+    assert requests.apply_all_waiting(engine, CLOCK) == 0
+    assert status(engine, accepted) == ingests.APPLYING
+    monkeypatch.setattr(tickets_store, "apply", apply)
+    rested(engine)
+    assert requests.apply_all_waiting(engine, CLOCK) == 1
+    assert (status(engine, accepted), daily(engine)) == (ingests.DONE, {"X": 1})
+
+
 def test_a_file_whose_process_died_and_that_cannot_be_applied_holds_up_no_other(failing: Engine, tmp_path: Path) -> None:
     broken, sound = tmp_path / "broken.csv", tmp_path / "sound.csv"
     for path, name in ((broken, "bad"), (sound, "good")):

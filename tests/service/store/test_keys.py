@@ -165,7 +165,7 @@ def test_a_key_of_an_earlier_version_stays_valid_and_its_first_use_makes_its_has
     keyed = conn.scalar(select(api_keys.c.hash))
     conn.execute(update(api_keys).values(hash=hashlib.sha256(token.encode()).hexdigest()))
     assert verify(conn, token) is not None
-    assert keys.note_use(conn, token, NOW, secret=SECRET)
+    assert keys.note_uses(conn, [token], NOW, secret=SECRET) == 1
     assert conn.scalar(select(api_keys.c.hash)) == keyed
     assert verify(conn, token) is not None
 
@@ -173,7 +173,7 @@ def test_a_key_of_an_earlier_version_stays_valid_and_its_first_use_makes_its_has
 def test_the_last_use_is_written_once_a_minute_at_most(conn: Connection) -> None:
     token, other = create(conn, "bi", ["admin"]), create(conn, "other", ["admin"])
     moments = [NOW, NOW + timedelta(seconds=59), NOW + timedelta(seconds=60)]
-    assert [keys.note_use(conn, token, moment, secret=SECRET) for moment in moments] == [True, False, True]
+    assert [keys.note_uses(conn, [token], moment, secret=SECRET) for moment in moments] == [1, 0, 1]
     assert {key.name: key.last_used_at for key in keys.list_keys(conn)} == {"bi": moments[2], "other": None}
     assert verify(conn, other) is not None
 
