@@ -7,7 +7,6 @@ For every day:
 4. A finding that belongs to none begins one. So does one that began after the event there was last seen: a burst is no part of what was over
    before it. And so does one in a part of a broader event that began days after it: what an event brings to its districts it brings within days,
    and the burst pipe in the third week of a city's cold is no part of the cold, neither on the day on which it begins nor on those that follow.
-   And so does a broader one that began after an event in a part of it was past its peak: Thursday's fallen trees are no part of Sunday's storm.
 """
 
 from collections.abc import Sequence
@@ -27,14 +26,11 @@ Node = tuple[str, str]  # area, category
 
 @dataclass(frozen=True)
 class Event:
-    """An event that runs: where it is, since when, the last day on which it was found, which is before today's findings, and its highest day so far,
-    if that is known.
-    """
+    """An event that runs: where it is, since when, and the last day on which it was found, which is before today's findings."""
 
     node: Node
     begun: date
     seen: date
-    peak: date | None = None
 
 
 @dataclass(frozen=True)
@@ -128,10 +124,8 @@ def _belongs(finding: Finding, event: Event, areas: Tree, categories: Tree) -> b
         return True
     if at == event.node:  # the most likely onset of what goes on may be the newest day, if that is the worst
         return finding.onset <= event.seen + timedelta(days=1)
-    if _inside(at, event.node, areas, categories):
-        return finding.onset <= min(event.seen, event.begun + timedelta(days=SPREADS))
-    past = event.seen if event.peak is None else event.peak + timedelta(days=1)
-    return finding.onset <= min(event.seen, past) and event.begun <= finding.onset + timedelta(days=SPREADS)
+    whole, part = (event.begun, finding.onset) if _inside(at, event.node, areas, categories) else (finding.onset, event.begun)
+    return finding.onset <= event.seen and part <= whole + timedelta(days=SPREADS)
 
 
 def _gathered(findings: Sequence[Finding], running: Sequence[Event], areas: Tree, categories: Tree) -> list[Finding]:

@@ -40,7 +40,7 @@ def carry(
     Returns:
         those that run on, and those of them that were raised or went up a level.
     """
-    there = [Event((one.finding.area, one.finding.category), one.finding.onset, one.finding.day, one.finding.peak) for one in running]
+    there = [Event((one.finding.area, one.finding.category), one.finding.onset, one.finding.day) for one in running]
     left: list[Running | None] = list(running)
     told: list[Running] = []
     begun: list[Running] = []

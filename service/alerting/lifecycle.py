@@ -105,7 +105,7 @@ def _node(alert: Alert) -> events.Node:
 
 
 def _event(alert: Alert) -> Event:
-    return Event(_node(alert), alert.onset, alert.last_day, alert.peak)
+    return Event(_node(alert), alert.onset, alert.last_day)
 
 
 def _same(alert: Alert, finding: Finding, areas: Tree) -> bool:
@@ -114,11 +114,14 @@ def _same(alert: Alert, finding: Finding, areas: Tree) -> bool:
 
 
 def _is_over(alert: Alert, finding: Finding, kinds: Collection[str], areas: Tree, categories: Tree) -> bool:
-    """Whether a finding is of an alert that was resolved."""
+    """Whether a finding is of an alert that was resolved: none at another node that began when the alert's event was past its peak."""
+    node = finding.area, finding.category
     if finding.kind == DATA:
-        return _node(alert) == (finding.area, finding.category)
+        return _node(alert) == node
     if alert.kind not in kinds:
         return _same(alert, finding, areas)
+    if alert.peak is not None and finding.onset > alert.peak and node != _node(alert):
+        return False
     (assigned,) = events.assign([finding], [_event(alert)], areas, categories)
     return bool(assigned.running)
 

@@ -112,21 +112,6 @@ def test_an_event_of_its_own_in_a_part_of_a_broader_one_goes_on_beside_it_and_is
             assert {(one.finding.area, *(running[k].node[0] for k in one.running)) for one in got} == {(ALL, ALL), ("d1", "d1")}
 
 
-def test_a_broader_event_that_begins_when_one_in_a_part_is_past_its_peak_is_another() -> None:
-    """A storm on Sunday is told as what it is, and not as more of the trees that fell in one district on Thursday."""
-    trees = Event(("d1", "HEAT"), DAY - timedelta(days=3), DAY, DAY - timedelta(days=3))
-
-    def goes_on(event: Event, onset: date) -> bool:
-        (one,) = events.assign([replace(finding(ALL), onset=onset)], [event], AREAS, KINDS)
-        return one.running == (0,)
-
-    assert not goes_on(trees, DAY)
-    assert goes_on(trees, trees.begun)
-    assert goes_on(trees, trees.begun + timedelta(days=1))
-    assert goes_on(replace(trees, peak=DAY), DAY), "what grows in a district and comes to the others is one event"
-    assert goes_on(replace(trees, peak=None), DAY)
-
-
 def test_an_event_has_one_finding_a_day() -> None:
     running = [("d1", "HOME")]
     got = assigned([finding("d1", "HEAT"), finding(ALL, "HEAT"), finding("d1", "HOME")], running)
