@@ -50,16 +50,6 @@ def test_an_event_is_raised_once_and_followed() -> None:
     assert one.finding.onset == FIRST
 
 
-@pytest.mark.parametrize("days_between", range(-9, 10))
-def test_a_city_s_event_and_one_of_its_districts_tell_once_each_at_most_however_long_one_began_before_the_other(days_between: int) -> None:
-    days = Days()
-    of_city, of_district = (FIRST + timedelta(days=max(n, 0)) for n in (-days_between, days_between))
-    for n in range(20):
-        found = [finding(ALL, onset=of_city)] * (FIRST + timedelta(days=n) >= of_city)
-        days.pass_(*found, *[finding("d1", onset=of_district)] * (FIRST + timedelta(days=n) >= of_district))
-    assert len(days.told) <= 2
-
-
 def test_it_tells_again_when_it_goes_up_a_level_and_never_goes_down() -> None:
     days = Days()
     levels = ["blue", "blue", "orange", "yellow", "orange", "red", "blue"]
