@@ -26,6 +26,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "dead_means": ("没有任务在运行,以下内容不再更新,须立即查看:", "No job runs and nothing below is renewed; look at once:"),
     "scheduler_never": ("调度器从未运行:启动 weisu up", "no scheduler has ever run: start 'weisu up'"),
     "job_is_late": ("任务 %s 已延误 %s", "job %s is late by %s"),
+    "job_failed": ("任务 %s 上次失败:%s", "job %s failed last: %s"),
     "thing_is_late": ("%s 已延误 %s", "%s: late by %s"),
     "no_forecasts": ("尚无已发布的预测:等待夜间训练,或运行 weisu train", "no forecast set is published: wait for the night, or run 'weisu train'"),
     "unwatched": (
@@ -106,14 +107,14 @@ WORDS: Mapping[str, tuple[str, str]] = {
 }
 
 JOBS: Mapping[str, tuple[str, str]] = {
-    "scheduler": ("调度", "at work at all"),
+    "scheduler": ("调度", "heartbeat"),
     "nightly": ("夜间训练", "training"),
     "watch": ("异常检测", "detection"),
     "delivery": ("推送", "webhooks"),
     "alertmanager": ("推送至 Alertmanager", "push to Alertmanager"),
     "housekeeping": ("清理", "tidying"),
-    "mlflow": ("补送 MLflow", "nights that wait for MLflow"),
-    "scoring": ("预测评估", "what was promised"),
+    "mlflow": ("补送 MLflow", "late nights to MLflow"),
+    "scoring": ("预测评估", "accuracy"),
     "challenger": ("影子模型", "shadow training"),
-    "reports": ("月度报告", "reports of the month"),
+    "reports": ("月度报告", "of the month"),
 }

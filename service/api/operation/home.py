@@ -43,7 +43,7 @@ def home(service: Service, caller: Caller, language: Language) -> str:
         reasons=reasons,
         alerts=shown if caller.may("alerts:read") else None,
         running=running,
-        calm_city=not detection.late and status.city_state is None,
+        calm_city=state != "dead" and not detection.late and status.city_state is None,
         version=None if current is None else current.model_version,
         limits=[getattr(label_of(view.areas, code), language) for code in sorted(caller.districts or ())],
     )
@@ -57,7 +57,7 @@ def judged(status: Status, watched: bool, language: Language) -> tuple[str, list
 
     Returns:
         dead: the scheduler does not tell of itself, so that nothing is done. late: something has not happened in time, or there is nothing to
-        serve. calm: neither.
+        serve. calm: neither; what failed and may be made good in time is told all the same.
     """
     say = {name: pair[LANGUAGES.index(language)] for name, pair in WORDS.items()}
 
@@ -76,6 +76,7 @@ def judged(status: Status, watched: bool, language: Language) -> tuple[str, list
         reasons.append(say["unwatched"])
     if status.forecast_set is None:
         reasons.append(say["no_forecasts"])
+    failed = [say["job_failed"] % (job.name, job.error) for job in status.jobs if job.error is not None]  # it may be tried again in time
     if SCHEDULER not in jobs or jobs[SCHEDULER].late:
-        return "dead", reasons
-    return ("late" if reasons else "calm"), reasons
+        return "dead", reasons + failed
+    return ("late" if reasons else "calm"), reasons + failed

@@ -128,10 +128,20 @@ def test_a_late_job_is_told_first_with_how_late_it_is_and_its_last_error(city: C
     assert calm.get("/v1/status").json()["jobs"][0]["late"] is True
 
 
+def test_a_job_that_failed_and_has_time_left_is_told_though_the_service_is_calm(city: City, calm: TestClient) -> None:
+    with writing(city.engine) as conn:
+        jobs.fail(conn, "nightly", NOW, "OSError: no space", NOW + HOUR)
+    page = seen(calm)
+    assert "The service is in time" in page
+    assert page.index("job nightly failed last: OSError: no space") < page.index("Running alerts")
+
+
 def test_a_scheduler_that_tells_no_more_is_dead_whatever_else_was_in_time(city: City, calm: TestClient) -> None:
     with writing(city.engine) as conn:
         jobs.succeed(conn, "scheduler", NOW - HOUR, NOW - HOUR, NOW - HOUR)
-    assert "The scheduler is dead" in seen(calm)
+    page = seen(calm)
+    assert "The scheduler is dead" in page
+    assert "as usual" not in page, "nobody looks any longer"
     assert "调度器已停" in seen(calm, "zh")
 
 
