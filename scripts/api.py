@@ -41,7 +41,8 @@ without it sees nothing.
 
 **The page**: where the API listens on this machine alone, `weisu up`, `weisu demo` and `weisu keys page` print an address with a token, good for
 once and {page_tokens.LIFETIME.seconds // 3600} hour. A browser that opens it gets a cookie, for {sessions.LIFETIME // 3600} hours,
-with {", ".join(sorted(sessions.SCOPES))}. With the cookie, a change needs an `Origin` header that names this very address.
+with {", ".join(sorted(sessions.SCOPES))}, and the [operation's page](operations.md#the-page) at `/`. With the cookie, a change needs an `Origin`
+header that names this very address. A key opens the page as well, and shows what it may see: a proxy that signs people in can send it along.
 
 ## Limits
 

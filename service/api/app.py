@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.routing import Route
@@ -25,7 +26,7 @@ from service.api.deps import Service
 from service.api.forecasts import forecast_paths, heatmap_paths
 from service.api.forecasts.published import PublishedForecasts
 from service.api.intake import driver_paths, ingest_paths, ticket_paths
-from service.api.operation import accuracy_paths, audit_paths, health_paths, metrics_paths, model_paths, run_paths, status_paths
+from service.api.operation import accuracy_paths, audit_paths, health_paths, metrics_paths, model_paths, run_paths, start_paths, status_paths
 from service.api.remembered import ForgettingWrites, Remembered
 from service.api.trees import category_paths, district_paths
 from service.api.web.answer_cache import Repeating
@@ -35,6 +36,7 @@ from service.api.web.traced import Named, telemetry
 from service.secret import of_keys
 from service.settings import Settings, load_settings
 from service.store.engine import open_engine, require_current
+from service.web import pages
 
 log = logging.getLogger(__name__)
 
@@ -186,4 +188,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(v1)
     app.include_router(health_paths.router)
     app.include_router(metrics_paths.router)
+    app.include_router(start_paths.router)
+    app.mount("/static", StaticFiles(directory=pages.STATIC))
     return app

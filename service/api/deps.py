@@ -72,6 +72,11 @@ async def _caller(
     return caller
 
 
+async def caller_of_page(request: Request, service: Service) -> Caller:
+    """Who opens a page: as `Requires()` says, for a route that answers others without a key. Raises Problem as that does."""
+    return await _caller(request, service, SecurityScopes(), await _bearer(request))
+
+
 def Requires(*scopes: str) -> Any:
     """The route may be called with a key that has all these scopes; without any, with every valid key."""
     return Security(_caller, scopes=scopes)

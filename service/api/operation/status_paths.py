@@ -31,6 +31,11 @@ def status(service: Running, caller: Annotated[Caller, Requires()], _: NoParamet
 
     查询运行状态:数据截至日、最近训练、当前预测、各级预警数和全市状态;工单、接入、训练、预警是否按时更新,以及数据提示。
     """
+    return status_of(service, caller)
+
+
+def status_of(service: Service, caller: Caller) -> Status:
+    """How everything stands, as a caller may see it."""
     clock = service.clock
     now, business_date = clock.now(), clock.business_date()
     city = service.remembered.city()

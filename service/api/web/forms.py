@@ -56,7 +56,7 @@ def chosen(request: Request, response: Response, given: Form | None, of: Sequenc
     if given is not None:
         return given
     header = ",".join(request.headers.getlist("accept"))
-    ranges = dict(_ranges(header)) if header.strip() else {"*/*": 1.0}
+    ranges = dict(weights(header)) if header.strip() else {"*/*": 1.0}
     liked: dict[Form, float] = {form: _quality(MEDIA_TYPES[form], ranges) for form in of}
     best = max(liked, key=lambda form: liked[form])  # of equal ones the first
     if liked[best] <= 0:
@@ -64,6 +64,12 @@ def chosen(request: Request, response: Response, given: Form | None, of: Sequenc
         mend = f"accept one of {', '.join(there)}, or name a form with format={'|'.join(of)}"
         raise Problem(406, f"no form of this list is '{header[:100]}'", where="Accept", mend=mend, headers={"Vary": "Accept"}, available=there)
     return best
+
+
+def prefers_page(request: Request) -> bool:
+    """Whether a request likes HTML better than JSON, as browsers say."""
+    ranges = dict(weights(",".join(request.headers.getlist("accept"))))
+    return _quality("text/html", ranges) > _quality(MEDIA_TYPES["json"], ranges)
 
 
 def _quality(media: str, ranges: Mapping[str, float]) -> float:
@@ -74,8 +80,8 @@ def _quality(media: str, ranges: Mapping[str, float]) -> float:
     return 0.0
 
 
-def _ranges(header: str) -> list[tuple[str, float]]:
-    """The ranges of an `Accept` header and their weights; one whose weight is no number is not accepted."""
+def weights(header: str) -> list[tuple[str, float]]:
+    """What an `Accept` or `Accept-Language` header lists, and its weights; what has a weight that is no number is not accepted."""
     found = []
     for part in header.split(","):
         name, *parameters = (text.strip().lower() for text in part.split(";"))

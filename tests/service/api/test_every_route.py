@@ -167,6 +167,19 @@ def test_no_route_tells_or_takes_anything_of_a_foreign_district(city: City, ask_
     assert ask_as("alerts:read").get("/v1/alerts/a").json()["status"] == "open"
 
 
+@pytest.mark.parametrize("scope", keys.SCOPES)
+def test_the_page_opens_to_every_scope_and_tells_nothing_of_a_foreign_district(city: City, ask_as: Ask, scope: str) -> None:
+    city.alert("a", area="110108", reason_en="a foreign matter", reason_zh="外区事项")
+    city.alert("b", area="110108", reason_en="a foreign matter", reason_zh="外区事项", kind="DATA")
+    client = ask_as(scope, districts=["110105"])
+    for language in ("zh", "en"):
+        page = client.get("/", params={"lang": language}, headers={"Accept": "text/html"})
+        assert page.status_code == 200
+        assert not re.search("a foreign matter|外区事项|110108|海淀|Haidian", page.text)
+    del client.headers["Authorization"]
+    assert client.get("/", headers={"Accept": "text/html"}).status_code == 401
+
+
 def test_tickets_of_a_foreign_district_are_not_taken(city: City, ask_as: Ask) -> None:
     client = ask_as("tickets:write", districts=["110105"])
     answer = call(client, "POST /v1/tickets")
