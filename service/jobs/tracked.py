@@ -144,12 +144,13 @@ def _note(db: Engine, sent: Iterable[Sent]) -> None:
 def _before(db: Engine) -> Before | None:
     """The night whose forecasts are published."""
     with engine.reading(db) as conn:
-        run, pointer = runs.newest_success(conn), forecast_sets.pointer(conn)
-        if run is None or pointer is None:
+        pointer = forecast_sets.pointer(conn)
+        if pointer is None:
             return None
-        blob = forecast_sets.get(conn, pointer).blob
+        published = forecast_sets.get(conn, pointer)
+        run = runs.of(conn, published.run_id)
     try:
-        forecasts = ForecastSet.from_parquet(blob).frame
+        forecasts = ForecastSet.from_parquet(published.blob).frame
     except InputError:
         return None
     return Before(f"{run.business_date}", pd.DataFrame((run.scores or {}).get("scores", [])), forecasts)

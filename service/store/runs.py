@@ -110,6 +110,11 @@ def latest(conn: Connection, business_date: date | None = None) -> Run | None:
     return None if row is None else Run(**row._mapping)
 
 
+def of(conn: Connection, run_id: int) -> Run:
+    """One attempt that is there."""
+    return Run(**conn.execute(select(runs).where(runs.c.id == run_id)).one()._mapping)
+
+
 def newest_success(conn: Connection) -> Run | None:
     """The successful attempt at the latest business date."""
     c = runs.c

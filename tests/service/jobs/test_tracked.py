@@ -15,7 +15,7 @@ from processes import free_port
 from experiments import over_time, registry, spool, tracking
 from service.jobs import nightly, tracked
 from service.settings import Settings
-from service.store import forecast_sets, promised, runs
+from service.store import forecast_sets, promised, rollback, runs
 from service.store.engine import reading, writing
 
 pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)
@@ -248,6 +248,20 @@ def test_a_night_is_done_in_time_when_mlflow_hangs_after_it_has_taken_the_run(tr
         rest = time.monotonic() - began["telling MLflow what came of it"]
     assert began["detecting"] - began["publishing"] < 10, "an MLflow that hangs would have been waited for here"
     assert rest < tracked.PATIENCE + 1
+
+
+def test_after_a_rollback_a_report_sets_itself_beside_what_is_published_again_and_not_beside_what_was_withdrawn(unseen: City) -> None:
+    for n in (1, 2):
+        settings, _ = night(unseen, n)
+    with writing(unseen.engine) as conn:
+        back = rollback.roll_back(conn, None, day(DAYS + 3), datetime.now(UTC), "night desk")
+        run = runs.of(conn, back.now.run_id)
+    night(unseen, 3)
+    client, last = tracking.connect(settings.tracking_uri), nights(settings.tracking_uri)[-1]
+    report = Path(client.download_artifacts(last.info.run_id, "report.html")).read_text("utf-8")
+    assert run.business_date == day(DAYS + 1)
+    assert str(day(DAYS + 1)) in report
+    assert str(day(DAYS + 2)) not in report
 
 
 def test_an_experiment_that_somebody_deleted_comes_back(unseen: City) -> None:
