@@ -16,7 +16,7 @@ from typing import Any
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.blocking import BlockingScheduler
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
+from sqlalchemy.exc import SQLAlchemyError
 
 from experiments import spool
 from forecasting.errors import InputError
@@ -167,7 +167,9 @@ def _calm(name: str, job: Callable[..., None]) -> Callable[..., None]:
         nonlocal silent
         try:
             job(*arguments)
-        except (OperationalError, InterfaceError, TimeoutError) as error:  # what is wrong with us, and not with the store, is told in full
+        except SQLAlchemyError as error:
+            if not engine.is_outage(error):  # what is wrong with us, and not with the store, is told in full
+                raise
             if not silent:
                 log.warning("job.waits_for_store", extra={"job": name, "reason": str(error).splitlines()[0]})
             silent = True

@@ -23,8 +23,7 @@ class Irene:
     """What was raised.
 
     Attributes:
-        raised: when trees were first alerted for the whole city on the day, be it as a new alert or as one of a district that has become the city's
-            and gone up a level, for both are told; local; None if never.
+        raised: when trees were first alerted for the whole city on the day, local; None if never.
         districts: listed with it.
         red: was any demand alert red that day?
         most: demand alerts on the busiest other day.
@@ -51,10 +50,10 @@ def judge(alerts: pd.DataFrame, every_row: pd.DataFrame) -> Irene:
 
     Args:
         alerts: demand alerts as first raised.
-        every_row: all rows, so that what goes up a level is seen.
+        every_row: all rows, so that a rise to red is seen.
     """
-    raised = local(every_row["raised_at"], ZONE)
-    trees = every_row[(every_row["category"] == TREES) & (every_row["district"] == ALL) & (pd.to_datetime(every_row["date"]) == STORM)]
+    raised = local(alerts["raised_at"], ZONE)
+    trees = alerts[(alerts["category"] == TREES) & (alerts["district"] == ALL) & (alerts["date"] == STORM)]
     first = int(raised[trees.index].to_numpy().argmin()) if len(trees) else None
     red = every_row[(every_row["level"] == RED) & (pd.to_datetime(every_row["date"]) == STORM)]
     others = alerts[alerts["date"] != STORM].groupby("date").size()
