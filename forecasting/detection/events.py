@@ -4,12 +4,16 @@ For every day:
 1. Findings inside a running event's node are put together: where a city's event goes on in some districts, it tells of all of them.
 2. The broadest first, a finding belongs to the running event at, above or below it; the event is then where the finding is.
 3. Further running events that turn out to be part of the same one join it.
-4. A finding that belongs to none begins one. So does one that began after the event there was last seen: a burst is no part of what was over
+4. What begins around a running event when that is past its peak is another, which takes it in: the storm over the city is not the branch that fell
+   in one district days before.
+5. A finding that belongs to none begins one. So does one that began after the event there was last seen: a burst is no part of what was over
    before it. And so does one in a part of a broader event that began days after it: what an event brings to its districts it brings within days,
    and the burst pipe in the third week of a city's cold is no part of the cold, neither on the day on which it begins nor on those that follow.
+6. What was told apart stays apart while it is found by itself, and what an event has taken in stays in it: it is told once, whether a day finds
+   the city's event as a whole or in its districts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -26,19 +30,34 @@ Node = tuple[str, str]  # area, category
 
 @dataclass(frozen=True)
 class Event:
-    """An event that runs: where it is, since when, and the last day on which it was found, which is before today's findings."""
+    """An event that runs.
+
+    Attributes:
+        begun: first day of it.
+        spread: the latest onset of what it has taken in elsewhere; that of the event itself where there is none.
+        seen: the last day on which it was found, which is before today's findings.
+        peak: the day on which the most came since it began; None: it is not known.
+    """
 
     node: Node
     begun: date
+    spread: date
     seen: date
+    peak: date | None = None
 
 
 @dataclass(frozen=True)
 class Assigned:
-    """A finding and the running events that it belongs to: positions, the one that goes on first; none: it begins one."""
+    """A finding and the running events that are one with it, by their positions.
+
+    Attributes:
+        running: those that it belongs to, the one that goes on first; none: it begins one.
+        taken: those that it takes in as it begins one.
+    """
 
     finding: Finding
     running: tuple[int, ...]
+    taken: tuple[int, ...] = ()
 
 
 def assign(findings: Sequence[Finding], running: Sequence[Event], areas: Tree, categories: Tree) -> list[Assigned]:
@@ -50,19 +69,26 @@ def assign(findings: Sequence[Finding], running: Sequence[Event], areas: Tree, c
     where: list[Event | None] = list(running)
     owner: dict[int, int] = {}  # position of an event -> position of its finding
     apart = _later_ones(findings, areas, categories)
+    found_at = {(f.area, f.category) for f in findings}
     found: list[Assigned] = []
     for finding in sorted(_gathered(findings, running, areas, categories), key=lambda f: _broadest_first(f, areas, categories)):
         node = finding.area, finding.category
         same = [k for k, event in enumerate(where) if event is not None and _belongs(finding, event, areas, categories)]
         if node in apart:
-            same = [k for k in same if _node(where[k]) == node]
+            same = [k for k in same if _node(where[k]) == node or _took_in(where[k], finding)]
         same = [k for k in same if _node(where[k]) == node or _node(where[k]) not in apart]
-        if not same:
+        if any(_node(where[k]) == node for k in same):
+            same = [k for k in same if _node(where[k]) == node or _is_hidden(_node(where[k]), node, found_at, areas, categories)]
+        past = [k for k in same if k not in owner and _is_past(where[k], finding, areas, categories)]
+        if len(past) == len(same):
+            taken = {*past, *(k for k in range(len(running)) if k not in owner and _is_hidden(_node(where[k]), node, found_at, areas, categories))}
             owner[len(where)] = len(found)
-            where.append(Event(node, finding.onset, finding.onset))
-            found.append(Assigned(finding, ()))
+            where.append(Event(node, finding.onset, finding.onset, finding.onset))
+            found.append(Assigned(finding, (), tuple(sorted(taken))))
+            for part in taken:
+                where[part] = None
             continue
-        keep, *parts = same
+        keep, *parts = same = [*(k for k in same if k not in past), *past]
         if keep in owner:
             mine = found[owner[keep]]
             found[owner[keep]] = replace(mine, running=(*mine.running, *(k for k in parts if k < len(running))))
@@ -76,6 +102,13 @@ def assign(findings: Sequence[Finding], running: Sequence[Event], areas: Tree, c
             if part < len(running):
                 where[part] = None
     return found
+
+
+def spread(assigned: Assigned, running: Sequence[Event]) -> date:
+    """The latest onset of what an event has taken in, after a day on which it was found or began."""
+    finding = assigned.finding
+    own = bool(assigned.running) and running[assigned.running[0]].node == (finding.area, finding.category)
+    return max([*([] if own else [finding.onset]), *(running[k].spread for k in (*assigned.running, *assigned.taken))])
 
 
 def notes(findings: Sequence[Finding], running: Sequence[Node]) -> list[Assigned]:
@@ -115,6 +148,24 @@ def _node(event: Event | None) -> Node | None:
     return event.node if event else None
 
 
+def _took_in(event: Event | None, finding: Finding) -> bool:
+    """Whether what an event has taken in began as late as a finding: then placement may take them apart and put them together by turns."""
+    return event is not None and event.begun < event.spread >= finding.onset
+
+
+def _is_past(event: Event | None, finding: Finding, areas: Tree, categories: Tree) -> bool:
+    """Whether an event was past its peak when a finding around it began."""
+    at = finding.area, finding.category
+    if event is None or event.peak is None or event.node == at or not _inside(event.node, at, areas, categories):
+        return False
+    return event.peak < finding.onset <= finding.day
+
+
+def _is_hidden(part: Node | None, node: Node, found_at: Collection[Node], areas: Tree, categories: Tree) -> bool:
+    """Whether an event lies in a broader node that is found on a day on which it is not found by itself."""
+    return part is not None and part not in found_at and _inside(part, node, areas, categories)
+
+
 def _belongs(finding: Finding, event: Event, areas: Tree, categories: Tree) -> bool:
     """Whether a finding is of an event that runs, or of one that begins with this day's findings."""
     at = finding.area, finding.category
@@ -124,14 +175,17 @@ def _belongs(finding: Finding, event: Event, areas: Tree, categories: Tree) -> b
         return True
     if at == event.node:  # the most likely onset of what goes on may be the newest day, if that is the worst
         return finding.onset <= event.seen + timedelta(days=1)
-    whole, part = (event.begun, finding.onset) if _inside(at, event.node, areas, categories) else (finding.onset, event.begun)
-    return finding.onset <= event.seen and part <= whole + timedelta(days=SPREADS)
+    if _inside(at, event.node, areas, categories):
+        return finding.onset <= min(event.seen, max(event.begun + timedelta(days=SPREADS), event.spread))
+    return finding.onset <= event.seen and event.begun <= finding.onset + timedelta(days=SPREADS)
 
 
 def _gathered(findings: Sequence[Finding], running: Sequence[Event], areas: Tree, categories: Tree) -> list[Finding]:
     left = list(findings)
+    own = {event.node for event in running}
     for event in running:
         same = [f for f in left if _belongs(f, event, areas, categories)]
+        same = [f for f in same if (f.area, f.category) == event.node or (f.area, f.category) not in own]
         inside = [f for f in same if (f.area, f.category) != event.node and _inside((f.area, f.category), event.node, areas, categories)]
         if inside and len(inside) == len(same):
             inside.sort(key=lambda f: (f.expected - f.observed, f.area, f.category))

@@ -19,11 +19,13 @@ class Running:
     Attributes:
         alert_id: the same as long as it runs.
         finding: the newest of it, with the highest level and the earliest onset so far.
+        spread: as `events.Event` has it.
         usual_days: days in a row since then on which its node had data and nothing was found.
     """
 
     alert_id: str
     finding: Finding
+    spread: date
     usual_days: int = 0
 
 
@@ -40,26 +42,26 @@ def carry(
     Returns:
         those that run on, and those of them that were raised or went up a level.
     """
-    there = [Event((one.finding.area, one.finding.category), one.finding.onset, one.finding.day) for one in running]
+    there = [Event((one.finding.area, one.finding.category), one.finding.onset, one.spread, one.finding.day, one.finding.peak) for one in running]
     left: list[Running | None] = list(running)
     told: list[Running] = []
     begun: list[Running] = []
     notes = any(finding.kind == DATA for finding in findings)
     for assigned in events.notes(findings, [event.node for event in there]) if notes else events.assign(findings, there, areas, categories):
-        finding = assigned.finding
+        finding, spread = assigned.finding, events.spread(assigned, there)
+        for part in (*assigned.running[1:], *assigned.taken):
+            left[part] = None
         if not assigned.running:
-            begun.append(Running(_name(finding), finding))
+            begun.append(Running(_name(finding), finding, spread))
             continue
-        keep, *parts = assigned.running
+        keep = assigned.running[0]
         old = running[keep]
         higher = LEVELS.index(finding.level) > LEVELS.index(old.finding.level)
         onset = min(old.finding.onset, finding.onset)
         kind = max(old.finding.kind, finding.kind, key=GROWS.index) if finding.kind in GROWS else finding.kind
-        new = Running(old.alert_id, replace(finding, kind=kind, level=finding.level if higher else old.finding.level, onset=onset))
+        new = Running(old.alert_id, replace(finding, kind=kind, level=finding.level if higher else old.finding.level, onset=onset), spread)
         left[keep] = new
         told += [new] if higher else []
-        for part in parts:
-            left[part] = None
     kept = []
     for k, one in enumerate(left):
         if one is None:

@@ -72,11 +72,11 @@ def apply(
     there = [_event(alert) for alert in running]
     notes = set(kinds) == {DATA}
     for assigned in events.notes(findings, [event.node for event in there]) if notes else events.assign(findings, there, areas, categories):
-        finding = assigned.finding
+        finding, spread = assigned.finding, events.spread(assigned, there)
         if not assigned.running:
             if any(_is_over(alert, finding, kinds, areas, categories) for alert in over):
                 continue
-            alert = _new(finding, now, forecast_set_id)
+            alert = _new(finding, spread, now, forecast_set_id)
             if alert.kind in GROWS:
                 alert = replace(alert, peak=_peak(conn, finding, finding.onset) or alert.peak)
             alerts.insert(conn, alert, ACTOR, now)
@@ -84,9 +84,9 @@ def apply(
         else:
             joined = [running[k] for k in assigned.running]
             alert = next((one for one in joined if _is_more(one, finding)), joined[0])
-            _follow(conn, alert, finding, now, forecast_set_id)
+            _follow(conn, alert, finding, spread, now, forecast_set_id)
             seen.add(alert.id)
-        for part in (running[k] for k in assigned.running if running[k].id != alert.id):
+        for part in (running[k] for k in (*assigned.running, *assigned.taken) if running[k].id != alert.id):
             resolved += alerts.change_status(conn, part.id, {"open", "acknowledged"}, "resolved", ACTOR, f"part of {alert.id}", now)
             parts.add(part.id)
     for alert in running:
@@ -105,7 +105,7 @@ def _node(alert: Alert) -> events.Node:
 
 
 def _event(alert: Alert) -> Event:
-    return Event(_node(alert), alert.onset, alert.last_day)
+    return Event(_node(alert), alert.onset, alert.spread or alert.onset, alert.last_day, alert.peak)
 
 
 def _same(alert: Alert, finding: Finding, areas: Tree) -> bool:
@@ -135,7 +135,7 @@ def _usual_days(conn: Connection, alert: Alert, day: date, areas: Tree, categori
     return next((number for number in days if number), 0)
 
 
-def _new(finding: Finding, now: datetime, forecast_set_id: int) -> Alert:
+def _new(finding: Finding, spread: date, now: datetime, forecast_set_id: int) -> Alert:
     name = f"{finding.kind}|{finding.area}|{finding.category}|{finding.onset}|{finding.day}"
     return Alert(
         id=sha256(name.encode()).hexdigest()[:16],
@@ -144,6 +144,7 @@ def _new(finding: Finding, now: datetime, forecast_set_id: int) -> Alert:
         status="open",
         usual_days=0,
         onset=finding.onset,
+        spread=spread,
         raised_at=now,
         changed_at=now,
         resolved_at=None,
@@ -176,14 +177,19 @@ def _peak(conn: Connection, finding: Finding, onset: date) -> date | None:
     return came["date"].iloc[came["observed"].argmax()].date() if len(came) else None
 
 
-def _follow(conn: Connection, alert: Alert, finding: Finding, now: datetime, forecast_set_id: int) -> None:
-    """Brings a running alert up to the day's finding."""
+def _follow(conn: Connection, alert: Alert, finding: Finding, spread: date, now: datetime, forecast_set_id: int) -> None:
+    """Brings a running alert up to the day's finding.
+
+    Args:
+        spread: the latest onset of what it has taken in, after the day.
+    """
     if finding.day < alert.last_day or _is_more(alert, finding):
         return
-    changes = _numbers(finding) | {"usual_days": 0, "onset": min(alert.onset, finding.onset), "forecast_set_id": forecast_set_id}
+    onset = min(alert.onset, finding.onset)
+    changes = _numbers(finding) | {"usual_days": 0, "onset": onset, "spread": spread, "forecast_set_id": forecast_set_id}
     if alert.kind in GROWS:
         changes["kind"] = max(alert.kind, finding.kind, key=GROWS.index)
-        changes["peak"] = _peak(conn, finding, changes["onset"]) or finding.peak
+        changes["peak"] = _peak(conn, finding, onset) or finding.peak
     higher = LEVELS.index(finding.level) > LEVELS.index(alert.level)
     if higher:
         changes["level"] = finding.level

@@ -45,6 +45,7 @@ class Alert:
         peak: the day on which the most is expected or was seen, if known.
         observed, expected, lower, upper, p_value: the evidence, as `forecasting.detection.finding.Finding` defines it for each kind.
         verdict: one of `VERDICTS`, given at the moment `judged_at`; None: nobody has judged it.
+        spread: the latest onset of what it has taken in; None: of a time when that was not kept.
     """
 
     id: str
@@ -71,6 +72,7 @@ class Alert:
     resolved_at: datetime | None
     verdict: str | None = None
     judged_at: datetime | None = None
+    spread: date | None = None
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,7 @@ def update(
         return False
     if action is not None:
         _record(conn, alert_id, action, actor, now, note)
-    elif changes.keys() - {"usual_days"}:  # nobody is shown these
+    elif changes.keys() - {"usual_days", "spread"}:  # nobody is shown these
         counters.step(conn, counters.ALERT_NUMBERS)
     return True
 
@@ -270,7 +272,7 @@ def _kept(alert: Alert) -> dict[str, Any]:
 
 def of_snapshot(kept: Mapping[str, Any]) -> Alert:
     """The alert that a snapshot keeps."""
-    days = {name: date.fromisoformat(kept[name]) for name in _DAYS if kept[name] is not None}
+    days = {name: date.fromisoformat(kept[name]) for name in _DAYS if kept.get(name) is not None}  # older snapshots know less
     return Alert(**{**kept, **days, **{name: datetime.fromisoformat(kept[name]) for name in _MOMENTS if kept[name] is not None}})
 
 

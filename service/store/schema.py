@@ -422,6 +422,7 @@ alerts = Table(
     Column("resolved_at", Moment),
     Column("verdict", String),  # true, false, acted; None: nobody has judged it
     Column("judged_at", Moment),
+    Column("spread", Date),  # latest onset of what it has taken in; None: of a time when that was not kept
     Index(None, "status", "raised_at"),
     Index(None, "kind", "category"),
 )

@@ -61,7 +61,7 @@ def events_begun(city: City, days: int, budget: float, seed: int = 1, stricter: 
         found = excess.detect(day, window, city.areas, city.categories, Labels(), budget=budget, stricter=stricter)
         running = [(event, last) for event, last in running if t - last <= events.USUAL_DAYS]
         assigned = events.assign(found, [event for event, _ in running], city.areas, city.categories)
-        joined = {k for one in assigned for k in one.running}
+        joined = {k for one in assigned for k in (*one.running, *one.taken)}
         begun += sum(not one.running for one in assigned) * (t >= WARM)
         running = [one for k, one in enumerate(running) if k not in joined] + [(_followed(a, running, day), t) for a in assigned]
     return begun, days
@@ -70,4 +70,5 @@ def events_begun(city: City, days: int, budget: float, seed: int = 1, stricter: 
 def _followed(one: Assigned, running: Sequence[tuple[Event, int]], day: date) -> Event:
     """The event after a day on which it was found."""
     begun = min([one.finding.onset, *(running[k][0].begun for k in one.running)])
-    return Event((one.finding.area, one.finding.category), begun, day)
+    spread = events.spread(one, [event for event, _ in running])
+    return Event((one.finding.area, one.finding.category), begun, spread, day, one.finding.peak)

@@ -37,7 +37,7 @@ def finding(area: str, category: str = "HEAT", observed: float = 40.0, level: st
 
 
 def assigned(findings: list[Finding], running: list[Node]) -> list[Assigned]:
-    there = [Event(node, DAY, DAY) for node in running]
+    there = [Event(node, DAY, DAY, DAY) for node in running]
     got = events.assign(findings, there, AREAS, KINDS)
     assert got == events.assign(findings[::-1], there, AREAS, KINDS), "in any order"
     return got
@@ -87,7 +87,7 @@ def test_parts_inside_a_running_event_are_told_together_the_greatest_first() -> 
 
 def test_what_begins_days_after_a_broader_event_in_a_part_of_it_is_another() -> None:
     """A pipe bursts in the third week of the city's cold; what came to a district within days of the cold is the cold."""
-    cold = Event((ALL, "HEAT"), DAY - timedelta(days=16), DAY - timedelta(days=1))
+    cold = Event((ALL, "HEAT"), DAY - timedelta(days=16), DAY - timedelta(days=16), DAY - timedelta(days=1))
 
     def of(finding: Finding, event: Event) -> tuple[int, ...]:
         (one,) = events.assign([finding], [event], AREAS, KINDS)
@@ -103,7 +103,7 @@ def test_what_begins_days_after_a_broader_event_in_a_part_of_it_is_another() -> 
 
 def test_an_event_of_its_own_in_a_part_of_a_broader_one_goes_on_beside_it_and_is_not_begun_again_at_every_look() -> None:
     """The burst pipe goes on, and so does the city's cold: neither takes the other's place."""
-    cold, pipe = (Event(node, DAY - timedelta(days=days), DAY) for node, days in (((ALL, "HEAT"), 16), (("d1", "HEAT"), 4)))
+    cold, pipe = (Event(node, begun := DAY - timedelta(days=days), begun, DAY) for node, days in (((ALL, "HEAT"), 16), (("d1", "HEAT"), 4)))
     findings = [replace(finding(node[0]), onset=begun) for node, begun in ((cold.node, cold.begun), (pipe.node, pipe.begun))]
     elsewhere = replace(finding("d2"), onset=cold.begun)
     for seen in (findings, [elsewhere, findings[1]], findings[::-1]):

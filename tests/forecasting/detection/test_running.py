@@ -33,7 +33,7 @@ class Days:
 
     def pass_(self, *found: Finding, silent: bool = False) -> list[Running]:
         """A day with its findings; what it tells."""
-        found = tuple(replace(f, day=self.day, onset=min(f.onset, self.day)) for f in found)
+        found = tuple(replace(f, day=self.day, onset=min(f.onset, self.day), peak=max(f.peak, f.onset)) for f in found)
         self.running, told = running.carry(self.running, found, self.day, AREAS, KINDS, [silent] * len(self.running))
         self.told += told
         self.day += timedelta(days=1)
@@ -148,3 +148,43 @@ def test_a_note_on_the_data_stays_where_it_is() -> None:
     assert told.alert_id != days.running[0].alert_id
     assert days.pass_(finding("d1", ALL, kind=DATA)) == []
     assert len(days.running) == 2
+
+
+@pytest.mark.parametrize("gap", range(-9, 10))
+def test_the_city_s_event_and_a_district_s_beside_it_are_told_once_each_however_days_find_them(gap: int) -> None:
+    """Some days find the city's as a whole, the others in its districts; the district's began `gap` days after the city's (before it: negative)."""
+    of_city, of_district = FIRST + timedelta(days=max(-gap, 0)), FIRST + timedelta(days=max(gap, 0))
+    for period, phase, hides in ((p, q, h) for p in (2, 3, 4) for q in range(p) for h in (False, True)):
+        days = Days()
+        for n in range(30):
+            as_whole = n % period == phase
+            found = [finding(ALL if as_whole else "d2", onset=of_city)] if days.day >= of_city else []
+            if days.day >= of_district and not (hides and as_whole and found):
+                found.append(finding("d1", onset=of_district))
+            days.pass_(*found)
+        assert len({one.alert_id for one in days.told}) <= 2, (period, phase, hides)
+        both_there = max(of_city, of_district) + timedelta(days=period)
+        assert [one.finding.day for one in days.told if one.finding.day > both_there] == [], (period, phase, hides)
+
+
+def test_a_city_s_event_that_begins_after_the_peak_of_a_district_s_is_told_as_new_and_takes_it_in() -> None:
+    """A branch falls in one district; three days later comes the storm."""
+    days = Days()
+    (branch,) = days.pass_(finding("d1", onset=FIRST))
+    days.pass_(finding("d1", onset=FIRST))
+    storm = FIRST + timedelta(days=2)
+    (told,) = days.pass_(finding(ALL, onset=storm, level="orange"))
+    assert (told.alert_id != branch.alert_id, told.finding.area, told.finding.onset) == (True, ALL, storm)
+    assert [one.alert_id for one in days.running] == [told.alert_id]
+    for found in ([finding("d1", onset=FIRST)], [finding("d2", onset=storm), finding("d1", onset=storm)], [finding(ALL, onset=storm)]):
+        assert days.pass_(*found) == []
+        assert [one.alert_id for one in days.running] == [told.alert_id]
+
+
+def test_what_spreads_from_a_district_before_its_peak_goes_on_as_the_city_s() -> None:
+    days = Days()
+    rising = replace(finding("d1", onset=FIRST), peak=FIRST + timedelta(days=1))
+    (first,) = days.pass_(rising)
+    days.pass_(rising)
+    assert days.pass_(finding(ALL, onset=FIRST + timedelta(days=1))) == []
+    assert [(one.alert_id, one.finding.area, one.finding.onset) for one in days.running] == [(first.alert_id, ALL, FIRST)]

@@ -165,6 +165,33 @@ def test_two_districts_become_one_alert_of_the_city(days: Days) -> None:
     assert (south.area, days.history(south)[-1].note) == ("South", f"part of {city.id}")
 
 
+def test_a_storm_over_the_city_is_raised_anew_and_takes_in_the_branch_that_fell_in_a_district_days_before(days: Days) -> None:
+    days.apply(DAY, spike(DAY, "North", observed=40.0))
+    days.apply(after(1), spike(after(1), "North", observed=20.0, onset=DAY))
+    (branch,) = days.running()
+    assert branch.peak == DAY
+    over_the_city = spike(after(2), ALL, observed=90.0, onset=after(2))
+    assert days.apply(after(2), over_the_city) == Applied(raised=1, resolved=1)
+    (storm,) = days.running()
+    assert (storm.area, storm.onset) == (ALL, after(2))
+    assert [(one.id, days.history(one)[-1].note) for one in days.all() if one.status == "resolved"] == [(branch.id, f"part of {storm.id}")]
+    before = days.image()
+    days.apply(after(2), over_the_city)
+    assert days.image() == before
+
+
+@pytest.mark.parametrize("gap", [-5, -2, 2, 3, 5])
+def test_a_city_s_event_and_a_district_s_are_raised_once_each_however_days_find_them(days: Days, gap: int) -> None:
+    of_city, of_district = after(max(-gap, 0)), after(max(gap, 0))
+    for n in range(16):
+        day = after(n)
+        found = [spike(day, ALL if n % 3 == 0 else "South", onset=of_city)] if day >= of_city else []
+        found += [spike(day, "North", onset=of_district)] if day >= of_district else []
+        days.apply(day, *found)
+    assert len(days.all()) <= 2 + (gap < 0), "a district's that came with the city's is told by itself until the city's is found"
+    assert max(one.raised_at for one in days.all()) <= days.morning_after(max(of_city, of_district) + timedelta(days=3))
+
+
 def test_what_is_left_of_a_city_wide_event_in_one_district_belongs_to_it(days: Days) -> None:
     days.apply(DAY, spike(DAY, ALL, observed=90.0))
     days.apply(after(1), spike(after(1), "South", observed=30.0), spike(after(1), "North", observed=35.0))
