@@ -8,21 +8,23 @@ night and goes the same way over the same functions: to a city that is trained e
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from math import inf
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
-from forecasting.detection import data_faults, evidence, excess, first_seen, running, running_day, seasonal, usual
+from forecasting.detection import data_faults, evidence, excess, first_seen, ration, running, running_day, seasonal, usual
 from forecasting.detection.excess import Days
 from forecasting.detection.explain import Labels
-from forecasting.detection.finding import DATA, EXCESS, FIRST_SEEN, SEASONAL, Finding
+from forecasting.detection.finding import DATA, GROWS, SEASONAL, Finding
 from forecasting.detection.issued import Issued, Node
 from forecasting.detection.running import Running
 from forecasting.hierarchy import ALL, Hierarchy, Tree
 
-FAMILIES = ((FIRST_SEEN, *EXCESS), (SEASONAL,), (DATA,))  # kinds that can be one event
+FAMILIES = (GROWS, (SEASONAL,), (DATA,))  # kinds that can be one event
 LAST_SECOND = pd.Timedelta(hours=23, minutes=59, seconds=59)  # of a day, at which it is known
+Silent = Callable[[Sequence[Running]], list[bool]]  # which running events have no data on a day
 SCORES = ("district", "category", "date", "observed", "expected", "p_value", "score")
 
 
@@ -91,7 +93,7 @@ def live(seen: Seen, issued: Iterator[Issued], world: World, start: int, zone: s
     place = {node: i for i, node in enumerate(zip(world.hierarchy.nodes["area"], world.hierarchy.nodes["category"], strict=True))}
     watch: _Watch | None = None
     coming: Issued | None = next(issued)
-    families: dict[tuple[str, ...], list[Running]] = {kinds: [] for kinds in FAMILIES}
+    alerts = _Alerts(world)
     for t in range(start, len(seen.days)):
         if coming is not None and coming.cutoff == seen.days[t - 1]:
             watch = _Watch(world, coming, place, t - 1, watch)
@@ -101,14 +103,31 @@ def live(seen: Seen, issued: Iterator[Issued], world: World, start: int, zone: s
         told: list[tuple[pd.Timestamp, Running]] = []
         watch.begin()
         for hour, events in watch.running_day(seen, t):
-            families[FAMILIES[0]], new = running.carry(families[FAMILIES[0]], events, day, world.areas, world.categories, None)
-            told += [(_moment(seen.days[t] + pd.Timedelta(hours=hour + 1), zone), one) for one in new]
+            end = _moment(seen.days[t] + pd.Timedelta(hours=hour + 1), zone)
+            told += [(end, one) for one in alerts.carry(GROWS, events, day, None)]
         scores, found, silent = watch.end(day, seen.counts(t))
         for kinds in FAMILIES:
             mine = [f for f in found if f.kind in kinds]
-            families[kinds], new = running.carry(families[kinds], mine, day, world.areas, world.categories, silent(families[kinds]))
-            told += [(_moment(seen.days[t] + LAST_SECOND, zone), one) for one in new]
+            told += [(_moment(seen.days[t] + LAST_SECOND, zone), one) for one in alerts.carry(kinds, mine, day, silent)]
         yield Lived(scores, told)
+
+
+class _Alerts:
+    """Those that run, by families of kinds."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.running: dict[tuple[str, ...], list[Running]] = {kinds: [] for kinds in FAMILIES}
+        self.raised: list[date] = []  # the day of each that counts for the ration
+
+    def carry(self, kinds: tuple[str, ...], found: list[Finding], day: date, silent: Silent | None) -> list[Running]:
+        """Those that were raised or went up a level by what was found on a day; no `silent`: the day is not over."""
+        w, before = self.world, self.running[kinds]
+        room = ration.left(self.raised, day, w.budget) if kinds == GROWS else inf
+        self.running[kinds], told = running.carry(before, found, day, w.areas, w.categories, silent and silent(before), room)
+        if kinds == GROWS:
+            self.raised += [day] * len({one.alert_id for one in told} - {one.alert_id for one in before})
+        return told
 
 
 class _Watch:
@@ -161,7 +180,7 @@ class _Watch:
         for hour in range(23):
             yield hour, running_day.detect(day, days, known, usually, hour, w.areas, w.categories, w.labels, w.safety, w.budget)
 
-    def end(self, day: date, counts: np.ndarray) -> tuple[pd.DataFrame, list[Finding], Callable[[Sequence[Running]], list[bool]]]:
+    def end(self, day: date, counts: np.ndarray) -> tuple[pd.DataFrame, list[Finding], Silent]:
         """A day is over: scores, what was found, and which running events have no data on it."""
         w, issued = self.world, self.issued
         recent = w.hierarchy.total(counts[:, -usual.DAYS :])

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from hashlib import sha256
+from math import inf
 
-from forecasting.detection import events
+from forecasting.detection import events, ration
 from forecasting.detection.events import LONGEST, USUAL_DAYS, Event
 from forecasting.detection.finding import DATA, GROWS, Finding
 from forecasting.detection.levels import LEVELS
@@ -30,7 +31,13 @@ class Running:
 
 
 def carry(
-    running: Sequence[Running], findings: Sequence[Finding], day: date, areas: Tree, categories: Tree, silent: Sequence[bool] | None
+    running: Sequence[Running],
+    findings: Sequence[Finding],
+    day: date,
+    areas: Tree,
+    categories: Tree,
+    silent: Sequence[bool] | None,
+    room: float = inf,
 ) -> tuple[list[Running], list[Running]]:
     """Carries events over what was found on a day.
 
@@ -38,6 +45,7 @@ def carry(
         running: the oldest first.
         silent: of each running event whether its node has no data for the day, which then is no usual day; None: the day is not over, and no
             event is over on it.
+        room: how many small events may still begin, see `ration`.
 
     Returns:
         those that run on, and those of them that were raised or went up a level.
@@ -47,7 +55,8 @@ def carry(
     told: list[Running] = []
     begun: list[Running] = []
     notes = any(finding.kind == DATA for finding in findings)
-    for assigned in events.notes(findings, [event.node for event in there]) if notes else events.assign(findings, there, areas, categories):
+    found = events.notes(findings, [event.node for event in there]) if notes else events.assign(findings, there, areas, categories)
+    for assigned in ration.told(found, room):
         finding, spread = assigned.finding, events.spread(assigned, there)
         for part in (*assigned.running[1:], *assigned.taken):
             left[part] = None

@@ -2,13 +2,14 @@
 
 For every day:
 1. A finding belongs to a running alert of its kinds as `forecasting.detection.events` says; otherwise it raises one.
-2. A running alert follows its finding: newest numbers, the highest level so far, the earliest onset, the broadest place. What was EMERGING
+2. Small ones of too many wait, as `forecasting.detection.ration` says; what waits is not in the store, and is found again.
+3. A running alert follows its finding: newest numbers, the highest level so far, the earliest onset, the broadest place. What was EMERGING
    becomes SPIKE when a day alone is improbable, and stays so. What was FIRST_SEEN becomes either when it grows, in its own category: it is
    one alert, whichever kind is applied first. Notes on the DATA stay where they are.
-3. A second alert that turns out to be part of the same event is resolved with a note that says so. The oldest goes on, or the one that has grown
+4. A second alert that turns out to be part of the same event is resolved with a note that says so. The oldest goes on, or the one that has grown
    today where what is only new tells of both.
-4. What somebody has resolved since the day is over for this day; if it is found on a later day, it is raised anew.
-5. An alert that was not found for `events.USUAL_DAYS` days is resolved. A day without data is no usual day.
+5. What somebody has resolved since the day is over for this day; if it is found on a later day, it is raised anew.
+6. An alert that was not found for `events.USUAL_DAYS` days is resolved. A day without data is no usual day.
 What people have said of it (acknowledged, judged, acted) stays. The same day applied twice changes nothing. The scores of the day are in
 the store before: they say which days had data.
 """
@@ -17,11 +18,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
+from math import inf
 from typing import Any
 
 from sqlalchemy import Connection
 
-from forecasting.detection import events
+from forecasting.detection import events, ration
 from forecasting.detection.events import LONGEST, USUAL_DAYS, Event
 from forecasting.detection.finding import DATA, EXCESS, FIRST_SEEN, GROWS, SEASONAL, Finding
 from forecasting.detection.levels import LEVELS
@@ -51,6 +53,7 @@ def apply(
     forecast_set_id: int,
     areas: Tree,
     categories: Tree,
+    budget: float | None = None,
 ) -> Applied:
     """Carries the alerts of some kinds over a finished day, in the caller's transaction.
 
@@ -61,6 +64,7 @@ def apply(
         now: the moment of the changes.
         forecast_set_id: the forecast set by which it was found.
         areas, categories: the trees.
+        budget: expected false demand alerts a day; None: as many as there are.
     """
     related = GROWS if set(kinds) <= set(GROWS) else kinds
     running = [one for one in alerts.running(conn) if one.kind in kinds or (one.kind in related and any(_same(one, f, areas) for f in findings))]
@@ -71,11 +75,11 @@ def apply(
     raised = resolved = 0
     there = [_event(alert) for alert in running]
     notes = set(kinds) == {DATA}
-    for assigned in events.notes(findings, [event.node for event in there]) if notes else events.assign(findings, there, areas, categories):
+    found = events.notes(findings, [event.node for event in there]) if notes else events.assign(findings, there, areas, categories)
+    fresh = [one for one in found if one.running or not any(_is_over(alert, one.finding, kinds, areas, categories) for alert in over)]
+    for assigned in ration.told(fresh, _room(conn, kinds, day, budget)):
         finding, spread = assigned.finding, events.spread(assigned, there)
         if not assigned.running:
-            if any(_is_over(alert, finding, kinds, areas, categories) for alert in over):
-                continue
             alert = _new(finding, spread, now, forecast_set_id)
             if alert.kind in GROWS:
                 alert = replace(alert, peak=_peak(conn, finding, finding.onset) or alert.peak)
@@ -98,6 +102,13 @@ def apply(
             note = f"usual again for {usual} days" if usual else f"no data since {alert.last_day}"
             resolved += alerts.change_status(conn, alert.id, {"open", "acknowledged"}, "resolved", ACTOR, note, now)
     return Applied(raised, len(seen), resolved)
+
+
+def _room(conn: Connection, kinds: Collection[str], day: date, budget: float | None) -> float:
+    """How many small events may still begin on a day."""
+    if budget is None or not set(kinds) <= set(GROWS):
+        return inf
+    return ration.left(alerts.found_on(conn, GROWS, day - timedelta(days=ration.look_back(budget))), day, budget)
 
 
 def _node(alert: Alert) -> events.Node:
@@ -145,6 +156,7 @@ def _new(finding: Finding, spread: date, now: datetime, forecast_set_id: int) ->
         usual_days=0,
         onset=finding.onset,
         spread=spread,
+        found=finding.day,
         raised_at=now,
         changed_at=now,
         resolved_at=None,

@@ -85,7 +85,7 @@ def run(db: Engine, settings: Settings) -> Watched:
                 (GROWS, found),
                 ((DATA,), [*judged.notes, *_refusals(conn, day), *(weather.late(conn, settings, day) if day == until else [])]),
             ):
-                total = _add(total, lifecycle.apply(conn, kinds, mine, day, now, before.set_id, filed.areas, filed.categories))
+                total = _add(total, lifecycle.apply(conn, kinds, mine, day, now, before.set_id, filed.areas, filed.categories, budget))
         done.append(day)
     with engine.reading(db) as conn:
         pointer = forecast_sets.pointer(conn)
@@ -132,7 +132,7 @@ def _running_day(
     budget = settings.false_alerts_per_day
     found = running_day.detect(day, days, came, share, hour, filed.areas, filed.categories, labels, safety, budget, stricter)
     with engine.writing(db) as conn:
-        return lifecycle.apply(conn, GROWS, found, day, settings.clock.now(), before.set_id, filed.areas, filed.categories)
+        return lifecycle.apply(conn, GROWS, found, day, settings.clock.now(), before.set_id, filed.areas, filed.categories, budget)
 
 
 def _refusals(conn: Connection, day: date) -> list[Finding]:

@@ -45,7 +45,8 @@ class Alert:
         peak: the day on which the most is expected or was seen, if known.
         observed, expected, lower, upper, p_value: the evidence, as `forecasting.detection.finding.Finding` defines it for each kind.
         verdict: one of `VERDICTS`, given at the moment `judged_at`; None: nobody has judged it.
-        spread: the latest onset of what it has taken in; None: of a time when that was not kept.
+        spread: the latest onset of what it has taken in.
+        found: the day of the findings by which it was raised. None, as `spread`: of a time when that was not kept.
     """
 
     id: str
@@ -73,6 +74,7 @@ class Alert:
     verdict: str | None = None
     judged_at: datetime | None = None
     spread: date | None = None
+    found: date | None = None
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,12 @@ def running(conn: Connection) -> list[Alert]:
     """Every alert that is not resolved, the one raised first first."""
     rows = conn.execute(select(alerts).where(alerts.c.status != "resolved").order_by(alerts.c.raised_at, alerts.c.id))
     return [_alert(row) for row in rows]
+
+
+def found_on(conn: Connection, kinds: Collection[str], since: date) -> list[date]:
+    """Of each alert of some kinds that was raised by findings of a day or a later one, that day."""
+    rows = conn.execute(select(alerts.c.found).where(alerts.c.kind.in_(kinds), alerts.c.found >= since))
+    return [day for (day,) in rows]
 
 
 def tally(conn: Connection, filters: AlertFilters | None = None) -> dict[tuple[str, str, str], int]:

@@ -422,7 +422,8 @@ alerts = Table(
     Column("resolved_at", Moment),
     Column("verdict", String),  # true, false, acted; None: nobody has judged it
     Column("judged_at", Moment),
-    Column("spread", Date),  # latest onset of what it has taken in; None: of a time when that was not kept
+    Column("spread", Date),  # latest onset of what it has taken in
+    Column("found", Date),  # day of the findings by which it was raised
     Index(None, "status", "raised_at"),
     Index(None, "kind", "category"),
 )

@@ -76,7 +76,7 @@ def test_where_alerts_were_false_more_is_asked_for_and_withdrawing_the_verdicts_
         watch.run(trained.engine, settings)
         return alerts_of(trained, last_day=day(TODAY))
 
-    past = replace(alert, status="resolved", onset=day(20), last_day=day(20), resolved_at=alert.raised_at)
+    past = replace(alert, status="resolved", onset=day(20), found=day(20), last_day=day(20), resolved_at=alert.raised_at)
     with writing(trained.engine) as conn:
         for n in range(60):
             alerts.insert(conn, replace(past, id=f"past{n}"), "watch", alert.raised_at)
