@@ -16,8 +16,8 @@ from forecasting.detection.levels import BROAD, LEVELS
 
 SPARED_DAYS = 3.0
 """Days whose ration is there at most: what chance alone begins hardly ever has to wait then, so that the budget is neither missed nor passed."""
-LOOK_BACK = 28
-"""Days at least before which it makes no difference any more what was told."""
+LOOK_BACK, LONGEST = 28, 2000
+"""Days, at least and at most, before which it makes no difference any more what was told: below one in as many days no blue alert is told."""
 NEVER_WAITS = "yellow"
 """Level from which on an event is told at once: what is less is no case for a duty officer (see `levels.YELLOW`), and an hour counts in a burst."""
 
@@ -38,8 +38,8 @@ def left(told: Collection[date], day: date, budget: float) -> float:
 
 
 def look_back(budget: float) -> int:
-    """Days that count: those in which a ration that was used up is twice there again, and `LOOK_BACK`."""
-    return max(LOOK_BACK, ceil(2 * _most(budget) / budget))
+    """Days that count: those in which a ration that was used up is twice there again, within `LOOK_BACK` and `LONGEST`."""
+    return max(LOOK_BACK, ceil(min(LONGEST, 2 * _most(budget) / budget)))
 
 
 def told(found: Sequence[Assigned], room: float) -> list[Assigned]:
