@@ -73,18 +73,14 @@ def assign(findings: Sequence[Finding], running: Sequence[Event], areas: Tree, c
     found: list[Assigned] = []
     for finding in sorted(_gathered(findings, running, areas, categories), key=lambda f: _broadest_first(f, areas, categories)):
         node = finding.area, finding.category
-        same = [k for k, event in enumerate(where) if event is not None and _belongs(finding, event, areas, categories)]
-        if node in apart:
-            same = [k for k in same if _node(where[k]) == node or _took_in(where[k], finding)]
-        same = [k for k in same if _node(where[k]) == node or _node(where[k]) not in apart]
-        if any(_node(where[k]) == node for k in same):
-            same = [k for k in same if _node(where[k]) == node or _is_hidden(_node(where[k]), node, found_at, areas, categories)]
-        past = [k for k in same if k not in owner and _is_past(where[k], finding, areas, categories)]
+        same = _one_with(finding, where, apart, found_at, areas, categories)
+        past = [k for k in same if k not in owner and _is_past(where[k], node, finding, areas, categories)]
         if len(past) == len(same):
-            taken = {*past, *(k for k in range(len(running)) if k not in owner and _is_hidden(_node(where[k]), node, found_at, areas, categories))}
+            hidden = [k for k in range(len(running)) if k not in owner and _is_hidden(where[k], node, found_at, areas, categories)]
+            taken = sorted({*past, *hidden})
             owner[len(where)] = len(found)
             where.append(Event(node, finding.onset, finding.onset, finding.onset))
-            found.append(Assigned(finding, (), tuple(sorted(taken))))
+            found.append(Assigned(finding, (), tuple(taken)))
             for part in taken:
                 where[part] = None
             continue
@@ -144,26 +140,41 @@ def _later_ones(findings: Sequence[Finding], areas: Tree, categories: Tree) -> s
     return {at for at, onset in found if any(node != at and onset > begun and _inside(at, node, areas, categories) for node, begun in found)}
 
 
-def _node(event: Event | None) -> Node | None:
-    return event.node if event else None
+def _one_with(
+    finding: Finding, where: Sequence[Event | None], apart: Collection[Node], found_at: Collection[Node], areas: Tree, categories: Tree
+) -> list[int]:
+    """Positions of the events that a finding belongs to.
+
+    Args:
+        where: the events, those that are part of another left out (None).
+        apart: nodes of findings that are no part of a broader one of their day.
+        found_at: nodes of all findings of the day.
+    """
+    node = finding.area, finding.category
+    at = {k: event for k, event in enumerate(where) if event is not None and _belongs(finding, event, areas, categories)}
+    if node in apart:
+        at = {k: event for k, event in at.items() if event.node == node or _took_in(event, finding)}
+    at = {k: event for k, event in at.items() if event.node == node or event.node not in apart}
+    if any(event.node == node for event in at.values()):
+        at = {k: event for k, event in at.items() if event.node == node or _is_hidden(event, node, found_at, areas, categories)}
+    return list(at)
 
 
-def _took_in(event: Event | None, finding: Finding) -> bool:
+def _took_in(event: Event, finding: Finding) -> bool:
     """Whether what an event has taken in began as late as a finding: then placement may take them apart and put them together by turns."""
-    return event is not None and event.begun < event.spread >= finding.onset
+    return event.begun < event.spread >= finding.onset
 
 
-def _is_past(event: Event | None, finding: Finding, areas: Tree, categories: Tree) -> bool:
+def _is_past(event: Event | None, node: Node, finding: Finding, areas: Tree, categories: Tree) -> bool:
     """Whether an event was past its peak when a finding around it began."""
-    at = finding.area, finding.category
-    if event is None or event.peak is None or event.node == at or not _inside(event.node, at, areas, categories):
+    if event is None or event.peak is None or event.node == node or not _inside(event.node, node, areas, categories):
         return False
     return event.peak < finding.onset <= finding.day
 
 
-def _is_hidden(part: Node | None, node: Node, found_at: Collection[Node], areas: Tree, categories: Tree) -> bool:
-    """Whether an event lies in a broader node that is found on a day on which it is not found by itself."""
-    return part is not None and part not in found_at and _inside(part, node, areas, categories)
+def _is_hidden(event: Event | None, node: Node, found_at: Collection[Node], areas: Tree, categories: Tree) -> bool:
+    """Whether an event lies in a node that is found on a day on which it is not found by itself."""
+    return event is not None and event.node not in found_at and _inside(event.node, node, areas, categories)
 
 
 def _belongs(finding: Finding, event: Event, areas: Tree, categories: Tree) -> bool:
