@@ -76,7 +76,7 @@ def assign(findings: Sequence[Finding], running: Sequence[Event], areas: Tree, c
         same = _one_with(finding, where, apart, found_at, areas, categories)
         past = [k for k in same if k not in owner and _is_past(where[k], node, finding, areas, categories)]
         if len(past) == len(same):
-            hidden = [k for k in range(len(running)) if k not in owner and _is_hidden(where[k], node, found_at, areas, categories)]
+            hidden = [k for k in range(len(running)) if k not in owner and _is_hidden(where[k], finding, found_at, areas, categories)]
             taken = sorted({*past, *hidden})
             owner[len(where)] = len(found)
             where.append(Event(node, finding.onset, finding.onset, finding.onset))
@@ -87,7 +87,8 @@ def assign(findings: Sequence[Finding], running: Sequence[Event], areas: Tree, c
         keep, *parts = same = [*(k for k in same if k not in past), *past]
         if keep in owner:
             mine = found[owner[keep]]
-            found[owner[keep]] = replace(mine, running=(*mine.running, *(k for k in parts if k < len(running))))
+            level = max(mine.finding.level, finding.level, key=LEVELS.index)
+            found[owner[keep]] = Assigned(replace(mine.finding, level=level), (*mine.running, *(k for k in parts if k < len(running))), mine.taken)
         else:
             owner[keep] = len(found)
             event = where[keep]
@@ -156,7 +157,7 @@ def _one_with(
         at = {k: event for k, event in at.items() if event.node == node or _took_in(event, finding)}
     at = {k: event for k, event in at.items() if event.node == node or event.node not in apart}
     if any(event.node == node for event in at.values()):
-        at = {k: event for k, event in at.items() if event.node == node or _is_hidden(event, node, found_at, areas, categories)}
+        at = {k: event for k, event in at.items() if event.node == node or _is_hidden(event, finding, found_at, areas, categories)}
     return list(at)
 
 
@@ -172,9 +173,10 @@ def _is_past(event: Event | None, node: Node, finding: Finding, areas: Tree, cat
     return event.peak < finding.onset <= finding.day
 
 
-def _is_hidden(event: Event | None, node: Node, found_at: Collection[Node], areas: Tree, categories: Tree) -> bool:
-    """Whether an event lies in a node that is found on a day on which it is not found by itself."""
-    return event is not None and event.node not in found_at and _inside(event.node, node, areas, categories)
+def _is_hidden(event: Event | None, finding: Finding, found_at: Collection[Node], areas: Tree, categories: Tree) -> bool:
+    """Whether an event lies in a finding's node and is not found by itself that day; of one seen later an older day tells nothing."""
+    node = finding.area, finding.category
+    return event is not None and event.seen <= finding.day and event.node not in found_at and _inside(event.node, node, areas, categories)
 
 
 def _belongs(finding: Finding, event: Event, areas: Tree, categories: Tree) -> bool:
@@ -188,7 +190,7 @@ def _belongs(finding: Finding, event: Event, areas: Tree, categories: Tree) -> b
         return finding.onset <= event.seen + timedelta(days=1)
     if _inside(at, event.node, areas, categories):
         return finding.onset <= min(event.seen, max(event.begun + timedelta(days=SPREADS), event.spread))
-    return finding.onset <= event.seen and event.begun <= finding.onset + timedelta(days=SPREADS)
+    return finding.onset <= event.seen and event.begun <= min(finding.day, finding.onset + timedelta(days=SPREADS))
 
 
 def _gathered(findings: Sequence[Finding], running: Sequence[Event], areas: Tree, categories: Tree) -> list[Finding]:

@@ -68,7 +68,8 @@ def apply(
     """
     related = GROWS if set(kinds) <= set(GROWS) else kinds
     running = [one for one in alerts.running(conn) if one.kind in kinds or (one.kind in related and any(_same(one, f, areas) for f in findings))]
-    ended = AlertFilters(statuses=("resolved",), kinds=related, since=datetime.combine(day, time.min, UTC))
+    since = datetime.combine(day, time.min, UTC) - timedelta(days=1)  # east of Greenwich a day begins before UTC's
+    ended = AlertFilters(statuses=("resolved",), kinds=related, since=since)
     over = [alert for alert in alerts.list_alerts(conn, filters=ended, limit=None) if alert.last_day >= day]
     seen: set[str] = set()
     parts: set[str] = set()

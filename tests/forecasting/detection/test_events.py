@@ -85,6 +85,11 @@ def test_parts_inside_a_running_event_are_told_together_the_greatest_first() -> 
     assert f.reason_en == "d2 HEAT. s1 HEAT."
 
 
+def test_a_part_that_begins_with_a_milder_event_around_it_gives_it_its_level() -> None:
+    (one,) = assigned([finding(ALL, level="blue"), finding("d1", level="orange")], [])
+    assert (one.finding.area, one.finding.level) == (ALL, "orange")
+
+
 def test_what_begins_days_after_a_broader_event_in_a_part_of_it_is_another() -> None:
     """A pipe bursts in the third week of the city's cold; what came to a district within days of the cold is the cold."""
     cold = Event((ALL, "HEAT"), DAY - timedelta(days=16), DAY - timedelta(days=16), DAY - timedelta(days=1))

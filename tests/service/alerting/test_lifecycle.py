@@ -308,6 +308,25 @@ def test_what_somebody_has_resolved_hides_nothing_that_began_after_it(days: Days
     assert [(one.area, one.onset) for one in days.running()] == [(ALL, after(3))]
 
 
+def test_what_was_resolved_in_the_small_hours_stays_so_for_the_day(days: Days) -> None:
+    """Where the city's day begins before UTC's."""
+    days.apply(DAY, spike(DAY))
+    with writing(days.engine) as conn:
+        small_hours = datetime(DAY.year, DAY.month, DAY.day, 6, tzinfo=UTC) - timedelta(hours=8)
+        assert alerts.change_status(conn, days.only().id, {"open"}, "resolved", "duty officer", None, small_hours)
+    assert days.apply(DAY, spike(DAY)) == Applied()
+
+
+def test_yesterday_looked_at_again_ends_nothing_that_began_today(days: Days) -> None:
+    """Each watch looks at the last finished day again, and then at the hours of today."""
+    days.apply(DAY, spike(DAY, "North", "Home"))
+    days.apply(after(1), spike(after(1), "North", "Home"), spike(after(1), "North", "Heat", onset=after(1)))
+    before = days.image()
+    days.apply(DAY, spike(DAY, "North", "Home"))
+    assert [one.status for one in days.all()] == ["open", "open"]
+    assert days.image() == before
+
+
 def test_an_acknowledged_alert_stays_acknowledged_and_is_resolved_when_it_is_over(days: Days) -> None:
     days.apply(DAY, spike(DAY))
     days.decide(days.only(), "acknowledged", DAY)
