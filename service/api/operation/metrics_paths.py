@@ -70,7 +70,10 @@ class _OfStore(Collector):
         yield from _gauges("job", of_jobs)
         since = {"waiting": _seconds(queue.waiting_since), "set_aside": _seconds(queue.aside_since)}
         of_requests: dict[str, tuple[str, Mapping[str, float | None]]] = {
-            "weisu_intake_requests": ("Requests that wait to be counted, or could not be.", {"waiting": queue.waiting, "set_aside": len(queue.aside)}),
+            "weisu_intake_requests": (
+                "Requests that wait to be counted, or could not be.",
+                {"waiting": queue.waiting, "set_aside": len(queue.aside)},
+            ),
             "weisu_intake_oldest_seconds": ("When the oldest of them came, or the first was set aside, since 1970.", since),
         }
         yield from _gauges("state", of_requests)

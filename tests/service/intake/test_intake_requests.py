@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, event, func, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError, TimeoutError
 
 from forecasting.errors import InputError
@@ -204,12 +204,16 @@ def test_a_request_waits_while_the_database_is_away(engine: Engine, monkeypatch:
     assert (status(engine, accepted), left(engine)) == (ingests.APPLYING, 1)
 
 
-# Content that a database calls an error of its own operation, as it does a server that is away: a sum that overflows, a key that is too long.
+# Content that a database calls an error of its own operation, as it does a server that is away: a sum that overflows; a key that is too long, a
+# statement that takes longer than it may, or needs more memory or more room than there is. By the ticket that has it.
+CODES = {"bad": "54000", "slow": "57014", "heavy": "53200", "large": "53400"}
+_NAMED = "new.ticket_id in ('" + "', '".join(CODES) + "')"
 FAILS = {
-    "sqlite": ["create trigger fails before insert on tickets when new.ticket_id = 'bad' begin select abs(-9223372036854775807 - 1); end"],
+    "sqlite": [f"create trigger fails before insert on tickets when {_NAMED} begin select abs(-9223372036854775807 - 1); end"],
     "postgresql": [
-        "create function fail() returns trigger as $$ begin if new.ticket_id = 'bad' then raise exception 'too long' "
-        "using errcode = 'program_limit_exceeded'; end if; return new; end $$ language plpgsql",
+        "create function fail() returns trigger as $$ begin "
+        + " ".join(f"if new.ticket_id = '{name}' then raise exception 'too much' using errcode = '{code}'; end if;" for name, code in CODES.items())
+        + " return new; end $$ language plpgsql",
         "create trigger fails before insert on tickets for each row execute function fail()",
     ],
 }
@@ -218,7 +222,7 @@ MENDED = {"sqlite": "drop trigger if exists fails", "postgresql": "drop function
 
 @pytest.fixture
 def failing(engine: Engine) -> Iterator[Engine]:
-    """A database that fails at the ticket `bad`, as if it were the database's own fault."""
+    """A database that fails at the tickets of `CODES`, as if it were the database's own fault."""
     with writing(engine) as conn:
         for statement in FAILS[engine.dialect.name]:
             conn.exec_driver_sql(statement)
@@ -233,8 +237,9 @@ def rested(engine: Engine) -> None:
         conn.execute(update(waiting).values(lease_until=datetime.now(UTC) - timedelta(seconds=1)))
 
 
-def test_content_at_which_the_database_fails_is_set_aside_after_some_attempts_and_those_behind_it_go_on(failing: Engine) -> None:
-    broken = requests.accept(failing, request(("bad", "X"), ("good", "X")), CLOCK)
+@pytest.mark.parametrize("name", CODES)
+def test_content_at_which_the_database_fails_is_set_aside_after_some_attempts_and_those_behind_it_go_on(failing: Engine, name: str) -> None:
+    broken = requests.accept(failing, request((name, "X"), ("good", "X")), CLOCK)
     sound = requests.accept(failing, request(("1", "X")), CLOCK)
     for _ in range(requests.ATTEMPTS - 1):
         assert requests.apply_all_waiting(failing, CLOCK) == 0
@@ -271,6 +276,35 @@ def test_a_store_that_is_away_is_no_attempt(engine: Engine, monkeypatch: pytest.
     monkeypatch.setattr(tickets_store, "apply", apply)
     assert requests.apply_all_waiting(engine, CLOCK) == 1
     assert (status(engine, accepted), daily(engine)) == (ingests.DONE, {"X": 1})
+
+
+def test_a_store_that_fails_at_a_statement_and_then_does_not_answer_is_no_attempt_either(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted = requests.accept(engine, request(("1", "X")), CLOCK)
+    gone: list[bool] = []
+
+    class OutOfMemory(Exception):
+        sqlstate = "53200"
+
+    def fails(*_: Any, **__: Any) -> ingests.Totals:
+        gone.append(True)
+        raise OperationalError("insert", {}, OutOfMemory("out of memory"))
+
+    def refuse(*_: object) -> None:
+        if gone:
+            raise OperationalError("connect", {}, Exception("connection refused"))
+
+    event.listen(engine, "engine_connect", refuse)
+    apply = tickets_store.apply
+    monkeypatch.setattr(tickets_store, "apply", fails)
+    with pytest.raises(OperationalError, match="connection refused"):
+        requests.apply_all_waiting(engine, CLOCK)
+    gone.clear()
+    with reading(engine) as conn:
+        assert conn.execute(select(waiting.c.attempts)).scalar_one() == 0
+    monkeypatch.setattr(tickets_store, "apply", apply)
+    rested(engine)
+    assert requests.apply_all_waiting(engine, CLOCK) == 1
+    assert status(engine, accepted) == ingests.DONE
 
 
 def test_a_full_pool_of_connections_is_no_fault_of_a_request(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
