@@ -160,7 +160,7 @@ def lose_tables(engine: Engine) -> None:
 
 def test_a_database_that_takes_no_writes_after_a_failover_is_a_503_and_can_be_read(tmp_path: Path) -> None:
     ticket = {"ticket_id": "1", "created_at": "2024-01-05", "district": "D", "category": "X"}
-    silence = {"area": "ALL", "category": "ALL", "comment": "works", "ends_at": "2099-01-01T00:00:00Z"}
+    silence = {"area": "ALL", "category": "ALL", "comment": "works", "ends": "2099-01-01T00:00:00Z"}
     with running({"fsync": "off"}) as server:
         settings = Settings(data_dir=tmp_path, database_url=server.address("postgres"))
         upgrade(settings.store_url)
