@@ -1,6 +1,6 @@
 """Requests that are staged as a whole and wait to be applied, in the order in which they came.
 
-Whoever applies one takes it for a while (a lease) and renews that as it goes on; if it dies, the next one goes on where it stopped. Only the
+Whoever applies one takes it for a while (a lease) and renews that while it lives; if it dies, the next one goes on where it stopped. Only the
 first of the queue can be taken: a correction must not be applied before what it corrects. One that cannot be applied is set aside with its rows.
 """
 

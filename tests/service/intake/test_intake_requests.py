@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -84,6 +85,45 @@ def test_while_somebody_is_at_work_nobody_else_begins_and_after_the_lease_somebo
         waiting_ingests.renew(conn, accepted, now - timedelta(seconds=1))
     assert requests.apply_all_waiting(engine, CLOCK) == 1
     assert daily(engine) == {"X": 1}
+
+
+def test_a_request_that_takes_longer_than_its_lease_is_taken_by_nobody_else(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "LEASE", timedelta(seconds=3))
+    accepted = requests.accept(engine, request(("1", "X")), CLOCK)
+    apply, taken = tickets_store.apply, list[bool]()
+
+    def slow(engine: Engine, ingest_id: int, **more: Any) -> ingests.Totals:
+        end = monotonic() + (0 if taken else 7)  # as one statement over millions of rows may take, before the first of them is stored
+        while monotonic() < end:
+            taken.append(requests.apply_waiting(engine, CLOCK, accepted))
+            sleep(0.2)
+        return apply(engine, ingest_id, **more)
+
+    monkeypatch.setattr(tickets_store, "apply", slow)
+    assert requests.apply_all_waiting(engine, CLOCK) == 1
+    assert taken.count(False) > 5
+    assert not any(taken)
+    assert (status(engine, accepted), daily(engine)) == (ingests.DONE, {"X": 1})
+
+
+def test_a_request_taken_over_from_a_process_that_stood_still_and_goes_on_is_counted_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted = requests.accept(engine, request(("1", "X"), ("1", "Y"), ("2", "X")), CLOCK)
+    following = requests.accept(engine, request(("2", "Y")), CLOCK)
+    drop, others = tickets_store._drop_repeats, list[int]()
+
+    def stands_still(engine: Engine, ingest_id: int) -> None:
+        drop(engine, ingest_id)
+        if not others:
+            others.append(0)
+            rested(engine)  # the lease has run out
+            others.append(requests.apply_all_waiting(engine, CLOCK))
+
+    monkeypatch.setattr(tickets_store, "_drop_repeats", stands_still)
+    requests.apply_all_waiting(engine, CLOCK)
+    assert others == [0, 2]
+    assert (status(engine, accepted), status(engine, following), daily(engine)) == (ingests.DONE, ingests.DONE, {"Y": 2})
+    with reading(engine) as conn:
+        assert ingests.get(conn, accepted).totals == ingests.Totals(added=2, unchanged=1)
 
 
 def test_tidying_up_leaves_requests_that_wait_to_their_queue(engine: Engine) -> None:
