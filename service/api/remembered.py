@@ -94,6 +94,20 @@ class City:
     answers: Answers = field(default_factory=Answers, compare=False, repr=False)
 
 
+@dataclass(frozen=True)
+class _Heard:
+    """What a look brought, whole: it takes the place of the one before in one step.
+
+    Attributes:
+        writes: how often something had been written through this worker when the look began: what was written later, it may have missed.
+        at: when it began, in monotonic seconds: the clock on the wall may jump.
+    """
+
+    city: City
+    writes: int
+    at: float
+
+
 class Remembered:
     """What one worker has heard from the store. Safe to use from several threads.
 
@@ -104,8 +118,7 @@ class Remembered:
     def __init__(self, engine: Engine, forecasts: PublishedForecasts, clock: Clock, secret: bytes) -> None:
         self._engine, self._forecasts, self._clock, self._secret = engine, forecasts, clock, secret
         self.writes = 0
-        self._city: City | None = None
-        self._looked = float("-inf")  # monotonic seconds: the clock on the wall may jump
+        self._heard: _Heard | None = None
         self._answered, self._answered_at = clock.now(), monotonic()
         self._unreadable: int | None = None  # the published set, if it could not be read
         self._looking = threading.Lock()
@@ -113,39 +126,45 @@ class Remembered:
         self._callers: dict[bytes, Caller] = {}
 
     def known(self) -> City | None:
-        """What was read within `SECONDS`, without waiting for anything; None: it is older."""
-        age = monotonic() - self._looked
+        """What was read within `SECONDS`, and since the last write through this worker, without waiting for anything; None: there is no such."""
+        heard = self._heard
+        if heard is None or heard.writes != self.writes:
+            return None
+        age = monotonic() - heard.at
         if AHEAD * SECONDS <= age < SECONDS and self._looking.acquire(blocking=False):
             self._beside.submit(self._look_beside)
-        return self._city if age < SECONDS else None
+        return heard.city if age < SECONDS else None
 
     def city(self) -> City:
-        """The same, read anew if it is older; from the store's last word if it does not answer.
+        """The same, read anew if there is none; from the store's last word if it does not answer.
+
+        While somebody else looks, what is too old is right still, and not waited for beyond `PATIENCE`; what may lack the caller's own write is not.
 
         Raises:
             DBAPIError: the store does not answer, and never has.
         """
-        before = self._city
-        if not self._looking.acquire(timeout=-1 if before is None else PATIENCE):
-            assert before is not None
-            return before
+        before = self._heard
+        old = None if before is None or before.writes != self.writes else before.city
+        if not self._looking.acquire(timeout=-1 if old is None else PATIENCE):
+            assert old is not None
+            return old
         try:
-            fresh = monotonic() - self._looked < SECONDS and self._city
-            return fresh or self._look()
+            heard = self._heard
+            fresh = heard is not None and heard.writes == self.writes and monotonic() - heard.at < SECONDS
+            return heard.city if heard is not None and fresh else self._look()
         finally:
             self._looking.release()
 
     def trees(self, conn: Connection, moves: Mapping[str, int]) -> tuple[Nodes[Area], Nodes[Category]]:
         """Both trees as a transaction sees them: those that are remembered, if its counters say that nothing has moved in them."""
-        city = self._city
-        if city is not None and _labels(city.moves) == moves.get(counters.TREES, 0):
-            return city.areas, city.categories
+        heard = self._heard
+        if heard is not None and _labels(heard.city.moves) == moves.get(counters.TREES, 0):
+            return heard.city.areas, heard.city.categories
         return area_tree(conn), category_tree(conn)
 
     def forget(self) -> None:
-        """Something was written: the next request looks anew."""
+        """Something was written: what looks that have begun bring is not believed, and the next request looks anew. Used by the event loop alone."""
         self.writes += 1
-        self._looked = float("-inf")
 
     def known_caller(self, token: str) -> Caller | None:
         """The caller behind a key that was used before and not revoked within `SECONDS`, without waiting for anything; None: ask `caller`."""
@@ -186,7 +205,7 @@ class Remembered:
             if pointer != self._unreadable:  # told once, not twice a second
                 log.exception("forecasts.not_read", extra={"forecast_set": pointer})
                 self._unreadable = pointer
-            return None if self._city is None else self._city.current
+            return None if self._heard is None else self._heard.city.current
 
     def _look_beside(self) -> None:
         try:
@@ -195,7 +214,7 @@ class Remembered:
             self._looking.release()
 
     def _look(self) -> City:
-        before, writes, looked = self._city, self.writes, monotonic()
+        before, writes, began = None if self._heard is None else self._heard.city, self.writes, monotonic()
         try:
             with reading(self._engine) as conn:
                 moves = frozenset(counters.read(conn).items())
@@ -208,19 +227,18 @@ class Remembered:
             if before is None:
                 raise
             found = before if before.stale_since else replace(before, stale_since=self._answered)
-            looked = monotonic()  # a store that is away is not asked again at once, however long it took to find out
+            began = monotonic()  # a store that is away is not asked again at once, however long it took to find out
         else:
             self._answered, self._answered_at = self._clock.now(), monotonic()
-        self._city = found
-        if writes == self.writes:  # else something was written while this was read
-            self._looked = looked
+        self._heard = _Heard(found, writes, began)
         return found
 
 
 class ForgettingWrites:
     """Who has changed something and asks the same worker again finds it changed: what was heard before is forgotten before the answer goes out.
 
-    Tickets and drivers change nothing that is remembered: what comes of them comes later, from detection and training.
+    So does who is told that somebody else has changed it (409). Tickets and drivers change nothing that is remembered: what comes of them comes
+    later, from detection and training. Nor does what was refused, or failed: a store that hangs must not make everybody wait for it.
     """
 
     SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -235,7 +253,7 @@ class ForgettingWrites:
             return
 
         async def forgetting(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and (message["status"] < 400 or message["status"] == 409):
                 self._remembered.forget()
             await send(message)
 

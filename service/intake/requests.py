@@ -1,14 +1,16 @@
 """Rows that come without a file, over HTTP or pulled: tickets are staged as a whole and wait to be applied, drivers are stored at once."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 
 from forecasting.errors import InputError
 from service.clock import Clock
@@ -24,7 +26,7 @@ from service.store.ingest_reports import IngestReport, Reject
 from service.store.waiting_ingests import Waiting
 
 BODY = "body"  # stands for a request where a file has its name
-LEASE = timedelta(seconds=15)  # to apply a batch of a request takes a second or two; a process that died is replaced so much later
+LEASE = timedelta(seconds=15)  # a process that died is replaced so much later; one that lives renews it four times as often
 MOST_DRIVERS = 200_000  # rows of drivers in one request, which are held: a year of hourly issues of 16 days; more come as a file
 LONGEST_NOTE = 500  # characters of why a request failed
 ATTEMPTS = 4  # to apply what may hold the reason in itself; those behind it wait meanwhile, a minute in all
@@ -193,24 +195,16 @@ def apply_waiting(engine: Engine, clock: Clock, ingest_id: int) -> bool:
     Raises:
         SQLAlchemyError: the database is away, full or busy; the request waits until it is not, and that is no attempt.
     """
-
-    def until() -> datetime:
-        return datetime.now(UTC) + LEASE  # of processes, not of the city: it runs out although the city's clock may stand still
-
     with reading(engine) as conn:
         if waiting_ingests.first_free(conn, datetime.now(UTC)) != ingest_id:
             return False
     with writing(engine) as conn:
-        waiting = waiting_ingests.take(conn, ingest_id, datetime.now(UTC), until())
+        waiting = waiting_ingests.take(conn, ingest_id, datetime.now(UTC), _until())
     if waiting is None:
         return False
-
-    def renew(_: int) -> None:
-        with writing(engine) as conn:
-            waiting_ingests.renew(conn, ingest_id, until())
-
     try:
-        tickets.apply(engine, ingest_id, progress=renew, limit=_limit(engine, waiting))
+        with _held(engine, ingest_id):
+            tickets.apply(engine, ingest_id, limit=_limit(engine, waiting))
     except Exception as error:  # whatever it is: those behind it would wait for it for ever
         if is_outage(error):
             raise
@@ -219,6 +213,35 @@ def apply_waiting(engine: Engine, clock: Clock, ingest_id: int) -> bool:
         ingests.finish(conn, ingest_id, clock.now())
         waiting_ingests.remove(conn, ingest_id)
     return True
+
+
+def _until() -> datetime:
+    return datetime.now(UTC) + LEASE  # of processes, not of the city: it runs out although the city's clock may stand still
+
+
+@contextmanager
+def _held(engine: Engine, ingest_id: int) -> Iterator[None]:
+    """Renews the lease of a request as long as the block lasts: to find the repeats among millions of rows is one statement, which takes longer.
+
+    A process that stood still meanwhile, and was replaced, may go on all the same: what it finds applied it does not apply again.
+    """
+    done = threading.Event()
+
+    def renew() -> None:
+        while not done.wait(LEASE.total_seconds() / 4):
+            try:
+                with writing(engine) as conn:
+                    waiting_ingests.renew(conn, ingest_id, _until())
+            except SQLAlchemyError as error:  # the work itself meets the same, or the next turn is in time
+                log.warning("lease.not_renewed", extra={"ingest": ingest_id, "reason": str(error).splitlines()[0]})
+
+    thread = threading.Thread(target=renew, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def _not_applied(engine: Engine, clock: Clock, waiting: Waiting, error: Exception) -> bool:

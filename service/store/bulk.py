@@ -7,6 +7,7 @@ values the driver would make as many Python objects: with `read_groups` the data
 
 import re
 from collections.abc import Sequence
+from contextlib import closing
 from itertools import chain, islice
 from typing import Any
 
@@ -19,6 +20,7 @@ from sqlalchemy import Boolean, Connection, Date, Float, Insert, Integer, Select
 from sqlalchemy import insert as insert_rows
 from sqlalchemy.dialects import postgresql, sqlite
 
+from service.store.engine import told_as_usual
 from service.store.schema import Moment
 
 UTC_MOMENT = pd.DatetimeTZDtype("us", "UTC")  # of every column of moments
@@ -39,7 +41,8 @@ def insert(conn: Connection, table: Table, frame: pd.DataFrame) -> None:
         pa.csv.write_csv(cells, text, pa.csv.WriteOptions(include_header=False))
         quoted = ", ".join(conn.dialect.identifier_preparer.quote(name) for name in names)
         cursor: Any = conn.connection.cursor()
-        with cursor.copy(f"COPY {conn.dialect.identifier_preparer.quote(table.name)} ({quoted}) FROM STDIN (FORMAT csv)") as copy:
+        into = f"COPY {conn.dialect.identifier_preparer.quote(table.name)} ({quoted}) FROM STDIN (FORMAT csv)"
+        with told_as_usual(conn), cursor.copy(into) as copy:
             copy.write(text.getvalue())
 
 
@@ -55,11 +58,12 @@ def run_many(conn: Connection, statement: Insert, table: Table, frame: pd.DataFr
         head, values, tail = re.split(r"VALUES (\([?, ]+\))", text, maxsplit=1)
         whole, rest = divmod(len(frame), _AT_ONCE)
         cells = chain.from_iterable(rows)
-        if whole:
-            chunks = (tuple(islice(cells, _AT_ONCE * len(names))) for _ in range(whole))
-            cursor.executemany(f"{head}VALUES {', '.join([values] * _AT_ONCE)}{tail}", chunks)
-        if rest:
-            cursor.execute(f"{head}VALUES {', '.join([values] * rest)}{tail}", tuple(cells))
+        with told_as_usual(conn):
+            if whole:
+                chunks = (tuple(islice(cells, _AT_ONCE * len(names))) for _ in range(whole))
+                cursor.executemany(f"{head}VALUES {', '.join([values] * _AT_ONCE)}{tail}", chunks)
+            if rest:
+                cursor.execute(f"{head}VALUES {', '.join([values] * rest)}{tail}", tuple(cells))
     else:
         given = zip(*(_objects(frame[name], table.c[name].type) for name in names), strict=True)
         conn.execute(statement, [dict(zip(names, row, strict=True)) for row in given])
@@ -90,11 +94,10 @@ def read(conn: Connection, query: Select[Any]) -> pd.DataFrame:
     """
     columns = list(query.selected_columns)
     types = [_arrow(column.type) for column in columns]
-    cursor = _cursor(conn, query)
     parts = []
-    while rows := cursor.fetchmany(_FETCHED_AT_ONCE):
-        parts.append([pa.array([row[i] for row in rows]).cast(kind) for i, kind in enumerate(types)])  # zip(*rows) takes ten times as long
-    cursor.close()
+    with told_as_usual(conn), closing(_cursor(conn, query)) as cursor:
+        while rows := cursor.fetchmany(_FETCHED_AT_ONCE):
+            parts.append([pa.array([row[i] for row in rows]).cast(kind) for i, kind in enumerate(types)])  # zip(*rows) takes ten times as long
     arrays = [pa.chunked_array([part[i] for part in parts], kind) for i, kind in enumerate(types)]
     frame: pd.DataFrame = pa.table(arrays, [str(column.key) for column in columns]).to_pandas()
     return frame.astype({str(column.key): DAY for column in columns if isinstance(column.type, Date)})
@@ -141,7 +144,11 @@ def _cursor(conn: Connection, query: Select[Any]) -> Any:
         return conn.execute(query).cursor
     # A cursor with a name stays at the server. SQLAlchemy would make one, too, but takes the first rows off it.
     cursor: Any = conn.connection.cursor("weisu")
-    cursor.execute(str(query.compile(dialect=conn.dialect, compile_kwargs={"literal_binds": True})), ())
+    try:
+        cursor.execute(str(query.compile(dialect=conn.dialect, compile_kwargs={"literal_binds": True})), ())
+    except BaseException:
+        cursor.close()
+        raise
     return cursor
 
 

@@ -38,6 +38,12 @@ LOOKED = 2  # seconds between two looks of a server at work whether its client l
 PAUSE = 60.0  # seconds that a writer's process may do nothing: it takes a few at most between two statements, while all others wait for it
 STANDSTILL = 7200  # seconds that a reader's may: more than the longest that an answer waits for whoever reads it (WEISU_REQUEST_SECONDS, 3,600)
 ENDED_IDLE = "25P03"  # what PostgreSQL says to who was idle for longer
+# What it says to who writes to a standby, as which a server may be back after a failover: a transaction that only reads cannot write, or, to a
+# connection that has read before, a transaction that writes cannot begin.
+NOT_WRITABLE = ("25006", "0A000")
+# What a statement can bring about by what it holds, though drivers class it with a server that is away: a limit of the program's (a key too long),
+# more time than a statement may take, more memory than there is, more room for temporary files than is allowed.
+OF_CONTENT = ("54", "57014", "53200", "53400")
 ADVISORY_LOCK = 0x7765697375  # "weisu": the writers' lock in a PostgreSQL database
 
 # A server keeps a session, and its locks, until it hears that the client is gone: of a machine that went without a word after a minute and not
@@ -168,14 +174,28 @@ def reading(engine: Engine, apart: bool = False) -> Iterator[Connection]:
 
 
 def is_outage(error: Exception) -> bool:
-    """Whether the store as such failed, being away, full or busy, so that the same may succeed later; else it is what the statement held.
+    """Whether the store as such failed, being away, full or busy, so that the same may succeed later; else it may be what the statement held.
 
-    Drivers have one class for both: what is left are SQLite's general error (a sum that overflows) and PostgreSQL's limits (a key too long).
+    Drivers have one class for both: what is left are SQLite's general error (a sum that overflows) and PostgreSQL's `OF_CONTENT`. Of these a server
+    in need says some as well: who counts attempts notes each in the store, which fails as an outage while the need lasts.
     """
     if not isinstance(error, OperationalError):
         return isinstance(error, InterfaceError | TimeoutError)
-    own = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR or (getattr(error.orig, "sqlstate", None) or "").startswith("54")
-    return not own
+    return getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR and not _sqlstate(error.orig).startswith(OF_CONTENT)
+
+
+@contextmanager
+def told_as_usual(conn: Connection) -> Iterator[None]:
+    """What the driver raises in the block, asked past SQLAlchemy, is raised as SQLAlchemy raises it: else nobody knows it for an outage."""
+    try:
+        yield
+    except conn.dialect.loaded_dbapi.Error as error:
+        conn._handle_dbapi_exception(error, None, None, None, None)  # its one way; it tells `_as_gone`, and lets go a connection that is lost
+
+
+def _sqlstate(error: object) -> str:
+    """PostgreSQL's code of an error, or nothing."""
+    return getattr(error, "sqlstate", None) or ""
 
 
 def _alembic() -> "Config":
@@ -268,9 +288,16 @@ def _prepare_postgresql(connection: "psycopg.Connection", _record: object) -> No
 
 
 def _as_gone(context: ExceptionContext) -> OperationalError | None:
-    """A session that was ended because its process was suspended is one whose server was away, and no fault of ours: whoever tries again succeeds."""
-    ended = context.original_exception
-    if getattr(ended, "sqlstate", None) != ENDED_IDLE:
+    """What PostgreSQL does not count among its outages, and is one: whoever tries again succeeds.
+
+    A session was ended because its process was suspended. Or a writer is led to a standby: all connections are let go then, for the address may lead
+    elsewhere by now. (Who only reads and writes all the same is told `25006` as well: that is a fault of ours.)
+    """
+    ended, conn = context.original_exception, context.connection
+    state = _sqlstate(ended)
+    if state in NOT_WRITABLE and conn is not None and conn.get_execution_options().get(_WRITES):
+        context.is_disconnect = True
+    elif state != ENDED_IDLE:
         return None
     return OperationalError(context.statement, context.parameters, ended)
 

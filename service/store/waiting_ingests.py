@@ -1,6 +1,6 @@
 """Requests that are staged as a whole and wait to be applied, in the order in which they came.
 
-Whoever applies one takes it for a while (a lease) and renews that as it goes on; if it dies, the next one goes on where it stopped. Only the
+Whoever applies one takes it for a while (a lease) and renews that while it lives; if it dies, the next one goes on where it stopped. Only the
 first of the queue can be taken: a correction must not be applied before what it corrects. One that cannot be applied is set aside with its rows.
 """
 
@@ -28,6 +28,23 @@ class Waiting:
     districts: frozenset[str] | None
     by_index: bool
     attempts: int = 0
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the queue stands.
+
+    Attributes:
+        waiting: requests that wait to be applied, the one that somebody is at work on included.
+        waiting_since: when the oldest of them came; None: there is none.
+        aside: ids of the ingests that were set aside, the oldest first.
+        aside_since: when the first of them failed for good; None: there is none.
+    """
+
+    waiting: int
+    waiting_since: datetime | None
+    aside: tuple[int, ...]
+    aside_since: datetime | None
 
 
 def add(conn: Connection, waiting: Waiting) -> None:
@@ -69,6 +86,16 @@ def aside_before(conn: Connection, moment: datetime) -> list[int]:
     """The ingests that failed, and were set aside, before a moment."""
     failed = select(_c.ingest_id).join(ingests, ingests.c.id == _c.ingest_id).where(_c.aside, ingests.c.finished_at < moment)
     return list(conn.execute(failed.order_by(_c.ingest_id)).scalars())
+
+
+def standing(conn: Connection) -> Standing:
+    """How many wait and which are set aside, and since when."""
+    of_each = waiting_ingests.join(ingests, ingests.c.id == _c.ingest_id)
+    came = select(func.count(), func.min(ingests.c.started_at)).select_from(of_each).where(not_(_c.aside))
+    failed = select(_c.ingest_id, ingests.c.finished_at).select_from(of_each).where(_c.aside).order_by(_c.ingest_id)
+    waiting, waiting_since = conn.execute(came).one()
+    aside = conn.execute(failed).all()
+    return Standing(waiting, waiting_since, tuple(row.ingest_id for row in aside), min((row.finished_at for row in aside), default=None))
 
 
 def first_free(conn: Connection, now: datetime) -> int | None:

@@ -28,6 +28,16 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "job_is_late": ("任务 %s 已延误 %s", "job %s is late by %s"),
     "job_failed": ("任务 %s 上次失败:%s", "job %s failed last: %s"),
     "thing_is_late": ("%s 已延误 %s", "%s: late by %s"),
+    "requests_wait": (
+        "%d 个请求等待入库,最早的已等 %s:确认调度器在运行、数据库可写",
+        "requests that wait to be counted: %d, the oldest for %s: see that the scheduler is at work and that the database can be written",
+    ),
+    "requests_aside": (
+        "%d 个请求无法入库,已搁置 %s,其中工单未计入(接入编号 %s):先看 /v1/ingests/编号 中的原因,再按 docs/operations.md 的 "
+        "“Tickets that cannot be counted” 放回",
+        "requests that could not be counted: %d, set aside for %s, their tickets are missing (ingests %s): /v1/ingests/ID says why; then put "
+        "them back as docs/operations.md says under “Tickets that cannot be counted”",
+    ),
     "no_forecasts": ("尚无已发布的预测:等待夜间训练,或运行 weisu train", "no forecast set is published: wait for the night, or run 'weisu train'"),
     "unwatched": (
         "检测未按时完成:没有新预警不代表平稳",
@@ -80,6 +90,9 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "data": ("数据更新", "Data"),
     "complete_until": ("数据完整至", "Complete until"),
     "no_data": ("尚无数据", "there are no data"),
+    "requests": ("等待入库的请求", "Requests that wait to be counted"),
+    "aside": ("已搁置", "set aside"),
+    "oldest": ("最早", "since"),
     "what": ("内容", "What"),
     "last": ("最近一次", "Last"),
     "expected_by": ("应于此前", "Expected by"),

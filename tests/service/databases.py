@@ -36,6 +36,17 @@ class Databases(Protocol):
         """Ends it all."""
 
 
+def standby(server: Server, on: bool) -> None:
+    """Lets a server come back as a standby, which can be read and not written, or as itself."""
+    server.stop()
+    signal = server.folder / "data" / "standby.signal"
+    if on:
+        signal.touch()
+    else:
+        signal.unlink()
+    server.start()
+
+
 class SqliteFiles:
     """Databases in files of a folder."""
 

@@ -1,6 +1,7 @@
 """What the operation's page shows: what `/v1/status` and `/v1/alerts` tell the same caller, and what of it somebody must look at."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 from forecasting.detection.levels import LEVELS
 from service.api.alerts.schemas import Alert
@@ -17,6 +18,7 @@ from service.web import pages
 from service.web.words import LANGUAGES, WORDS, Language
 
 MOST = 20  # alerts that the page shows; what is more, nobody reads at three in the morning
+WAITS_LONG = timedelta(minutes=10)  # for a request to be counted, which takes seconds, or minutes behind large ones
 SCHEDULER = "scheduler"  # the job that says that jobs have their turn at all
 DEMAND = [kind for kind in store.KINDS if kind != "DATA"]  # notes on the data stand beside the data
 
@@ -56,8 +58,8 @@ def judged(status: Status, watched: bool, language: Language) -> tuple[str, list
         watched: detection has succeeded in time. Where it has not, an empty list of alerts says nothing.
 
     Returns:
-        dead: the scheduler does not tell of itself, so that nothing is done. late: something has not happened in time, or there is nothing to
-        serve. calm: neither; what failed and may be made good in time is told all the same.
+        dead: the scheduler does not tell of itself, so that nothing is done. late: something has not happened in time, tickets could not be
+        counted, or there is nothing to serve. calm: none of it; what failed and may be made good in time is told all the same.
     """
     say = {name: pair[LANGUAGES.index(language)] for name, pair in WORDS.items()}
 
@@ -72,6 +74,12 @@ def judged(status: Status, watched: bool, language: Language) -> tuple[str, list
         for thing in status.freshness
         if thing.late and thing.expected_by and thing.name in ("ticket", "ingest")  # the others are jobs
     ]
+    queue = status.intake
+    if queue.oldest_waiting is not None and status.now - queue.oldest_waiting > WAITS_LONG:
+        reasons.append(say["requests_wait"] % (queue.waiting, since((status.now - queue.oldest_waiting).total_seconds())))
+    if queue.oldest_set_aside is not None:
+        named = ", ".join(map(str, queue.set_aside_ids)) + (" …" if queue.set_aside > len(queue.set_aside_ids) else "")
+        reasons.append(say["requests_aside"] % (queue.set_aside, since((status.now - queue.oldest_set_aside).total_seconds()), named))
     if not watched:
         reasons.append(say["unwatched"])
     if status.forecast_set is None:

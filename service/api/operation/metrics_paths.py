@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from service.api.deps import Running, Service
 from service.api.errors import NO_ANSWER, Problem
-from service.store import jobs
+from service.store import jobs, waiting_ingests
 from service.store.engine import reading
 
 router = APIRouter()
@@ -54,27 +54,42 @@ class _OfStore(Collector):
         try:
             with reading(service.engine) as conn:
                 scheduled = jobs.list_jobs(conn)
+                queue = waiting_ingests.standing(conn)
             current = service.remembered.city().current
         except NO_ANSWER:
             yield GaugeMetricFamily("weisu_store_answers", "1: the database answers.", value=0.0)
             return
         yield GaugeMetricFamily("weisu_store_answers", "1: the database answers.", value=1.0)
-        gauges: dict[str, tuple[str, Mapping[str, float | None]]] = {
+        of_jobs: dict[str, tuple[str, Mapping[str, float | None]]] = {
             "weisu_job_late": ("1: the job should have succeeded by now and has not.", {j.name: float(j.is_late(now)) for j in scheduled}),
             "weisu_job_failed": ("1: the job failed last.", {j.name: float(j.error is not None) for j in scheduled}),
             "weisu_job_last_start_seconds": ("When the job began last, since 1970.", {j.name: _seconds(j.started_at) for j in scheduled}),
             "weisu_job_last_success_seconds": ("When the job succeeded last, since 1970.", {j.name: _seconds(j.succeeded_at) for j in scheduled}),
             "weisu_job_next_seconds": ("When the job begins next, since 1970.", {j.name: _seconds(j.next_at) for j in scheduled}),
         }
-        for name, (told, values) in gauges.items():
-            gauge = GaugeMetricFamily(name, told, labels=["job"])
-            for job, value in values.items():
-                if value is not None:
-                    gauge.add_metric([job], value)
-            yield gauge
+        yield from _gauges("job", of_jobs)
+        since = {"waiting": _seconds(queue.waiting_since), "set_aside": _seconds(queue.aside_since)}
+        of_requests: dict[str, tuple[str, Mapping[str, float | None]]] = {
+            "weisu_intake_requests": (
+                "Requests that wait to be counted, or could not be.",
+                {"waiting": queue.waiting, "set_aside": len(queue.aside)},
+            ),
+            "weisu_intake_oldest_seconds": ("When the oldest of them came, or the first was set aside, since 1970.", since),
+        }
+        yield from _gauges("state", of_requests)
         if current is not None:
             age = (now - current.issued_at).total_seconds()
             yield GaugeMetricFamily("weisu_forecast_set_age_seconds", "Since the forecasts that are served were made.", value=age)
+
+
+def _gauges(label: str, told: Mapping[str, tuple[str, Mapping[str, float | None]]]) -> Iterator[Metric]:
+    """Gauges by name: what each tells, and its values by one label; those that there are not are left out."""
+    for name, (what, values) in told.items():
+        gauge = GaugeMetricFamily(name, what, labels=[label])
+        for labelled, value in values.items():
+            if value is not None:
+                gauge.add_metric([labelled], value)
+        yield gauge
 
 
 def _seconds(moment: datetime | None) -> float | None:

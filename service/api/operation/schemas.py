@@ -221,6 +221,22 @@ class WebhooksState(Model):
     oldest_waiting: datetime | None = Field(None, description="When the oldest of them was made.")
 
 
+class IntakeState(Model):
+    """How the requests stand that are accepted and not counted yet."""
+
+    waiting: int = Field(description="Number of requests that wait to be counted; one is at its turn at a time.", examples=[2], ge=0)
+    oldest_waiting: datetime | None = Field(None, description="When the oldest of them came.", examples=["2025-11-09T07:29:40+08:00"])
+    set_aside: int = Field(
+        description="Number of requests that could not be counted and wait no more: somebody must look. Their rows are kept, and can be put back.",
+        examples=[1],
+        ge=0,
+    )
+    oldest_set_aside: datetime | None = Field(None, description="When the first of them was set aside.", examples=["2025-11-09T03:12:05+08:00"])
+    set_aside_ids: list[int] = Field(
+        description="`id` of their ingests, the oldest first, twenty at most: `/v1/ingests/{id}` says why each failed.", examples=[[12]]
+    )
+
+
 class Status(Model):
     """What is known, how fresh it is, and how the city stands. With a limited key, alerts on its own districts and city-wide ones
     that concern them."""
@@ -240,6 +256,7 @@ class Status(Model):
     ages: Ages
     jobs: list[Job] = Field(description="The scheduler's jobs, by name; none: no scheduler has run yet.")
     webhooks: WebhooksState
+    intake: IntakeState
 
 
 class Live(Model):

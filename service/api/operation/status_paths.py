@@ -14,22 +14,25 @@ from service.api.deps import Requires, Running, Service
 from service.api.intake.schemas import Ingest
 from service.api.operation.freshness import Status, data_notes, freshness
 from service.api.operation.run_paths import run_of
-from service.api.operation.schemas import Ages, CurrentForecastSet, Job, LevelCounts, ReportingDelay, Unlabelled, WebhooksState
+from service.api.operation.schemas import Ages, CurrentForecastSet, IntakeState, Job, LevelCounts, ReportingDelay, Unlabelled, WebhooksState
 from service.api.trees.nodes import visible
 from service.api.web.parameters import NoParameters
-from service.store import alerts, areas, categories, delays, deliveries, ingests, jobs, runs, webhooks
+from service.store import alerts, areas, categories, delays, deliveries, ingests, jobs, runs, waiting_ingests, webhooks
 from service.store.engine import reading
 from service.store.keys import Caller
 
 router = APIRouter(tags=["operation"])
 
+NAMED = 20  # requests set aside that a status names
+
 
 @router.get("/status", operation_id="status", summary="How fresh everything is, and how the city stands")
 def status(service: Running, caller: Annotated[Caller, Requires()], _: NoParameters) -> Status:
     """Until when data are complete, the last intake and run, the current forecast set, open alerts by level and the city's state; how fresh
-    tickets, intake, training and detection are against what is expected, and what is to be known about the data.
+    tickets, intake, training and detection are against what is expected, which requests wait to be counted or could not be, and what is to be
+    known about the data.
 
-    查询运行状态:数据截至日、最近训练、当前预测、各级预警数和全市状态;工单、接入、训练、预警是否按时更新,以及数据提示。
+    查询运行状态:数据截至日、最近训练、当前预测、各级预警数和全市状态;工单、接入、训练、预警是否按时更新,等待入库和已搁置的请求,以及数据提示。
     """
     return status_of(service, caller)
 
@@ -53,6 +56,7 @@ def status_of(service: Service, caller: Caller) -> Status:
         tally = alerts.tally(conn, running_alerts)
         notes = data_notes(conn, AlertView.read(service, conn, caller), replace(running_alerts, kinds=("DATA",)))
         fresh = freshness(service, conn)
+        queue = waiting_ingests.standing(conn)
     running = {level for kind, level, _ in tally if kind != "DATA"}
     return Status(
         now=service.local(now),
@@ -86,6 +90,7 @@ def status_of(service: Service, caller: Caller) -> Status:
         data_notes=notes,
         jobs=[_job(service, job, now) for job in scheduled],
         webhooks=WebhooksState(enabled=told, disabled=disabled, waiting=waiting, oldest_waiting=None if oldest is None else service.local(oldest)),
+        intake=_intake(service, queue),
     )
 
 
@@ -104,6 +109,16 @@ def _delay(curves: dict[str, Delay]) -> ReportingDelay | None:
     slow = sorted(code for code, curve in curves.items() if curve.complete_after > city.complete_after)
     known = [round(share, 4) for share in city.known]
     return ReportingDelay(known=known, complete_after_days=city.complete_after, tickets=city.tickets, slow_categories=slow)
+
+
+def _intake(service: Service, queue: waiting_ingests.Standing) -> IntakeState:
+    return IntakeState(
+        waiting=queue.waiting,
+        oldest_waiting=None if queue.waiting_since is None else service.local(queue.waiting_since),
+        set_aside=len(queue.aside),
+        oldest_set_aside=None if queue.aside_since is None else service.local(queue.aside_since),
+        set_aside_ids=list(queue.aside[:NAMED]),
+    )
 
 
 def _ingest(service: Service, ingest: ingests.Ingest) -> Ingest:

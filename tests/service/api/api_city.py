@@ -13,8 +13,9 @@ from forecasting import explanation
 from forecasting.forecast_set import ForecastSet
 from service import secret
 from service.settings import Settings
-from service.store import alerts, forecast_sets, keys, runs, silences, webhooks
+from service.store import alerts, forecast_sets, ingests, keys, runs, silences, waiting_ingests, webhooks
 from service.store.engine import writing
+from service.store.waiting_ingests import Waiting
 
 ZONE = ZoneInfo("Asia/Shanghai")
 NOW = datetime(2025, 11, 9, 7, 30, tzinfo=ZONE)
@@ -82,6 +83,16 @@ class City:
         matchers = silences.Matchers(area, category, kind, level)
         with writing(self.engine) as conn:
             return silences.create(conn, matchers, "值班长", "works", None, NOW + timedelta(hours=hours), NOW)[0].id
+
+    def request(self, came: timedelta, failed: timedelta | None = None) -> int:
+        """Adds a request that came so long ago and waits to be counted, or that failed so long ago and was set aside."""
+        with writing(self.engine) as conn:
+            ingest_id = ingests.begin(conn, "tickets", "body", NOW - came)
+            waiting_ingests.add(conn, Waiting(ingest_id, None, by_index=False))
+            if failed is not None:
+                ingests.finish(conn, ingest_id, NOW - failed, ingests.FAILED, "cannot be applied")
+                waiting_ingests.set_aside(conn, ingest_id)
+        return ingest_id
 
     def webhook(self, webhook_id: str, districts: list[str] | None = None) -> None:
         """Adds a webhook whose secret nobody knows."""

@@ -152,6 +152,35 @@ def test_where_no_scheduler_has_ever_run_the_page_does_not_call_it_calm(ask: Tes
     assert "as usual" not in page, "nobody has looked"
 
 
+def test_requests_that_wait_for_seconds_are_shown_and_nothing_to_worry_about(city: City, calm: TestClient) -> None:
+    assert "Requests that wait to be counted 0 · set aside 0 " in seen(calm)
+    for seconds in (20, 5):
+        city.request(came=timedelta(seconds=seconds))
+    page = seen(calm)
+    assert "The service is in time" in page
+    assert "Requests that wait to be counted 2 (since 2025-11-09 07:29 ) · set aside 0" in page
+    assert "等待入库的请求 2 (最早 2025-11-09 07:29 ) · 已搁置 0" in seen(calm, "zh")
+
+
+def test_requests_that_wait_for_long_make_the_service_late_and_the_page_says_where_to_look(city: City, calm: TestClient) -> None:
+    city.request(came=HOUR)
+    page = seen(calm)
+    assert "The service is late" in page
+    assert "requests that wait to be counted: 1, the oldest for 1 h: see that the scheduler is at work" in page
+    assert "1 个请求等待入库,最早的已等 1 小时" in seen(calm, "zh")
+
+
+def test_requests_that_could_not_be_counted_make_the_service_late_and_the_page_says_what_to_do(city: City, calm: TestClient) -> None:
+    failed = [city.request(came=6 * HOUR, failed=5 * HOUR), city.request(came=6 * HOUR, failed=4 * HOUR)]
+    page, named = seen(calm), ", ".join(map(str, failed))
+    assert "The service is late" in page
+    assert f"requests that could not be counted: 2, set aside for 5 h, their tickets are missing (ingests {named})" in page
+    assert "docs/operations.md" in page
+    assert page.index("set aside for") < page.index("Running alerts")
+    assert "Requests that wait to be counted 0 · set aside 2 (since 2025-11-09 02:30 )" in page
+    assert f"2 个请求无法入库,已搁置 5 小时,其中工单未计入(接入编号 {named})" in seen(calm, "zh")
+
+
 def test_a_detection_that_is_late_does_not_let_the_city_be_called_usual(city: City, calm: TestClient) -> None:
     with writing(city.engine) as conn:
         jobs.succeed(conn, "watch", NOW - HOUR, NOW - HOUR, NOW - HOUR / 2)

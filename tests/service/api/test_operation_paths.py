@@ -79,6 +79,42 @@ def test_the_status_and_the_metrics_say_how_the_scheduler_s_jobs_stand(city: Cit
     assert told["weisu_store_answers", ""] == 1
 
 
+def test_the_status_and_the_metrics_say_which_requests_wait_and_which_could_not_be_counted(city: City, ask: TestClient) -> None:
+    minute = timedelta(minutes=1)
+    calm = {"waiting": 0, "oldest_waiting": None, "set_aside": 0, "oldest_set_aside": None, "set_aside_ids": []}
+    assert ask.get("/v1/status").json()["intake"] == calm
+    told = requests_of(ask.get("/metrics"))
+    assert told == {("weisu_intake_requests", "waiting"): 0, ("weisu_intake_requests", "set_aside"): 0}
+    first, second = city.request(came=90 * minute, failed=60 * minute), city.request(came=80 * minute, failed=30 * minute)
+    for came in (5 * minute, 3 * minute, minute):
+        city.request(came)
+    assert ask.get("/v1/status").json()["intake"] == {
+        "waiting": 3,
+        "oldest_waiting": "2025-11-09T07:25:00+08:00",
+        "set_aside": 2,
+        "oldest_set_aside": "2025-11-09T06:30:00+08:00",
+        "set_aside_ids": [first, second],
+    }
+    assert requests_of(ask.get("/metrics")) == {
+        ("weisu_intake_requests", "waiting"): 3,
+        ("weisu_intake_requests", "set_aside"): 2,
+        ("weisu_intake_oldest_seconds", "waiting"): (NOW - 5 * minute).timestamp(),
+        ("weisu_intake_oldest_seconds", "set_aside"): (NOW - 60 * minute).timestamp(),
+    }
+
+
+def test_of_many_requests_set_aside_the_status_names_the_first_and_counts_all(city: City, ask: TestClient) -> None:
+    failed = [city.request(came=timedelta(hours=2), failed=timedelta(hours=1)) for _ in range(22)]
+    told = ask.get("/v1/status").json()["intake"]
+    assert (told["set_aside"], told["set_aside_ids"]) == (22, failed[:20])
+
+
+def requests_of(answer: httpx.Response) -> dict[tuple[str, str], float]:
+    """What the metrics say of requests, by name and state."""
+    families = text_string_to_metric_families(answer.text)
+    return {(sample.name, sample.labels["state"]): sample.value for family in families for sample in family.samples if "state" in sample.labels}
+
+
 def gauges(answer: httpx.Response) -> dict[tuple[str, str], float]:
     """Every sample by name and job."""
     families = text_string_to_metric_families(answer.text)

@@ -8,13 +8,15 @@ from typing import Any
 import httpx
 import pytest
 from api_city import NOW, City
+from databases import standby
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
 from service.api.app import create_app
 from service.api.errors import KINDS
+from service.benchmarks.server import running
 from service.settings import Settings
-from service.store.engine import writing
+from service.store.engine import open_engine, upgrade, writing
 
 
 def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
@@ -154,6 +156,26 @@ def test_a_database_that_fails_is_a_503_that_tells_nothing_of_it(city: City, ask
 def lose_tables(engine: Engine) -> None:
     with writing(engine) as conn:
         conn.exec_driver_sql("alter table api_keys rename to lost")
+
+
+def test_a_database_that_takes_no_writes_after_a_failover_is_a_503_and_can_be_read(tmp_path: Path) -> None:
+    ticket = {"ticket_id": "1", "created_at": "2024-01-05", "district": "D", "category": "X"}
+    silence = {"area": "ALL", "category": "ALL", "comment": "works", "ends": "2099-01-01T00:00:00Z"}
+    with running({"fsync": "off"}) as server:
+        settings = Settings(data_dir=tmp_path, database_url=server.address("postgres"))
+        upgrade(settings.store_url)
+        engine = open_engine(settings.store_url)
+        token = City(settings, engine).key()
+        engine.dispose()
+        standby(server, on=True)
+        with TestClient(create_app(settings), headers={"Authorization": f"Bearer {token}"}, raise_server_exceptions=False) as client:
+            for path, body in (("/v1/tickets", [ticket]), ("/v1/silences", silence)):
+                answer = client.post(path, json=body)
+                assert problem(answer, 503)["detail"] == "the database does not answer"
+                assert answer.headers["Retry-After"] == "5"
+            assert client.get("/v1/status").status_code == 200
+            standby(server, on=False)
+            assert client.post("/v1/tickets", json=[ticket]).status_code == 200
 
 
 def test_a_fault_of_ours_is_a_500_that_tells_nothing_of_it(city: City, ask: TestClient) -> None:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -131,6 +132,48 @@ def test_what_one_has_done_oneself_is_seen_at_once(city: City, worker: TestClien
     assert worker.get("/v1/alerts").json()["items"][0]["status"] == "open"
     worker.post("/v1/alerts/a/ack")
     assert worker.get("/v1/alerts").json()["items"][0]["status"] == "acknowledged"
+
+
+@pytest.mark.parametrize("takes_long", ["reads", "does not answer"])
+def test_a_look_that_began_before_one_s_own_rollback_does_not_bring_back_the_old_forecasts(
+    city: City, worker: TestClient, monkeypatch: pytest.MonkeyPatch, takes_long: str
+) -> None:
+    before = mean(worker.get("/v1/forecasts", params=SERIES))
+    city.publish(YESTERDAY, NOW - timedelta(hours=1), scale=2.0)
+    time.sleep(LEAST)
+    assert mean(worker.get("/v1/forecasts", params=SERIES)) == pytest.approx(2 * before)
+    monkeypatch.setattr(remembered, "SECONDS", 60.0)
+    monkeypatch.setattr(remembered, "AHEAD", 0.0)
+    looks, may_go_on, usable = threading.Event(), threading.Event(), keys.usable
+
+    def slow(*given: Any) -> frozenset[str]:
+        first = not looks.is_set()
+        looks.set()  # the pointer is read by now
+        may_go_on.wait(30)
+        if first and takes_long == "does not answer":
+            raise OperationalError("select", {}, Exception("the server is gone"))
+        return usable(*given)
+
+    monkeypatch.setattr(keys, "usable", slow)
+    worker.get("/v1/forecasts", params=SERIES)
+    assert looks.wait(30)
+    assert worker.post("/v1/models/rollback").status_code == 200
+    with ThreadPoolExecutor(1) as beside:
+        asked = beside.submit(worker.get, "/v1/forecasts", params=SERIES)
+        time.sleep(5 * remembered.PATIENCE)
+        may_go_on.set()
+        assert mean(asked.result(30)) == before
+    assert mean(worker.get("/v1/forecasts", params=SERIES)) == before
+
+
+def test_what_was_refused_makes_nobody_wait_for_the_store(worker: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembered, "SECONDS", 60.0)
+    worker.get("/v1/forecasts", params=SERIES)
+    for path, body in (("/v1/silences", {"area": 1}), ("/v1/alerts/none/ack", {})):
+        assert worker.post(path, json=body).status_code in (404, 422)
+    asked = statements(worker)
+    assert worker.get("/v1/forecasts", params=SERIES).status_code == 200
+    assert asked == []
 
 
 def test_a_change_by_somebody_else_is_seen_within_the_time(city: City, worker: TestClient) -> None:

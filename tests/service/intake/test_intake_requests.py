@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, event, func, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError, TimeoutError
 
 from forecasting.errors import InputError
@@ -84,6 +85,45 @@ def test_while_somebody_is_at_work_nobody_else_begins_and_after_the_lease_somebo
         waiting_ingests.renew(conn, accepted, now - timedelta(seconds=1))
     assert requests.apply_all_waiting(engine, CLOCK) == 1
     assert daily(engine) == {"X": 1}
+
+
+def test_a_request_that_takes_longer_than_its_lease_is_taken_by_nobody_else(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "LEASE", timedelta(seconds=3))
+    accepted = requests.accept(engine, request(("1", "X")), CLOCK)
+    apply, taken = tickets_store.apply, list[bool]()
+
+    def slow(engine: Engine, ingest_id: int, **more: Any) -> ingests.Totals:
+        end = monotonic() + (0 if taken else 7)  # as one statement over millions of rows may take, before the first of them is stored
+        while monotonic() < end:
+            taken.append(requests.apply_waiting(engine, CLOCK, accepted))
+            sleep(0.2)
+        return apply(engine, ingest_id, **more)
+
+    monkeypatch.setattr(tickets_store, "apply", slow)
+    assert requests.apply_all_waiting(engine, CLOCK) == 1
+    assert taken.count(False) > 5
+    assert not any(taken)
+    assert (status(engine, accepted), daily(engine)) == (ingests.DONE, {"X": 1})
+
+
+def test_a_request_taken_over_from_a_process_that_stood_still_and_goes_on_is_counted_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted = requests.accept(engine, request(("1", "X"), ("1", "Y"), ("2", "X")), CLOCK)
+    following = requests.accept(engine, request(("2", "Y")), CLOCK)
+    drop, others = tickets_store._drop_repeats, list[int]()
+
+    def stands_still(engine: Engine, ingest_id: int) -> None:
+        drop(engine, ingest_id)
+        if not others:
+            others.append(0)
+            rested(engine)  # the lease has run out
+            others.append(requests.apply_all_waiting(engine, CLOCK))
+
+    monkeypatch.setattr(tickets_store, "_drop_repeats", stands_still)
+    requests.apply_all_waiting(engine, CLOCK)
+    assert others == [0, 2]
+    assert (status(engine, accepted), status(engine, following), daily(engine)) == (ingests.DONE, ingests.DONE, {"Y": 2})
+    with reading(engine) as conn:
+        assert ingests.get(conn, accepted).totals == ingests.Totals(added=2, unchanged=1)
 
 
 def test_tidying_up_leaves_requests_that_wait_to_their_queue(engine: Engine) -> None:
@@ -204,12 +244,16 @@ def test_a_request_waits_while_the_database_is_away(engine: Engine, monkeypatch:
     assert (status(engine, accepted), left(engine)) == (ingests.APPLYING, 1)
 
 
-# Content that a database calls an error of its own operation, as it does a server that is away: a sum that overflows, a key that is too long.
+# Content that a database calls an error of its own operation, as it does a server that is away: a sum that overflows; a key that is too long, a
+# statement that takes longer than it may, or needs more memory or more room than there is. By the ticket that has it.
+CODES = {"bad": "54000", "slow": "57014", "heavy": "53200", "large": "53400"}
+_NAMED = "new.ticket_id in ('" + "', '".join(CODES) + "')"
 FAILS = {
-    "sqlite": ["create trigger fails before insert on tickets when new.ticket_id = 'bad' begin select abs(-9223372036854775807 - 1); end"],
+    "sqlite": [f"create trigger fails before insert on tickets when {_NAMED} begin select abs(-9223372036854775807 - 1); end"],
     "postgresql": [
-        "create function fail() returns trigger as $$ begin if new.ticket_id = 'bad' then raise exception 'too long' "
-        "using errcode = 'program_limit_exceeded'; end if; return new; end $$ language plpgsql",
+        "create function fail() returns trigger as $$ begin "
+        + " ".join(f"if new.ticket_id = '{name}' then raise exception 'too much' using errcode = '{code}'; end if;" for name, code in CODES.items())
+        + " return new; end $$ language plpgsql",
         "create trigger fails before insert on tickets for each row execute function fail()",
     ],
 }
@@ -218,7 +262,7 @@ MENDED = {"sqlite": "drop trigger if exists fails", "postgresql": "drop function
 
 @pytest.fixture
 def failing(engine: Engine) -> Iterator[Engine]:
-    """A database that fails at the ticket `bad`, as if it were the database's own fault."""
+    """A database that fails at the tickets of `CODES`, as if it were the database's own fault."""
     with writing(engine) as conn:
         for statement in FAILS[engine.dialect.name]:
             conn.exec_driver_sql(statement)
@@ -233,8 +277,9 @@ def rested(engine: Engine) -> None:
         conn.execute(update(waiting).values(lease_until=datetime.now(UTC) - timedelta(seconds=1)))
 
 
-def test_content_at_which_the_database_fails_is_set_aside_after_some_attempts_and_those_behind_it_go_on(failing: Engine) -> None:
-    broken = requests.accept(failing, request(("bad", "X"), ("good", "X")), CLOCK)
+@pytest.mark.parametrize("name", CODES)
+def test_content_at_which_the_database_fails_is_set_aside_after_some_attempts_and_those_behind_it_go_on(failing: Engine, name: str) -> None:
+    broken = requests.accept(failing, request((name, "X"), ("good", "X")), CLOCK)
     sound = requests.accept(failing, request(("1", "X")), CLOCK)
     for _ in range(requests.ATTEMPTS - 1):
         assert requests.apply_all_waiting(failing, CLOCK) == 0
@@ -271,6 +316,35 @@ def test_a_store_that_is_away_is_no_attempt(engine: Engine, monkeypatch: pytest.
     monkeypatch.setattr(tickets_store, "apply", apply)
     assert requests.apply_all_waiting(engine, CLOCK) == 1
     assert (status(engine, accepted), daily(engine)) == (ingests.DONE, {"X": 1})
+
+
+def test_a_store_that_fails_at_a_statement_and_then_does_not_answer_is_no_attempt_either(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted = requests.accept(engine, request(("1", "X")), CLOCK)
+    gone: list[bool] = []
+
+    class OutOfMemory(Exception):
+        sqlstate = "53200"
+
+    def fails(*_: Any, **__: Any) -> ingests.Totals:
+        gone.append(True)
+        raise OperationalError("insert", {}, OutOfMemory("out of memory"))
+
+    def refuse(*_: object) -> None:
+        if gone:
+            raise OperationalError("connect", {}, Exception("connection refused"))
+
+    event.listen(engine, "engine_connect", refuse)
+    apply = tickets_store.apply
+    monkeypatch.setattr(tickets_store, "apply", fails)
+    with pytest.raises(OperationalError, match="connection refused"):
+        requests.apply_all_waiting(engine, CLOCK)
+    gone.clear()
+    with reading(engine) as conn:
+        assert conn.execute(select(waiting.c.attempts)).scalar_one() == 0
+    monkeypatch.setattr(tickets_store, "apply", apply)
+    rested(engine)
+    assert requests.apply_all_waiting(engine, CLOCK) == 1
+    assert status(engine, accepted) == ingests.DONE
 
 
 def test_a_full_pool_of_connections_is_no_fault_of_a_request(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

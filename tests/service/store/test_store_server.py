@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 
 import pandas as pd
 import pytest
-from databases import Databases
-from sqlalchemy import Connection, Engine, inspect, select, text
-from sqlalchemy.exc import OperationalError
+from databases import Databases, PostgresqlDatabases, standby
+from sqlalchemy import Connection, Engine, column, inspect, make_url, select, table, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, OperationalError
 
 from forecasting.errors import InputError
-from service.benchmarks.server import Server
+from service.benchmarks.server import Server, running
 from service.cli import main
 from service.settings import Settings
 from service.store import alerts, bulk, counts, ingests
-from service.store.engine import STANDSTILL, open_engine, reading, require_current, upgrade, writing
+from service.store.engine import STANDSTILL, is_outage, open_engine, reading, require_current, upgrade, writing
 from service.store.schema import daily_counts, tickets
 
 NOW = datetime(2025, 1, 2, tzinfo=UTC)
@@ -133,6 +133,104 @@ def test_a_writer_that_does_nothing_in_its_transaction_loses_it_soon_and_a_reade
     with reading(engine) as conn:
         time.sleep(1)
         assert conn.execute(text("show idle_in_transaction_session_timeout")).scalar_one() == "2h"
+    engine.dispose()
+
+
+def begin(engine: Engine) -> int:
+    """Writes a row."""
+    with writing(engine) as conn:
+        return ingests.begin(conn, "tickets", "a.csv", NOW)
+
+
+def read(engine: Engine) -> int:
+    """How many there are."""
+    with reading(engine) as conn:
+        return len(ingests.list_recent(conn))
+
+
+def test_a_standby_can_be_read_is_away_for_who_writes_and_the_server_in_its_place_is_found() -> None:
+    with running({"fsync": "off"}) as server:
+        engine = open_engine(server.address("postgres"))
+        upgrade(server.address("postgres"))
+        assert begin(engine) == 1
+        standby(server, on=True)
+        for had_read in (False, False, True, True):
+            if had_read:
+                assert read(engine) == 1
+            with pytest.raises(OperationalError, match=r"read-only transaction|during recovery") as caught:
+                begin(engine)
+            assert is_outage(caught.value)
+        standby(server, on=False)
+        begin(engine)
+        assert read(engine) == 2
+        engine.dispose()
+
+
+def test_connections_to_a_server_that_is_no_longer_written_to_are_let_go(postgresql: Server) -> None:
+    made = PostgresqlDatabases(postgresql)
+    url = made.fresh()
+    engine = open_engine(url)
+    postgresql.run(f"alter database {make_url(url).database} set default_transaction_read_only = on")
+    with engine.connect(), engine.connect():  # two of the pool's
+        pass
+    postgresql.run(f"alter database {make_url(url).database} reset default_transaction_read_only")  # the address leads elsewhere now
+    with pytest.raises(OperationalError, match="read-only transaction"):
+        begin(engine)
+    assert begin(engine) == 1
+    engine.dispose()
+    made.put_away()
+
+
+def test_a_transaction_of_ours_that_only_reads_and_writes_is_no_outage(postgresql: Server) -> None:
+    engine = open_engine(postgresql.address("postgres"))
+    with pytest.raises(InternalError, match="read-only transaction") as caught, reading(engine) as conn:
+        conn.exec_driver_sql("create table mine (id int)")
+    assert not is_outage(caught.value)
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("code", "outage"),
+    [("57014", False), ("53200", False), ("53400", False), ("54000", False), ("53100", True), ("53300", True), ("55P03", True), ("57P03", True)],
+)
+def test_what_a_statement_may_bring_about_itself_is_told_from_a_server_that_is_away(postgresql: Server, code: str, outage: bool) -> None:
+    engine = open_engine(postgresql.address("postgres"))
+    with pytest.raises(OperationalError) as caught, writing(engine) as conn:
+        conn.exec_driver_sql(f"do $$ begin raise exception 'in need' using errcode = '{code}'; end $$")
+    assert is_outage(caught.value) is outage
+    engine.dispose()
+
+
+def test_a_statement_that_takes_longer_than_it_may_is_no_outage(postgresql: Server) -> None:
+    engine = open_engine(postgresql.address("postgres"))
+    with pytest.raises(OperationalError, match="statement timeout") as caught, writing(engine) as conn:
+        conn.exec_driver_sql("set local statement_timeout = '100ms'; select pg_sleep(60)")
+    assert not is_outage(caught.value)
+    engine.dispose()
+
+
+FULL = {
+    "sqlite": ["create trigger is_full before insert on daily_counts begin select raise(abort, 'it is full'); end"],
+    "postgresql": [
+        "create function is_full() returns trigger as $$ begin raise exception 'it is full' using errcode = 'disk_full'; end $$ language plpgsql",
+        "create trigger is_full before insert on daily_counts for each row execute function is_full()",
+    ],
+}
+
+
+def test_what_goes_wrong_while_rows_go_in_or_come_in_bulk_is_told_as_with_any_statement(databases: Databases) -> None:
+    url = databases.bare()
+    upgrade(url)
+    engine = open_engine(url)
+    with writing(engine) as conn:
+        for statement in FULL[engine.dialect.name]:
+            conn.exec_driver_sql(statement)
+    frame = pd.DataFrame({"day": pd.Timestamp("2025-01-01").as_unit("us"), "area": ["D"], "category": "X", "count": 1})
+    with pytest.raises(DBAPIError, match="it is full") as caught, writing(engine) as conn:
+        bulk.insert(conn, daily_counts, frame)
+    assert isinstance(caught.value, OperationalError if engine.dialect.name == "postgresql" else IntegrityError)
+    with pytest.raises(DBAPIError, match="nowhere"), reading(engine) as conn:
+        bulk.read(conn, select(table("nowhere", column("day")).c.day))
     engine.dispose()
 
 
