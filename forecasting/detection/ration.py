@@ -18,6 +18,8 @@ SPARED_DAYS = 3.0
 """Days whose ration is there at most: what chance alone begins hardly ever has to wait then, so that the budget is neither missed nor passed."""
 LOOK_BACK, LONGEST = 28, 2000
 """Days, at least and at most, before which it makes no difference any more what was told: below one in as many days no blue alert is told."""
+ROUNDING = 1e-9
+"""Of sums of budgets: ten tenths are one."""
 NEVER_WAITS = "yellow"
 """Level from which on an event is told at once: what is less is no case for a duty officer (see `levels.YELLOW`), and an hour counts in a burst."""
 
@@ -50,7 +52,7 @@ def told(found: Sequence[Assigned], room: float) -> list[Assigned]:
     """
     begun = [k for k, one in enumerate(found) if not one.running]
     small = sorted((k for k in begun if not _never_waits(found[k])), key=lambda k: (found[k].finding.p_value, k))
-    waiting = {k for place, k in enumerate(small, 1 + len(begun) - len(small)) if place > room}
+    waiting = {k for place, k in enumerate(small, 1 + len(begun) - len(small)) if place > room + ROUNDING}
     return [one for k, one in enumerate(found) if k not in waiting]
 
 

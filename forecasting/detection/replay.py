@@ -7,7 +7,7 @@ night and goes the same way over the same functions: to a city that is trained e
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from math import inf
 from typing import Protocol
 
@@ -104,11 +104,11 @@ def live(seen: Seen, issued: Iterator[Issued], world: World, start: int, zone: s
         watch.begin()
         for hour, events in watch.running_day(seen, t):
             end = _moment(seen.days[t] + pd.Timedelta(hours=hour + 1), zone)
-            told += [(end, one) for one in alerts.carry(GROWS, events, day, None)]
+            told += [(end, one) for one in alerts.carry(GROWS, events, day, watch.peak, None)]
         scores, found, silent = watch.end(day, seen.counts(t))
         for kinds in FAMILIES:
             mine = [f for f in found if f.kind in kinds]
-            told += [(_moment(seen.days[t] + LAST_SECOND, zone), one) for one in alerts.carry(kinds, mine, day, silent)]
+            told += [(_moment(seen.days[t] + LAST_SECOND, zone), one) for one in alerts.carry(kinds, mine, day, watch.peak, silent)]
         yield Lived(scores, told)
 
 
@@ -120,11 +120,11 @@ class _Alerts:
         self.running: dict[tuple[str, ...], list[Running]] = {kinds: [] for kinds in FAMILIES}
         self.raised: list[date] = []  # the day of each that counts for the ration
 
-    def carry(self, kinds: tuple[str, ...], found: list[Finding], day: date, silent: Silent | None) -> list[Running]:
+    def carry(self, kinds: tuple[str, ...], found: list[Finding], day: date, peak: Callable[[Finding], date], silent: Silent | None) -> list[Running]:
         """Those that were raised or went up a level by what was found on a day; no `silent`: the day is not over."""
         w, before = self.world, self.running[kinds]
         room = ration.left(self.raised, day, w.budget) if kinds == GROWS else inf
-        self.running[kinds], told = running.carry(before, found, day, w.areas, w.categories, silent and silent(before), room)
+        self.running[kinds], told = running.carry(before, found, day, w.areas, w.categories, silent and silent(before), room, peak)
         if kinds == GROWS:
             self.raised += [day] * len({one.alert_id for one in told} - {one.alert_id for one in before})
         return told
@@ -179,6 +179,16 @@ class _Watch:
         day = seen.days[t].date()
         for hour in range(23):
             yield hour, running_day.detect(day, days, known, usually, hour, w.areas, w.categories, w.labels, w.safety, w.budget)
+
+    def peak(self, finding: Finding) -> date:
+        """The day with the most tickets at a finding's node since its onset; of a running day, those that have come by now."""
+        row = self.index.get((finding.area, finding.category))
+        if finding.kind not in GROWS or row is None:
+            return finding.peak
+        came = self.usual.observed[row, -1 - (finding.day - finding.onset).days :].copy()
+        if np.isnan(came[-1]):
+            came[-1] = finding.observed
+        return finding.day - timedelta(days=len(came) - 1 - int(np.nanargmax(came)))
 
     def end(self, day: date, counts: np.ndarray) -> tuple[pd.DataFrame, list[Finding], Silent]:
         """A day is over: scores, what was found, and which running events have no data on it."""

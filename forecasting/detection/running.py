@@ -1,6 +1,6 @@
 """Events that run, from day to day: raised once, followed, gone up a level, over after some usual days. One family of kinds at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from hashlib import sha256
@@ -38,6 +38,7 @@ def carry(
     categories: Tree,
     silent: Sequence[bool] | None,
     room: float = inf,
+    peak: Callable[[Finding], date] = lambda finding: finding.peak,
 ) -> tuple[list[Running], list[Running]]:
     """Carries events over what was found on a day.
 
@@ -46,6 +47,8 @@ def carry(
         silent: of each running event whether its node has no data for the day, which then is no usual day; None: the day is not over, and no
             event is over on it.
         room: how many small events may still begin, see `ration`.
+        peak: the day with the most tickets at a finding's node since its onset; that of the finding, whose event may have begun earlier, where
+            nobody knows more.
 
     Returns:
         those that run on, and those of them that were raised or went up a level.
@@ -61,14 +64,16 @@ def carry(
         for part in (*assigned.running[1:], *assigned.taken):
             left[part] = None
         if not assigned.running:
-            begun.append(Running(_name(finding), finding, spread))
+            begun.append(Running(_name(finding), replace(finding, peak=peak(finding)), spread))
             continue
         keep = assigned.running[0]
         old = running[keep]
         higher = LEVELS.index(finding.level) > LEVELS.index(old.finding.level)
         onset = min(old.finding.onset, finding.onset)
         kind = max(old.finding.kind, finding.kind, key=GROWS.index) if finding.kind in GROWS else finding.kind
-        new = Running(old.alert_id, replace(finding, kind=kind, level=finding.level if higher else old.finding.level, onset=onset), spread)
+        level = finding.level if higher else old.finding.level
+        followed = replace(finding, kind=kind, level=level, onset=onset)
+        new = Running(old.alert_id, replace(followed, peak=peak(followed)), spread)
         left[keep] = new
         told += [new] if higher else []
     kept = []

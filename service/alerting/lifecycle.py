@@ -83,7 +83,7 @@ def apply(
         if not assigned.running:
             alert = _new(finding, spread, now, forecast_set_id)
             if alert.kind in GROWS:
-                alert = replace(alert, peak=_peak(conn, finding, finding.onset) or alert.peak)
+                alert = replace(alert, peak=_peak(conn, finding, finding.onset))
             alerts.insert(conn, alert, ACTOR, now)
             raised += 1
         else:
@@ -184,10 +184,14 @@ def _numbers(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _peak(conn: Connection, finding: Finding, onset: date) -> date | None:
-    """The day with the most tickets since the onset; None where no day was scored."""
+def _peak(conn: Connection, finding: Finding, onset: date) -> date:
+    """The day with the most tickets since the onset; of a running day, which has no score yet, those that have come by now."""
     came = day_scores.read(conn, onset, finding.day, [finding.area], [finding.category])
-    return came["date"].iloc[came["observed"].argmax()].date() if len(came) else None
+    if not len(came):
+        return finding.peak
+    most = came["observed"].argmax()
+    last = came["date"].max().date()
+    return finding.day if last < finding.day and finding.observed > came["observed"].iloc[most] else came["date"].iloc[most].date()
 
 
 def _follow(conn: Connection, alert: Alert, finding: Finding, spread: date, now: datetime, forecast_set_id: int) -> None:
@@ -202,7 +206,7 @@ def _follow(conn: Connection, alert: Alert, finding: Finding, spread: date, now:
     changes = _numbers(finding) | {"usual_days": 0, "onset": onset, "spread": spread, "forecast_set_id": forecast_set_id}
     if alert.kind in GROWS:
         changes["kind"] = max(alert.kind, finding.kind, key=GROWS.index)
-        changes["peak"] = _peak(conn, finding, onset) or finding.peak
+        changes["peak"] = _peak(conn, finding, onset)
     higher = LEVELS.index(finding.level) > LEVELS.index(alert.level)
     if higher:
         changes["level"] = finding.level

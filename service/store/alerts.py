@@ -222,7 +222,7 @@ def update(
         return False
     if action is not None:
         _record(conn, alert_id, action, actor, now, note)
-    elif changes.keys() - {"usual_days", "spread"}:  # nobody is shown these
+    elif changes.keys() - {"usual_days"}:  # nobody is shown these
         counters.step(conn, counters.ALERT_NUMBERS)
     return True
 

@@ -52,6 +52,7 @@ def test_quiet_days_leave_their_ration_for_a_few_days() -> None:
     assert ration.left([DAY - timedelta(days=60)] * 9, DAY, 1.5) == most
     assert ration.left([], DAY, 0.05) == 1.0
     assert ration.left([DAY - timedelta(days=10)], DAY, 0.05) == pytest.approx(0.5), "one in twenty days"
+    assert ration.told([begun()], ration.left([DAY - timedelta(days=10)], DAY, 0.1)) == [begun()], "one in ten days"
     assert ration.left([], DAY, 0.001) == 1.0
     assert ration.left([], DAY, 1e-9) < 1.0
 

@@ -188,3 +188,17 @@ def test_what_spreads_from_a_district_before_its_peak_goes_on_as_the_city_s() ->
     days.pass_(rising)
     assert days.pass_(finding(ALL, onset=FIRST + timedelta(days=1))) == []
     assert [(one.alert_id, one.finding.area, one.finding.onset) for one in days.running] == [(first.alert_id, ALL, FIRST)]
+
+
+def test_the_peak_is_looked_for_from_the_earliest_onset_on() -> None:
+    """The newest finding may have a later onset than its event, and so miss the peak."""
+    asked: list[date] = []
+
+    def peak(of: Finding) -> date:
+        asked.append(of.onset)
+        return FIRST
+
+    later = replace(finding(day=FIRST + timedelta(days=1), onset=FIRST + timedelta(days=1)), peak=FIRST + timedelta(days=1))
+    running_on, _ = running.carry([], [finding()], FIRST, AREAS, KINDS, None, peak=peak)
+    (one,), _ = running.carry(running_on, [later], later.day, AREAS, KINDS, None, peak=peak)
+    assert (one.finding.onset, one.finding.peak, asked) == (FIRST, FIRST, [FIRST, FIRST])

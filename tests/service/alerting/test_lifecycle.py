@@ -180,6 +180,16 @@ def test_a_storm_over_the_city_is_raised_anew_and_takes_in_the_branch_that_fell_
     assert days.image() == before
 
 
+def test_the_peak_may_be_the_day_that_is_running_which_has_no_score_yet(days: Days) -> None:
+    everywhere = (ALL, *DISTRICTS)
+    days.apply(DAY, spike(DAY, "North", observed=22.0))
+    for observed, peak in ((15.0, DAY), (70.0, after(1))):
+        days.apply(after(1), spike(after(1), "North", observed=observed), silent=everywhere)
+        assert days.only().peak == peak
+    over_the_city = spike(after(1), ALL, observed=90.0, onset=after(1))
+    assert days.apply(after(1), over_the_city, silent=everywhere) == Applied(followed=1), "a district's that still grows becomes the city's"
+
+
 @pytest.mark.parametrize("gap", [-5, -2, 2, 3, 5])
 def test_a_city_s_event_and_a_district_s_are_raised_once_each_however_days_find_them(days: Days, gap: int) -> None:
     of_city, of_district = after(max(-gap, 0)), after(max(gap, 0))
