@@ -9,8 +9,8 @@ import pytest
 import tables
 
 from experiments import night, report
-from experiments.night import Night
 from experiments.gate import Check
+from experiments.night import Night
 from experiments.report import Before, Verdict
 from forecasting import panel, recipe
 from forecasting.hierarchy import Tree
