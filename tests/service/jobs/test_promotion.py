@@ -124,7 +124,7 @@ def test_the_reports_of_a_night_that_was_refused_say_what_failed_and_what_is_pub
 ) -> None:
     monkeypatch.setattr(spool, "replay_within", lambda *_: [])  # they stay where they are written
     next_night(trained, recipe=poor)
-    folders = spool.waiting(trained.settings(day(DAYS)).spool_dir)
+    folders = spool.waiting(trained.settings(day(DAYS)).spool_dir)[-2:]  # of a slow machine the first night may wait there, too
     refused, refitted = (unescape((folder / spool.FILES / "report.html").read_text("utf-8")) for folder in folders)
     candidate = next(one for one in sets(trained) if one.refused)
     assert candidate.gate is not None
