@@ -24,11 +24,11 @@ def test_a_training_that_hangs_is_killed_at_its_limit_and_made_up_for(
 ) -> None:
     recipe = tmp_path / "recipe.yaml"
     os.mkfifo(recipe)  # to read it is to wait for somebody who never writes
-    for name, value in town.bench.environment(town.environment(at(FIRST), recipe=recipe)).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(children, "LIMIT", LIMIT)
-    with ThreadPoolExecutor(1) as aside:
-        begun = time.monotonic()
+    begun = time.monotonic()
+    with monkeypatch.context() as patch, ThreadPoolExecutor(1) as aside:
+        for name, value in town.bench.environment(town.environment(at(FIRST), recipe=recipe)).items():
+            patch.setenv(name, value)
+        patch.setattr(children, "LIMIT", LIMIT)
         running = aside.submit(children.Children().run, "train")
         try:
             ended = running.result(LIMIT.total_seconds() + BESIDE)
