@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 def record(
-    db: Engine, settings: Settings, made: Sequence[tuple[Night, Mapping[str, str]]], verdicts: Sequence[Verdict] | None = None
+    db: Engine, settings: Settings, made: Sequence[tuple[Night, Mapping[str, str]]], verdicts: Sequence[Verdict | None] | None = None
 ) -> list[str | None]:
     """Puts what a night made into the spool and sends what waits there; returns the run ids, None where MLflow has not taken one in time.
 
