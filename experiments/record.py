@@ -8,7 +8,7 @@ import pandas as pd
 from experiments import compare, metric_names, night, report
 from experiments.metric_names import WEEKS, WORTH
 from experiments.night import Night
-from experiments.report import Before
+from experiments.report import Before, Verdict
 from experiments.tracking import DESCRIPTION, Dataset, Run, code_version
 from forecasting.recipe import CHAMPION
 
@@ -95,12 +95,13 @@ def _description(result: Night) -> str:
     return head + "\n".join(lines)
 
 
-def save(result: Night, before: Before | None, drawn: bool, folder: Path) -> None:
+def save(result: Night, before: Before | None, drawn: bool, verdict: Verdict | None, folder: Path) -> None:
     """Writes the files of a night: model, scores, the backtest's forecasts, the report.
 
     Args:
         before: the night before, if there is one.
         drawn: the report has pictures.
+        verdict: what the gate said, if it was asked.
         folder: is there, and empty.
     """
     night.save_models(result, folder / "model")
@@ -108,4 +109,4 @@ def save(result: Night, before: Before | None, drawn: bool, folder: Path) -> Non
     result.week_scores.to_parquet(folder / "week_scores.parquet", index=False)
     result.series_scores.to_parquet(folder / "series_scores.parquet", index=False)
     result.backtest.assign(mean=result.backtest["mean"].round(2)).to_parquet(folder / "backtest.parquet", index=False, compression="zstd")
-    (folder / "report.html").write_text(report.page(result, before, drawn), "utf-8")
+    (folder / "report.html").write_text(report.page(result, before, drawn, verdict), "utf-8")

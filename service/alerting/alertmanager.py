@@ -1,4 +1,4 @@
-"""Alerts in the shape that Alertmanager's API v2 takes, with a watchdog among them.
+"""Alerts in the shape that Alertmanager's API v2 takes, with a watchdog and late jobs among them.
 
 Labels identify an alert there, and notifications are routed, grouped and silenced by them: kind, level, area and category, no more, so that
 there are as many different ones as nodes and not as many as alerts. What changes from pass to pass stands in the annotations. An alert that
@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from service.store.alerts import Alert
+from service.store.jobs import NIGHTLY, SCHEDULER, WATCH, Job
 
 LASTS = timedelta(minutes=15)  # what is not told again within it counts as over; who fetches every five minutes may miss two turns
 RESOLVED_TOLD = timedelta(hours=1)  # for so long an end is told: who was away until then has forgotten the alert by itself
-WATCHDOG, LATE = "Watchdog", "WatchdogLate"
+WATCHDOG, LATE, JOB_LATE = "Watchdog", "WatchdogLate", "JobLate"
+CRITICAL = (NIGHTLY, SCHEDULER)  # jobs without which forecasts grow old; the others leave something out
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,24 @@ def watchdog(watched_at: datetime | None, late: bool, late_at: datetime | None, 
         starts, ends = watched_at, min(late_at, now + LASTS)
     labels = {"alertname": LATE, "severity": "critical"} if late else {"alertname": WATCHDOG, "severity": "none"}
     return Posted(labels, {"summary": en, "summary_zh": zh}, starts, ends, "/v1/status")
+
+
+def late_jobs(scheduled: Iterable[Job], now: datetime, told_at: datetime) -> list[Posted]:
+    """An alert for each job that should have succeeded and has not. It ends by itself when the job succeeds, for it is not told again.
+
+    Args:
+        scheduled: the jobs; detection is left out, for the watchdog tells of it.
+        now: by which they are late or not.
+        told_at: the moment from which it lasts, see `watchdog`.
+    """
+    return [_late(job, told_at) for job in scheduled if job.name != WATCH and job.is_late(now)]
+
+
+def _late(job: Job, told_at: datetime) -> Posted:
+    labels = {"alertname": JOB_LATE, "severity": "critical" if job.name in CRITICAL else "warning", "job": job.name}
+    words = {"summary": f"the job {job.name} has not succeeded in time", "summary_zh": f"任务 {job.name} 未按时完成"}
+    reason = {"description": job.error.splitlines()[0]} if job.error else {}
+    return Posted(labels, words | reason, min(job.late_at, told_at), told_at + LASTS, "/v1/status")
 
 
 def _posted(alert: Alert, texts: Texts, now: datetime) -> Posted:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from experiments import gate_note, night, recipes
 from experiments.night import Night
+from experiments.report import Verdict
 from forecasting import calendars, intraday
 from forecasting.forecast_set import pack
 from service import whole_set
@@ -123,7 +124,8 @@ def run(db: Engine, settings: Settings, force: bool = False, progress: Callable[
             say("recording the run in MLflow")
             began = time.monotonic()
             tags = {"business_date": f"{business_date}", "ledger_run": f"{run_id}"}
-            records = tracked.record(db, settings, [(one.night, tags | _gate(one)) for one in decision.made])
+            verdicts = [Verdict(_told(one), decision.outcome(one)) for one in decision.made]
+            records = tracked.record(db, settings, [(one.night, tags | _gate(one)) for one in decision.made], verdicts)
             left = tracked.PATIENCE - (time.monotonic() - began)
             shown, mlflow_run_id = decision.made[-1].night, records[-1]
             say("publishing")

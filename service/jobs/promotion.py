@@ -58,6 +58,21 @@ class Decision:
         """What the night's own recipe made."""
         return self.made[0]
 
+    def outcome(self, one: Judged) -> str:
+        """What comes of one of those that were made, in words."""
+        refitted = "the champion's recipe, refitted to the newest data"
+        begins = "" if one is self.candidate else f"The candidate was refused; this is {refitted}. "
+        if gate.passed(one.checks):
+            return f"{begins}All checks hold: it is published."
+        if one.published:
+            why = "nothing was served before" if self.served is None else "older forecasts would be worse"
+            return f"{begins}Not all checks hold. It is published all the same: {why}."
+        if self.published is not None:
+            return f"It is refused; {refitted}, is published in its place."
+        assert self.served is not None
+        neither = "" if len(self.made) == 1 or begins else f", nor is {refitted}"
+        return f"{begins}It is not published{neither}; the forecasts known until {self.served.cutoff} go on being served."
+
 
 def served(conn: Connection, clock: Clock) -> About | None:
     """The published set; None where there is none, or it does not reach the day that is running: such a one can no longer serve."""

@@ -31,7 +31,7 @@ from service.store import audit, counts, engine, ingests, jobs, leader, runs
 from service.store.jobs import Job
 from service.store.runs import Run
 
-SCHEDULER, NIGHTLY, WATCH = "scheduler", "nightly", jobs.WATCH  # whose state is noted; the first: that it is at work
+SCHEDULER, NIGHTLY, WATCH = jobs.SCHEDULER, jobs.NIGHTLY, jobs.WATCH  # whose state is noted; the first: that it is at work
 HOUSEKEEPING, MLFLOW = "housekeeping", "mlflow"  # the latter: that the nights come to MLflow
 
 RECONCILE_EVERY = timedelta(minutes=5)

@@ -14,10 +14,10 @@ from pathlib import Path
 import pandas as pd
 from sqlalchemy import Engine
 
-from experiments import over_time, retention, spool, tracking
+from experiments import over_time, recipes, retention, spool, tracking
 from experiments import record as content
 from experiments.night import Night
-from experiments.report import Before
+from experiments.report import Before, Verdict
 from experiments.spool import Sent
 from forecasting.errors import InputError
 from forecasting.forecast_set import ForecastSet
@@ -32,22 +32,25 @@ ATTEMPTS = 100  # at work back to which it is told what came of them: those of t
 log = logging.getLogger(__name__)
 
 
-def record(db: Engine, settings: Settings, made: Sequence[tuple[Night, Mapping[str, str]]]) -> list[str | None]:
+def record(
+    db: Engine, settings: Settings, made: Sequence[tuple[Night, Mapping[str, str]]], verdicts: Sequence[Verdict | None] | None = None
+) -> list[str | None]:
     """Puts what a night made into the spool and sends what waits there; returns the run ids, None where MLflow has not taken one in time.
 
     Args:
         made: trainings, with what is known of each besides: business date, the ledger's run (`ledger_run`), the gate's result, whether it was
             `let_in` (true if left out) or made in `shadow` (false if left out). The first one's members have runs of their own,
             its report has pictures.
+        verdicts: what the gate said of each, for the reports; None: it was not asked.
     """
     began = time.monotonic()
     folders: list[Path | None] = []
     before = _before(db)
-    for number, (result, tags) in enumerate(made):
+    for number, ((result, tags), verdict) in enumerate(zip(made, verdicts or [None] * len(made), strict=True)):
         try:
             first = number == 0
             told = content.runs(result, tags, members=first and tags.get("shadow") != "true")
-            folders.append(spool.write(settings.spool_dir, told, partial(content.save, result, before, first)))
+            folders.append(spool.write(settings.spool_dir, told, partial(content.save, result, before, first, verdict)))
         except Exception as error:  # noqa: BLE001  a full disk, a picture that cannot be drawn: a forecast is worth more than its record
             log.error("spool.not_written", extra={"reason": f"{type(error).__name__}: {error}"[:300]})
             folders.append(None)
@@ -153,4 +156,5 @@ def _before(db: Engine) -> Before | None:
         forecasts = ForecastSet.from_parquet(published.blob).frame
     except InputError:
         return None
-    return Before(f"{run.business_date}", pd.DataFrame((run.scores or {}).get("scores", [])), forecasts)
+    recipe = recipes.load().mapping() if published.recipe is None else published.recipe  # before recipes were kept there was the default one alone
+    return Before(f"{run.business_date}", pd.DataFrame((run.scores or {}).get("scores", [])), forecasts, recipe)

@@ -14,6 +14,8 @@ from sqlalchemy import Connection, select
 from service.store import bulk
 from service.store.schema import jobs
 
+SCHEDULER = "scheduler"  # that jobs have their turn at all
+NIGHTLY = "nightly"  # training
 WATCH = "watch"  # detection
 
 

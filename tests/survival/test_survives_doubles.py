@@ -3,25 +3,31 @@ Several API workers: one answer."""
 
 import os
 import signal
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from job_city import OLD_WAYS_OF_MLFLOW, day
+from job_city import DAYS, OLD_WAYS_OF_MLFLOW, day
 from processes import until
 from sqlalchemy import text
-from town import AFTER_THE_LEASE, FIRST, Api, Survived, Town, at, end, reach, rest_of
+from sqlalchemy.exc import OperationalError
+from town import AFTER_THE_LEASE, FIRST, SLEPT, Api, Survived, Town, at, end, make_publishing_long, reach, rest_of
 
+from forecasting.errors import InputError
 from service.store import forecast_sets, runs
-from service.store.engine import reading, writing
+from service.store.engine import ADVISORY_LOCK, PAUSE, reading, writing
 from service.store.leader import LEADERS_LOCK
 
 pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)
 
 NIGHTS = 10  # at which two schedulers start at once; as many on each kind of database
 ROUNDS = 20
+TIMES = 5  # as long as it takes to be killed at it, publishing takes to be stopped at it
+BESIDE = 15.0  # seconds that a busy machine may add
 
 
 def _elsewhere(town: Town, folder: Path) -> dict[str, object]:
@@ -76,6 +82,55 @@ def test_a_trainer_that_was_stopped_for_longer_than_its_lease_does_not_publish(t
     assert (town.cutoff(), untold(town)) == before
     assert town.states_of(FIRST) == [runs.FAILED, runs.DONE]
     survived("went on after its lease and published nothing")
+
+
+def _publishes(town: Town) -> bool:
+    """Whether a process is in the middle of what it writes."""
+    if town.url:
+        held = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND (classid::bigint << 32) + objid::bigint = {ADVISORY_LOCK}"
+        with reading(town.engine) as conn:
+            return bool(conn.execute(text(held)).scalar_one())
+    with closing(sqlite3.connect(town.engine.url.database or "", timeout=0, isolation_level=None)) as conn:
+        try:
+            conn.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        return False
+
+
+def test_a_trainer_that_was_stopped_while_it_published_for_longer_than_its_lease_publishes_once_or_not_at_all(town: Town, survived: Survived) -> None:
+    """SQLite's lock is a file's and stays with whoever holds it: nobody can take the night over. A server undoes the transaction, and then another
+    may."""
+    make_publishing_long(town.engine, TIMES)
+    stopped = town.train(at(FIRST))
+    assert reach(stopped, "publishing")
+    until("it writes", lambda: _publishes(town))
+    os.kill(stopped.pid, signal.SIGSTOP)
+    try:
+        time.sleep(SLEPT)  # a commit that was on its way is there by then
+        assert _publishes(town), "it was over before"
+        with pytest.raises(OperationalError, match="lock"):
+            town.train_in_this_process(at(FIRST, later=AFTER_THE_LEASE))
+        assert town.cutoff() == day(DAYS), "the old forecasts go on being served"
+        if town.url:
+            until("the server has undone it", lambda: not _publishes(town), PAUSE + BESIDE)
+            town.train_in_this_process(at(FIRST, later=AFTER_THE_LEASE))
+        before = town.cutoff(), untold(town)
+    finally:
+        os.kill(stopped.pid, signal.SIGCONT)
+    code, told = rest_of(stopped)
+    if town.url:
+        assert code == 1, told
+        assert "OperationalError" in told, "the server has hung up"
+        assert (town.cutoff(), untold(town)) == before
+        assert town.states_of(FIRST) == [runs.FAILED, runs.DONE]
+    else:
+        assert code == 0, told
+        assert town.states_of(FIRST) == [runs.DONE]
+    assert town.cutoff() == day(FIRST)
+    with pytest.raises(InputError, match="is done"):
+        town.train_in_this_process(at(FIRST, later=2 * AFTER_THE_LEASE))
+    survived("undone while it stood still, then done by another" if town.url else "nobody could take it over; it went on and published, once")
 
 
 def _stop(pids: list[int], number: signal.Signals) -> None:

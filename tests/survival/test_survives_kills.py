@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 from job_city import DAYS, OLD_WAYS_OF_MLFLOW, day
 from processes import until
-from sqlalchemy import Engine, text
-from town import AFTER_THE_LEASE, FIRST, NIGHTS, Api, Survived, Town, at, end, reach, rest_of
+from sqlalchemy import text
+from town import AFTER_THE_LEASE, FIRST, NIGHTS, Api, Survived, Town, at, end, make_publishing_long, reach, rest_of
 
 from forecasting.errors import InputError
 from service.jobs.scheduler import NIGHTLY
@@ -22,25 +22,6 @@ pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)
 PHASES = ("fit", "logging", "publishing")
 POINTS = 12  # moments at which a training is killed, as many in each phase, and as many on each kind of database
 MOST = 30  # of a phase that is short on a fast machine, some moments come too late
-COUNTED = 4_000_000  # to count them takes SQLite some .3 s
-SLEPT = 0.3  # seconds
-
-
-def _make_publishing_long(engine: Engine) -> None:
-    """The transaction that publishes so small a town takes some milliseconds, too short to be hit: the database gets work to do within it, after the
-    set and the pointer to it are written and before they are committed."""
-    if engine.dialect.name == "sqlite":
-        work = f"SELECT count(*) FROM (WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < {COUNTED}) SELECT x FROM n)"
-        made = [f"CREATE TRIGGER work_{on} AFTER {on} ON published BEGIN {work}; END" for on in ("INSERT", "UPDATE")]
-    else:
-        body = f"BEGIN PERFORM pg_sleep({SLEPT}); RETURN NEW; END"
-        made = [
-            f"CREATE FUNCTION work() RETURNS trigger LANGUAGE plpgsql AS '{body}'",
-            "CREATE TRIGGER work AFTER INSERT OR UPDATE ON published FOR EACH ROW EXECUTE FUNCTION work()",
-        ]
-    with engine.begin() as conn:
-        for statement in made:
-            conn.exec_driver_sql(statement)
 
 
 def _seconds_of_phases(town: Town, night: int) -> dict[str, float]:
@@ -56,7 +37,7 @@ def _seconds_of_phases(town: Town, night: int) -> dict[str, float]:
 
 def test_a_training_killed_at_any_moment_is_made_up_for_once(town: Town, survived: Survived) -> None:
     api = Api(town, at(DAYS + NIGHTS))
-    _make_publishing_long(town.engine)
+    make_publishing_long(town.engine)
     seconds = _seconds_of_phases(town, FIRST)
     moments = random.Random(6)
     half_way = dict.fromkeys(PHASES, 0)

@@ -45,6 +45,9 @@ Survived = Callable[[str], None]
 
 PATHS_IN_MLFLOW = {"artifact_location": "experiments", "artifact_uri": "runs", "source": "model_versions", "storage_location": "model_versions"}
 
+COUNTED = 4_000_000  # to count them takes SQLite some .3 s
+SLEPT = 0.3  # seconds
+
 AFTER_THE_LEASE = nightly.LEASE + timedelta(seconds=1)
 
 
@@ -189,6 +192,23 @@ class Api:
         self.client.close()
         self.process.terminate()
         assert self.process.wait(30) in (0, -signal.SIGTERM)
+
+
+def make_publishing_long(engine: Engine, times: int = 1) -> None:
+    """The transaction that publishes so small a town takes some milliseconds, too short to be hit: the database gets work to do within it, after the
+    set and the pointer to it are written and before they are committed; more of it, to be found at it even by one who is held up himself."""
+    if engine.dialect.name == "sqlite":
+        work = f"SELECT count(*) FROM (WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < {times * COUNTED}) SELECT x FROM n)"
+        made = [f"CREATE TRIGGER work_{on} AFTER {on} ON published BEGIN {work}; END" for on in ("INSERT", "UPDATE")]
+    else:
+        body = f"BEGIN PERFORM pg_sleep({times * SLEPT}); RETURN NEW; END"
+        made = [
+            f"CREATE FUNCTION work() RETURNS trigger LANGUAGE plpgsql AS '{body}'",
+            "CREATE TRIGGER work AFTER INSERT OR UPDATE ON published FOR EACH ROW EXECUTE FUNCTION work()",
+        ]
+    with engine.begin() as conn:
+        for statement in made:
+            conn.exec_driver_sql(statement)
 
 
 def reach(process: subprocess.Popen[str], phase: str) -> bool:

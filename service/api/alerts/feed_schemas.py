@@ -27,7 +27,7 @@ class AlertmanagerAlert(Model):
     """An alert as Alertmanager's API v2 takes it."""
 
     labels: dict[str, str] = Field(
-        description="They identify it for Alertmanager: `alertname`, `severity` (the level), `area`, `category`.",
+        description="They identify it for Alertmanager: `alertname`, `severity` (the level), `area`, `category`; of a late job `job`.",
         examples=[{"alertname": "WeisuSpike", "severity": "orange", "area": "110108", "category": "HEAT"}],
     )
     annotations: dict[str, str] = Field(

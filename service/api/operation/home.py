@@ -13,13 +13,13 @@ from service.api.operation.status_paths import status_of
 from service.store import alerts as store
 from service.store import forecast_sets
 from service.store.engine import reading
+from service.store.jobs import SCHEDULER
 from service.store.keys import Caller
 from service.web import pages
 from service.web.words import LANGUAGES, WORDS, Language
 
 MOST = 20  # alerts that the page shows; what is more, nobody reads at three in the morning
 WAITS_LONG = timedelta(minutes=10)  # for a request to be counted, which takes seconds, or minutes behind large ones
-SCHEDULER = "scheduler"  # the job that says that jobs have their turn at all
 DEMAND = [kind for kind in store.KINDS if kind != "DATA"]  # notes on the data stand beside the data
 
 

@@ -92,6 +92,67 @@ def test_the_watchdog_fires_until_detection_is_late_and_then_another_alert_does(
     assert late["WatchdogLate"]["startsAt"] == (NOW - timedelta(minutes=1)).isoformat()
 
 
+def job(city: City, name: str, late_ago: timedelta, error: str | None = None) -> None:
+    """A job that has been late for some time, or, if it is negative, is not yet."""
+    begun = NOW - late_ago - timedelta(hours=2)
+    with writing(city.engine) as conn:
+        jobs.expect(conn, name, begun, NOW - late_ago)
+        if error is not None:
+            jobs.fail(conn, name, begun, error, NOW)
+
+
+def late(client: TestClient) -> dict[str, dict[str, Any]]:
+    """Late jobs by name."""
+    return {one["labels"]["job"]: one for one in client.get(PATH).json() if one["labels"]["alertname"] == "JobLate"}
+
+
+def test_every_job_that_is_late_is_an_alert_until_it_succeeds(city: City, ask: TestClient) -> None:
+    watched(city)
+    job(city, "nightly", timedelta(hours=3), "no space left\n  at line 3")
+    job(city, "housekeeping", timedelta(minutes=1))
+    job(city, "scoring", -timedelta(minutes=1))
+    found = late(ask)
+    assert found == {
+        "nightly": {
+            "labels": {"alertname": "JobLate", "severity": "critical", "job": "nightly"},
+            "annotations": {
+                "summary": "the job nightly has not succeeded in time",
+                "summary_zh": "任务 nightly 未按时完成",
+                "description": "no space left",
+            },
+            "startsAt": (NOW - timedelta(hours=3)).isoformat(),
+            "endsAt": (NOW + timedelta(minutes=15)).isoformat(),
+            "generatorURL": "http://testserver/v1/status",
+        },
+        "housekeeping": {
+            "labels": {"alertname": "JobLate", "severity": "warning", "job": "housekeeping"},
+            "annotations": {"summary": "the job housekeeping has not succeeded in time", "summary_zh": "任务 housekeeping 未按时完成"},
+            "startsAt": (NOW - timedelta(minutes=1)).isoformat(),
+            "endsAt": (NOW + timedelta(minutes=15)).isoformat(),
+            "generatorURL": "http://testserver/v1/status",
+        },
+    }
+    assert found.keys() == {one["name"] for one in ask.get("/v1/status").json()["jobs"] if one["late"]}
+    with writing(city.engine) as conn:
+        jobs.succeed(conn, "nightly", NOW, NOW + timedelta(days=1), NOW + timedelta(days=1, hours=2))
+    assert late(ask).keys() == {"housekeeping"}
+
+
+def test_a_late_detection_is_told_by_the_watchdog_alone_and_a_late_scheduler_is_critical(city: City, ask: TestClient) -> None:
+    watched(city, timedelta(hours=1))
+    job(city, "scheduler", timedelta(minutes=30))
+    found = ask.get(PATH).json()
+    assert [one["labels"].get("job", one["labels"]["alertname"]) for one in found] == ["WatchdogLate", "scheduler"]
+    assert late(ask)["scheduler"]["labels"]["severity"] == "critical"
+
+
+def test_late_jobs_are_told_to_whom_status_tells_them(city: City, ask_as: Ask) -> None:
+    job(city, "nightly", timedelta(hours=3))
+    limited = ask_as("alerts:read", districts=["110108"])
+    assert [one["name"] for one in limited.get("/v1/status").json()["jobs"]] == [*late(limited)] == ["nightly"]
+    assert ask_as("forecasts:read").get(PATH).status_code == 403
+
+
 def test_a_limited_key_sees_its_own(city: City, ask_as: Ask) -> None:
     city.alert("own")
     city.alert("foreign", area="110105")

@@ -1,4 +1,4 @@
-"""The MLflow page, as `weisu mlflow` serves it: everything but the assistant, which could run programs on this machine."""
+"""The MLflow page, as `weisu mlflow` serves it: everything but telemetry, jobs, and the assistant, which could run programs on this machine."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +13,20 @@ from experiments.mlflow_page import ASSISTANT
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
 
 
+OTHERWISE = {"MLFLOW_DISABLE_TELEMETRY": "false", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "true"}  # what the caller's environment says
+
+
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """On which the server runs."""
+    return Bench(tmp_path_factory.mktemp("page") / "bench")
+
+
+@pytest.fixture(scope="module")
+def page(machine: Bench) -> Iterator[httpx.Client]:
     """The page of a real server."""
-    bench = Bench(tmp_path_factory.mktemp("page") / "bench")
-    port = free_port()
-    bench.start("mlflow", mlflow_port=port)
+    bench, port = machine, free_port()
+    bench.start("mlflow", environment=OTHERWISE, mlflow_port=port)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
 
         def answers() -> bool:
@@ -90,6 +98,18 @@ def test_all_else_goes_on_working(page: httpx.Client, tmp_path: Path) -> None:
     version = client.create_model_version("model", str(run.artifact_uri), run.run_id)
     client.set_registered_model_alias("model", "champion", version.version)
     assert client.get_model_version_by_alias("model", "champion").run_id == run.run_id
+
+
+def test_none_of_its_processes_sends_telemetry_or_works_on_jobs_whatever_the_environment_said(page: httpx.Client, machine: Bench) -> None:
+    assert page.get("/health").status_code == 200
+    living = machine.living()
+    assert len(living) > 1, "the one that was started, and the one that serves"
+    for pid, command in living.items():
+        environment = dict(entry.split("=", 1) for entry in Path(f"/proc/{pid}/environ").read_text().split("\0") if "=" in entry)
+        switches = {name: environment[name] for name in OTHERWISE}
+        assert switches == {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}, command
+        assert "mlflow.server.jobs" not in command
+        assert "huey" not in command
 
 
 def test_a_page_of_another_name_is_refused_as_before(page: httpx.Client) -> None:

@@ -22,7 +22,7 @@ def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nights are published as where MLflow is out of reach: to draw and send their records takes longer than all the rest."""
 
-    def nobody(_: object, __: object, made: Sequence[tuple[Night, Mapping[str, str]]]) -> list[None]:
+    def nobody(_: object, __: object, made: Sequence[tuple[Night, Mapping[str, str]]], ___: object = None) -> list[None]:
         return [None] * len(made)
 
     monkeypatch.setattr(tracked, "record", nobody)

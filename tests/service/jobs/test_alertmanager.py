@@ -180,6 +180,22 @@ def test_a_detection_that_is_late_takes_the_watchdog_away_and_raises_another(tow
     assert server.alerts().keys() == {("WatchdogLate", "critical")}
 
 
+def test_a_job_that_is_late_fires_there_and_ends_at_once_when_it_succeeds(town: Town, server: Alertmanager) -> None:
+    push, now = pusher(town, server.url), datetime.now(UTC)
+    watched(town, timedelta(minutes=20))
+    with writing(town.engine) as conn:
+        jobs.expect(conn, jobs.NIGHTLY, now - timedelta(hours=3), now - timedelta(hours=1))
+        jobs.expect(conn, "housekeeping", now - timedelta(hours=7), now - timedelta(hours=1))
+    push.step()
+    assert server.alerts().keys() == {("Watchdog", "none"), ("JobLate", "critical"), ("JobLate", "warning")}
+    until("the receiver is notified", lambda: ("JobLate", "critical", "firing") in server.notified(), 20)
+    with writing(town.engine) as conn:
+        jobs.succeed(conn, jobs.NIGHTLY, now, now + timedelta(days=1), now + timedelta(days=1, hours=2))
+    push.step()
+    assert server.alerts().keys() == {("Watchdog", "none"), ("JobLate", "warning")}
+    until("the receiver hears of the end", lambda: ("JobLate", "critical", "resolved") in server.notified(), 20)
+
+
 def test_a_frozen_clock_pushes_alerts_that_fire_now(town: Town, server: Alertmanager) -> None:
     settings = town.settings.model_copy(update={"alertmanager_url": server.url})
     town.raised("a")

@@ -1,6 +1,9 @@
 """What a night publishes when the gate refuses its candidate, and what people hear of it."""
 
+import re
+from html import unescape
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -11,9 +14,12 @@ from mlflow_nights import broken_mlflow
 from processes import until
 from shuffled import Shuffled
 
-from experiments import night, recipes, registry
+from experiments import night, recipes, registry, spool
+from experiments.gate import Check
+from experiments.night import Night
 from forecasting.recipe import MODELS
 from service.jobs import aliases, knowledge, nightly, promotion, tracked, watch
+from service.jobs.promotion import Decision, Judged
 from service.store import alerts, audit, forecast_sets, rollback, runs
 from service.store.engine import reading, writing
 
@@ -111,6 +117,55 @@ def test_a_poor_candidate_is_refused_and_the_recipe_that_serves_is_published_wit
     assert "未通过上线检查" in note.reason_zh
     again = watch.run(trained.engine, trained.settings(day(DAYS + 1)))
     assert (again.raised, again.resolved, notes(trained)) == (0, 0, [note]), "a second watch changes nothing"
+
+
+def test_the_reports_of_a_night_that_was_refused_say_what_failed_and_what_is_published_in_its_place(
+    trained: City, poor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "replay_within", lambda *_: [])  # they stay where they are written
+    next_night(trained, recipe=poor)
+    folders = spool.waiting(trained.settings(day(DAYS)).spool_dir)[-2:]  # of a slow machine the first night may wait there, too
+    refused, refitted = (unescape((folder / spool.FILES / "report.html").read_text("utf-8")) for folder in folders)
+    candidate = next(one for one in sets(trained) if one.refused)
+    assert candidate.gate is not None
+    measured = next(check["measured"] for check in candidate.gate if check["name"] == "WRMSSE champion")
+    assert "It is refused; the champion's recipe, refitted to the newest data, is published in its place." in refused
+    assert re.search(
+        rf"<td>WRMSSE above that of the recipe served</td><td>\w*</td><td>{measured:.1%}</td><td>at most [\d.]+%</td><td>no</td>", refused
+    )
+    assert "<tr><td>members.loglinear.years</td><td>10</td><td>–</td></tr>" in refused
+    assert "The candidate was refused; this is the champion's recipe, refitted to the newest data." in refitted
+    assert "The recipe is the champion's." in refitted
+
+
+def judged(published: bool, *failed: str) -> Judged:
+    """A night that holds all checks but some."""
+    checks = [Check(name, 1.0 if name in failed else 0.0, 0.0, vital=name == "complete") for name in ("complete", "totals")]
+    return Judged(cast(Night, None), checks, published)
+
+
+def test_what_comes_of_a_night_is_told_in_words_whatever_the_gate_said(trained: City) -> None:
+    with reading(trained.engine) as conn:
+        served = promotion.served(conn, trained.settings(day(DAYS)).clock)
+    assert served is not None
+    good, poor = judged(True), judged(True, "totals")
+    refused, broken = judged(False, "totals"), judged(False, "complete")
+    goes_on = f"the forecasts known until {day(DAYS)} go on being served."
+    refit = "the champion's recipe, refitted to the newest data"
+    begins = f"The candidate was refused; this is {refit}. "
+    all_the_same = "Not all checks hold. It is published all the same: "
+    told = [
+        ([good], ["All checks hold: it is published."]),
+        ([poor], [f"{all_the_same}older forecasts would be worse."]),
+        ([broken], [f"It is not published; {goes_on}"]),
+        ([refused, good], [f"It is refused; {refit}, is published in its place.", f"{begins}All checks hold: it is published."]),
+        ([refused, poor], [f"It is refused; {refit}, is published in its place.", f"{begins}{all_the_same}older forecasts would be worse."]),
+        ([refused, broken], [f"It is not published, nor is {refit}; {goes_on}", f"{begins}It is not published; {goes_on}"]),
+    ]
+    for made, words in told:
+        decision = Decision(made, served)
+        assert [decision.outcome(one) for one in made] == words
+    assert Decision([poor], None).outcome(poor) == f"{all_the_same}nothing was served before."
 
 
 def test_a_candidate_whose_features_are_shuffled_is_refused_by_name_and_figure_and_the_champion_serves_fresh_data(

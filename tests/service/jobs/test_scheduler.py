@@ -1,5 +1,6 @@
 """The scheduler: what is due is read from the ledger; a killed, missed or doubled run heals itself."""
 
+import os
 import subprocess
 from datetime import date, datetime, time, timedelta
 from time import monotonic
@@ -206,3 +207,16 @@ def test_a_scheduler_that_is_told_to_stop_ends_a_training_within_seconds(bare: C
         assert forecast_sets.pointer(conn) is None
         (run,) = runs.list_runs(conn)
     assert run.status in (runs.FAILED, runs.RUNNING)
+
+
+def test_a_training_gives_way_to_everything_else_on_the_machine(bare: City, bench: Bench) -> None:
+    bare.bring(counts(DAYS))
+    process = scheduler_of(bare, bench, DAYS)
+
+    def training() -> list[int]:
+        return [pid for pid, command in bench.living().items() if command.endswith(" train") and not command.startswith("nice ")]
+
+    until("the training is at work", training)
+    scheduler, trainer = (os.getpriority(os.PRIO_PROCESS, pid) for pid in (process.pid, *training()))
+    assert trainer == min(scheduler + children.NICE, 19)
+    stop(bench, process)
