@@ -173,6 +173,11 @@ def test_after_a_restore_numbers_go_on_beyond_all_that_were_given_and_none_of_th
         assert alert_changes.newest(conn) == 1_762_646_402
 
 
+def of_before(alert: alerts.Alert) -> dict[str, object]:
+    """Its row before alerts remembered what they had taken in, and for which day they were raised."""
+    return {name: value for name, value in asdict(alert).items() if name not in ("spread", "found")}
+
+
 def test_a_database_from_before_goes_on_counting(databases: Databases, opened: list[Engine]) -> None:
     url = databases.bare()
     upgrade(url, "0012")
@@ -181,8 +186,7 @@ def test_a_database_from_before_goes_on_counting(databases: Databases, opened: l
         run = runs.start(conn, date(2025, 11, 8), "test", NOW, timedelta(hours=1))
         of_then = {"run_id": run, "cutoff": date(2025, 11, 8), "horizon": 1, "issued_at": NOW, "rows": 0, "sha256": "", "blob": b""}
         conn.execute(insert(schema.forecast_sets).values(of_then))  # no column that came later
-        row = asdict(an_alert("a"))
-        conn.execute(insert(schema.alerts).values(row))
+        conn.execute(insert(schema.alerts).values(of_before(an_alert("a"))))
         for seq in (4, 9):  # the database's own sequence left gaps
             event = {"alert_id": "a", "at": NOW, "actor": "watch", "action": "raised", "level": "red", "status": "open", "note": None}
             conn.execute(insert(schema.alert_events).values(seq=seq, **event))
@@ -198,7 +202,7 @@ def test_an_alert_that_ran_when_snapshots_began_is_told_as_left_too(databases: D
     opened.append(open_engine(url))
     with writing(opened[-1]) as conn:
         publish(conn)
-        conn.execute(insert(schema.alerts).values(asdict(an_alert("a"))))
+        conn.execute(insert(schema.alerts).values(of_before(an_alert("a"))))
         event = {"alert_id": "a", "at": NOW, "actor": "watch", "action": "raised", "level": "red", "status": "open", "note": None}
         conn.execute(insert(schema.alert_events).values(seq=counters.step(conn, counters.ALERT_CHANGES), **event))
     upgrade(url)
