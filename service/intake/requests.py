@@ -1,16 +1,14 @@
 """Rows that come without a file, over HTTP or pulled: tickets are staged as a whole and wait to be applied, drivers are stored at once."""
 
 import logging
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from forecasting.errors import InputError
 from service.clock import Clock
@@ -20,7 +18,7 @@ from service.intake.files import Batch, TableFile
 from service.intake.mapping import Mapping
 from service.intake.privacy import Privacy, mask
 from service.intake.work import Trees, Work
-from service.store import drivers, ingest_reports, ingests, tickets, waiting_ingests
+from service.store import drivers, ingest_reports, ingests, leases, tickets, waiting_ingests
 from service.store.engine import is_outage, reading, writing
 from service.store.ingest_reports import IngestReport, Reject
 from service.store.waiting_ingests import Waiting
@@ -203,7 +201,9 @@ def apply_waiting(engine: Engine, clock: Clock, ingest_id: int) -> bool:
     if waiting is None:
         return False
     try:
-        with _held(engine, ingest_id):
+        # To find the repeats among millions of rows is one statement, which takes longer than a lease. A process that stood still meanwhile, and was
+        # replaced, may go on all the same: what it finds applied it does not apply again.
+        with leases.held(engine, lambda conn: waiting_ingests.renew(conn, ingest_id, _until()), LEASE.total_seconds() / 4, {"ingest": ingest_id}):
             tickets.apply(engine, ingest_id, limit=_limit(engine, waiting))
     except Exception as error:  # whatever it is: those behind it would wait for it for ever
         if is_outage(error):
@@ -217,31 +217,6 @@ def apply_waiting(engine: Engine, clock: Clock, ingest_id: int) -> bool:
 
 def _until() -> datetime:
     return datetime.now(UTC) + LEASE  # of processes, not of the city: it runs out although the city's clock may stand still
-
-
-@contextmanager
-def _held(engine: Engine, ingest_id: int) -> Iterator[None]:
-    """Renews the lease of a request as long as the block lasts: to find the repeats among millions of rows is one statement, which takes longer.
-
-    A process that stood still meanwhile, and was replaced, may go on all the same: what it finds applied it does not apply again.
-    """
-    done = threading.Event()
-
-    def renew() -> None:
-        while not done.wait(LEASE.total_seconds() / 4):
-            try:
-                with writing(engine) as conn:
-                    waiting_ingests.renew(conn, ingest_id, _until())
-            except SQLAlchemyError as error:  # the work itself meets the same, or the next turn is in time
-                log.warning("lease.not_renewed", extra={"ingest": ingest_id, "reason": str(error).splitlines()[0]})
-
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
 
 
 def _not_applied(engine: Engine, clock: Clock, waiting: Waiting, error: Exception) -> bool:

@@ -3,10 +3,9 @@
 import logging
 import os
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -24,7 +23,7 @@ from forecasting.forecast_set import pack
 from service import whole_set
 from service.jobs import history, knowledge, monitoring, promotion, tracked, watch
 from service.settings import Settings
-from service.store import counts, delays, engine, forecast_sets, runs
+from service.store import counts, delays, engine, forecast_sets, leases, runs
 
 WARM_UP = 7  # days before the first night from which a first, unpublished set forecasts, so that the newest week can be judged at once
 LEASE = timedelta(minutes=10)  # a training that was killed is made up for so much later
@@ -176,28 +175,17 @@ def _fail(db: Engine, settings: Settings, run_id: int, error: BaseException) -> 
         log.warning("failure.not_noted", extra={"run": run_id, "reason": str(other).splitlines()[0]})
 
 
-@contextmanager
-def _lease(db: Engine, settings: Settings, run_id: int) -> Iterator[None]:
-    """Renews a run's lease as long as the block lasts and nobody has taken it over."""
-    done = threading.Event()
+def _lease(db: Engine, settings: Settings, run_id: int) -> AbstractContextManager[None]:
+    """Renews a run's lease as long as it lasts and nobody has taken it over."""
 
-    def renew() -> None:
-        while not done.wait(RENEW_EVERY):
-            try:
-                with engine.writing(db) as conn:
-                    runs.renew(conn, run_id, settings.clock.now() + LEASE)
-            except runs.LeaseLost:
-                return
-            except SQLAlchemyError as error:
-                log.warning("lease.not_renewed", extra={"run": run_id, "reason": str(error).splitlines()[0]})
+    def renew(conn: Connection) -> bool:
+        try:
+            runs.renew(conn, run_id, settings.clock.now() + LEASE)
+        except runs.LeaseLost:
+            return False
+        return True
 
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+    return leases.held(db, renew, RENEW_EVERY, {"run": run_id})
 
 
 def _gate(one: promotion.Judged) -> dict[str, str]:

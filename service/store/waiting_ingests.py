@@ -62,9 +62,9 @@ def take(conn: Connection, ingest_id: int, now: datetime, until: datetime) -> Wa
     return None if row is None else Waiting(ingest_id, None if row.districts is None else frozenset(row.districts), row.by_index, row.attempts)
 
 
-def renew(conn: Connection, ingest_id: int, until: datetime) -> None:
-    """Holds an ingest longer."""
-    conn.execute(update(waiting_ingests).where(_c.ingest_id == ingest_id).values(lease_until=until))
+def renew(conn: Connection, ingest_id: int, until: datetime) -> bool:
+    """Holds an ingest longer; whether it is still there."""
+    return conn.execute(update(waiting_ingests).where(_c.ingest_id == ingest_id).values(lease_until=until)).rowcount == 1
 
 
 def remove(conn: Connection, ingest_id: int) -> None:
