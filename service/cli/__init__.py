@@ -1,4 +1,4 @@
-"""The command line. Exit code 0: done; 2: bad input, one clear line on stderr; 1: our fault.
+"""The command line. Exit code 0: done; 2: bad input, one clear line on stderr; 1: our fault, or the database's.
 
 Commands import what they need when they run: the API must not load what trains, and `weisu status` must not wait for it.
 """
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from typer.exceptions import TyperException
 
 from forecasting.errors import InputError
@@ -20,6 +20,7 @@ from service.cli.audit import audit
 from service.cli.backtest import backtest
 from service.logs import set_up
 from service.settings import load_settings
+from service.store.engine import is_outage
 
 STOPPED = 130  # as shells report a program that Ctrl-C has ended
 
@@ -93,8 +94,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except (KeyboardInterrupt, typer.Abort):
         return _say("stopped", STOPPED)
+    except SQLAlchemyError as error:
+        if not is_outage(error):
+            return _internal(error)
+        failed = _first_line(getattr(error, "orig", None) or error)
+        return _say(f"the database failed meanwhile ({failed}): run the command again when it answers (details in {_details()})", 1)
     except Exception as error:  # noqa: BLE001 - the last resort: whatever it was, the person gets one line and the engineer a file
-        return _say(f"internal error: {type(error).__name__}: {_first_line(error)} (details in {_details()})", 1)
+        return _internal(error)
 
 
 def _say(text: str, code: int) -> int:
@@ -102,7 +108,11 @@ def _say(text: str, code: int) -> int:
     return code
 
 
-def _first_line(error: Exception) -> str:
+def _internal(error: Exception) -> int:
+    return _say(f"internal error: {type(error).__name__}: {_first_line(error)} (details in {_details()})", 1)
+
+
+def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), "")
 
 

@@ -198,3 +198,16 @@ def test_a_folder_that_cannot_be_is_said(bench: Bench) -> None:
         assert done.returncode == 2, done.stderr
         assert done.stderr.count("\n") == 1
         assert "file" in done.stderr
+
+
+def test_a_database_that_fails_meanwhile_is_told_as_such_and_what_can_be_done(bench: Bench) -> None:
+    (bench.folder / "counts.csv").write_text(COUNTS)
+    assert bench.run("db", "upgrade").returncode == 0
+    with closing(sqlite3.connect(bench.folder / ".weisu" / "weisu.db")) as another:
+        another.execute("BEGIN IMMEDIATE")
+        done = bench.run("ingest", "counts.csv")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "the database failed meanwhile (database is locked)" in done.stderr
+    assert "run the command again" in done.stderr
+    assert bench.run("ingest", "counts.csv").returncode == 0
