@@ -13,7 +13,7 @@ For every day:
    the city's event as a whole or in its districts.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -53,11 +53,13 @@ class Assigned:
     Attributes:
         running: those that it belongs to, the one that goes on first; none: it begins one.
         taken: those that it takes in as it begins one.
+        joined: what else was found of it that day, narrower, and is told with it.
     """
 
     finding: Finding
     running: tuple[int, ...]
     taken: tuple[int, ...] = ()
+    joined: tuple[Finding, ...] = ()
 
 
 def assign(findings: Sequence[Finding], running: Sequence[Event], areas: Tree, categories: Tree) -> list[Assigned]:
@@ -69,9 +71,10 @@ def assign(findings: Sequence[Finding], running: Sequence[Event], areas: Tree, c
     where: list[Event | None] = list(running)
     owner: dict[int, int] = {}  # position of an event -> position of its finding
     apart = _later_ones(findings, areas, categories)
-    found_at = {(f.area, f.category) for f in findings}
+    gathered = _gathered(findings, running, areas, categories)
+    found_at = {(f.area, f.category) for f in (*findings, *gathered)}
     found: list[Assigned] = []
-    for finding in sorted(_gathered(findings, running, areas, categories), key=lambda f: _broadest_first(f, areas, categories)):
+    for finding in sorted(gathered, key=lambda f: _broadest_first(f, areas, categories)):
         node = finding.area, finding.category
         same = _one_with(finding, where, apart, found_at, areas, categories)
         past = [k for k in same if k not in owner and _is_past(where[k], node, finding, areas, categories)]
@@ -88,7 +91,8 @@ def assign(findings: Sequence[Finding], running: Sequence[Event], areas: Tree, c
         if keep in owner:
             mine = found[owner[keep]]
             level = max(mine.finding.level, finding.level, key=LEVELS.index)
-            found[owner[keep]] = Assigned(replace(mine.finding, level=level), (*mine.running, *(k for k in parts if k < len(running))), mine.taken)
+            one_with = (*mine.running, *(k for k in parts if k < len(running)))
+            found[owner[keep]] = Assigned(replace(mine.finding, level=level), one_with, mine.taken, (*mine.joined, finding))
         else:
             owner[keep] = len(found)
             event = where[keep]
@@ -99,6 +103,16 @@ def assign(findings: Sequence[Finding], running: Sequence[Event], areas: Tree, c
             if part < len(running):
                 where[part] = None
     return found
+
+
+def is_over(finding: Finding, ended: Iterable[Event], areas: Tree, categories: Tree) -> bool:
+    """Whether what was found is of an event that has ended on its day: none at another node that began when that was past its peak."""
+    node = finding.area, finding.category
+    for event in ended:
+        later = event.peak is not None and finding.onset > event.peak and node != event.node
+        if not later and assign([finding], [event], areas, categories)[0].running:
+            return True
+    return False
 
 
 def spread(assigned: Assigned, running: Sequence[Event]) -> date:
@@ -185,6 +199,8 @@ def _belongs(finding: Finding, event: Event, areas: Tree, categories: Tree) -> b
     if not one_event(at, event.node, areas, categories):
         return False
     if finding.onset > finding.day:  # what is to come has not begun
+        return True
+    if event.begun <= finding.day < event.seen:  # a day that is looked at again: the event may have moved since, and was told
         return True
     if at == event.node:  # the most likely onset of what goes on may be the newest day, if that is the worst
         return finding.onset <= event.seen + timedelta(days=1)

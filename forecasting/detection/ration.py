@@ -58,9 +58,9 @@ def told(found: Sequence[Assigned], room: float) -> list[Assigned]:
 
 def _never_waits(one: Assigned) -> bool:
     """What an event takes in has been told, and must not be lost."""
-    finding = one.finding
-    large = LEVELS.index(finding.level) >= LEVELS.index(NEVER_WAITS)
-    return large or finding.kind == FIRST_SEEN or bool(one.taken) or len({part.district for part in finding.districts}) >= BROAD
+    large = LEVELS.index(one.finding.level) >= LEVELS.index(NEVER_WAITS)
+    new = any(finding.kind == FIRST_SEEN for finding in (one.finding, *one.joined))
+    return large or new or bool(one.taken) or len({part.district for part in one.finding.districts}) >= BROAD
 
 
 def _most(budget: float) -> float:

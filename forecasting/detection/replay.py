@@ -93,7 +93,7 @@ def live(seen: Seen, issued: Iterator[Issued], world: World, start: int, zone: s
     place = {node: i for i, node in enumerate(zip(world.hierarchy.nodes["area"], world.hierarchy.nodes["category"], strict=True))}
     watch: _Watch | None = None
     coming: Issued | None = next(issued)
-    alerts = _Alerts(world)
+    alerts = Alerts(world)
     for t in range(start, len(seen.days)):
         if coming is not None and coming.cutoff == seen.days[t - 1]:
             watch = _Watch(world, coming, place, t - 1, watch)
@@ -112,19 +112,22 @@ def live(seen: Seen, issued: Iterator[Issued], world: World, start: int, zone: s
         yield Lived(scores, told)
 
 
-class _Alerts:
+class Alerts:
     """Those that run, by families of kinds."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.running: dict[tuple[str, ...], list[Running]] = {kinds: [] for kinds in FAMILIES}
+        self.over: dict[tuple[str, ...], list[Running]] = {kinds: [] for kinds in FAMILIES}  # those of the day that are part of another now
         self.raised: list[date] = []  # the day of each that counts for the ration
 
     def carry(self, kinds: tuple[str, ...], found: list[Finding], day: date, peak: Callable[[Finding], date], silent: Silent | None) -> list[Running]:
         """Those that were raised or went up a level by what was found on a day; no `silent`: the day is not over."""
         w, before = self.world, self.running[kinds]
         room = ration.left(self.raised, day, w.budget) if kinds == GROWS else inf
-        self.running[kinds], told = running.carry(before, found, day, w.areas, w.categories, silent and silent(before), room, peak)
+        over = [one for one in self.over[kinds] if one.finding.day >= day]
+        self.running[kinds], told, parts = running.carry(before, found, day, w.areas, w.categories, silent and silent(before), room, peak, over)
+        self.over[kinds] = over + parts
         if kinds == GROWS:
             self.raised += [day] * len({one.alert_id for one in told} - {one.alert_id for one in before})
         return told

@@ -27,6 +27,7 @@ from forecasting.detection import events, ration
 from forecasting.detection.events import LONGEST, USUAL_DAYS, Event
 from forecasting.detection.finding import DATA, EXCESS, FIRST_SEEN, GROWS, SEASONAL, Finding
 from forecasting.detection.levels import LEVELS
+from forecasting.detection.running import outgrown
 from forecasting.hierarchy import ALL, Tree
 from service.store import alerts, day_scores
 from service.store.alerts import Alert, AlertFilters
@@ -88,7 +89,7 @@ def apply(
             raised += 1
         else:
             joined = [running[k] for k in assigned.running]
-            alert = next((one for one in joined if _is_more(one, finding)), joined[0])
+            alert = next((one for one in joined if outgrown(one.kind, one.last_day, finding)), joined[0])
             _follow(conn, alert, finding, spread, now, forecast_set_id)
             seen.add(alert.id)
         for part in (running[k] for k in (*assigned.running, *assigned.taken) if running[k].id != alert.id):
@@ -126,16 +127,12 @@ def _same(alert: Alert, finding: Finding, areas: Tree) -> bool:
 
 
 def _is_over(alert: Alert, finding: Finding, kinds: Collection[str], areas: Tree, categories: Tree) -> bool:
-    """Whether a finding is of an alert that was resolved: none at another node that began when the alert's event was past its peak."""
-    node = finding.area, finding.category
+    """Whether a finding is of an alert that was resolved."""
     if finding.kind == DATA:
-        return _node(alert) == node
+        return _node(alert) == (finding.area, finding.category)
     if alert.kind not in kinds:
         return _same(alert, finding, areas)
-    if alert.peak is not None and finding.onset > alert.peak and node != _node(alert):
-        return False
-    (assigned,) = events.assign([finding], [_event(alert)], areas, categories)
-    return bool(assigned.running)
+    return events.is_over(finding, [_event(alert)], areas, categories)
 
 
 def _usual_days(conn: Connection, alert: Alert, day: date, areas: Tree, categories: Tree) -> int:
@@ -200,7 +197,7 @@ def _follow(conn: Connection, alert: Alert, finding: Finding, spread: date, now:
     Args:
         spread: the latest onset of what it has taken in, after the day.
     """
-    if finding.day < alert.last_day or _is_more(alert, finding):
+    if finding.day < alert.last_day or outgrown(alert.kind, alert.last_day, finding):
         return
     onset = min(alert.onset, finding.onset)
     changes = _numbers(finding) | {"usual_days": 0, "onset": onset, "spread": spread, "forecast_set_id": forecast_set_id}
@@ -220,8 +217,3 @@ def _follow(conn: Connection, alert: Alert, finding: Finding, spread: date, now:
     told += [f"now at {place}" + (f", {finding.category}" if finding.category != alert.category else "")] if moved else []
     action = "escalated" if higher else "turned" if turned else "moved" if moved else None
     alerts.update(conn, alert.id, changes, action=action, actor=ACTOR, now=now, note="; ".join(told) or None)
-
-
-def _is_more(alert: Alert, finding: Finding) -> bool:
-    """Whether an alert has become more on the finding's day than the finding is."""
-    return alert.kind in EXCESS and finding.kind == FIRST_SEEN and alert.last_day == finding.day

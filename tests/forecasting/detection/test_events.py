@@ -121,3 +121,23 @@ def test_an_event_has_one_finding_a_day() -> None:
     running = [("d1", "HOME")]
     got = assigned([finding("d1", "HEAT"), finding(ALL, "HEAT"), finding("d1", "HOME")], running)
     assert sum(0 in one.running for one in got) == 1
+
+
+def test_an_event_that_is_found_in_its_parts_is_not_hidden_in_a_broader_one() -> None:
+    """Both are found in parts: the city's in one district, the district's, told apart since it began, in one of its categories."""
+    begun, later = DAY - timedelta(days=4), DAY
+    running = [Event((ALL, "HOME"), begun, begun, DAY, begun), Event(("d1", "HOME"), later, later, DAY, later)]
+    found = [replace(finding("d2", "HOME"), onset=begun + timedelta(days=3)), finding("d1", "WATER")]
+    got = events.assign(found, running, AREAS, KINDS)
+    assert [(one.finding.area, one.finding.category, one.running, one.taken) for one in got] == [
+        (ALL, "HOME", (0,), ()),
+        ("d1", "HOME", (1,), ()),
+    ]
+
+
+def test_a_day_that_is_looked_at_again_is_of_the_event_that_went_on_then_wherever_that_is_now() -> None:
+    moved = Event(("d1", "HOME"), DAY - timedelta(days=9), DAY - timedelta(days=9), DAY + timedelta(days=1), DAY)
+    (one,) = events.assign([finding("d1", "WATER")], [moved], AREAS, KINDS)
+    assert one.running == (0,)
+    (one,) = events.assign([finding("d1", "WATER")], [replace(moved, seen=DAY)], AREAS, KINDS)
+    assert one.running == (), "on the day itself it is another"

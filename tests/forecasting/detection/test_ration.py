@@ -1,14 +1,16 @@
 """How many alerts are told: small events beyond the ration wait, the most probable first."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from math import inf
 
 import numpy as np
 import pytest
 
-from forecasting.detection import ration
+from forecasting.detection import events, ration
 from forecasting.detection.events import Assigned
 from forecasting.detection.finding import EMERGING, FIRST_SEEN, SPIKE, Finding, Part
+from forecasting.hierarchy import ALL, Tree
 
 DAY = date(2025, 6, 1)
 
@@ -35,6 +37,15 @@ def test_beyond_the_ration_the_most_probable_wait() -> None:
 )
 def test_what_is_large_broad_new_or_goes_on_never_waits(never: Assigned) -> None:
     assert ration.told([begun(), never], 0.0) == [never]
+
+
+def test_what_is_new_does_not_wait_with_the_small_event_that_it_is_part_of() -> None:
+    whole = replace(begun().finding, area=ALL)
+    new = begun(kind=FIRST_SEEN).finding
+    (one,) = found = events.assign([new, whole], [], Tree.flat(["d0"]), Tree.flat(["HEAT"]))
+    assert (one.finding.kind, one.running) == (SPIKE, ())
+    assert ration.told(found, 0.0) == found
+    assert ration.told(events.assign([whole], [], Tree.flat(["d0"]), Tree.flat(["HEAT"])), 0.0) == []
 
 
 def test_what_never_waits_is_told_in_the_place_of_small_ones() -> None:

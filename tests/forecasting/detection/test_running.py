@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
+from math import inf
+from operator import attrgetter
 
 import pytest
 
@@ -14,6 +16,7 @@ from forecasting.hierarchy import ALL, Tree
 FIRST = date(2025, 6, 1)
 AREAS = Tree.flat(["d1", "d2", "d3", "d4"])
 KINDS = Tree.flat(["HEAT", "NOISE", "WATER"])
+OF_FINDING = attrgetter("peak")  # as if nothing came before it
 
 
 def finding(
@@ -34,7 +37,7 @@ class Days:
     def pass_(self, *found: Finding, silent: bool = False) -> list[Running]:
         """A day with its findings; what it tells."""
         found = tuple(replace(f, day=self.day, onset=min(f.onset, self.day), peak=max(f.peak, f.onset)) for f in found)
-        self.running, told = running.carry(self.running, found, self.day, AREAS, KINDS, [silent] * len(self.running))
+        self.running, told, _ = running.carry(self.running, found, self.day, AREAS, KINDS, [silent] * len(self.running), inf, OF_FINDING)
         self.told += told
         self.day += timedelta(days=1)
         return told
@@ -98,16 +101,16 @@ def test_days_without_data_are_no_usual_days_but_not_for_ever() -> None:
 
 
 def test_while_a_day_runs_no_event_is_over() -> None:
-    (one,), _ = running.carry([], [finding()], FIRST, AREAS, KINDS, [])
+    (one,), *_ = running.carry([], [finding()], FIRST, AREAS, KINDS, [], inf, OF_FINDING)
     kept = [one]
     for hour in range(40):
-        kept, told = running.carry(kept, [], FIRST + timedelta(days=1 + hour // 20), AREAS, KINDS, None)
+        kept, told, _ = running.carry(kept, [], FIRST + timedelta(days=1 + hour // 20), AREAS, KINDS, None, inf, OF_FINDING)
         assert (kept, told) == ([one], [])
 
 
 def test_what_was_found_within_the_day_makes_it_no_usual_day() -> None:
-    (one,), _ = running.carry([], [finding()], FIRST, AREAS, KINDS, [])
-    (kept,), _ = running.carry([one], [], FIRST, AREAS, KINDS, [False])
+    (one,), *_ = running.carry([], [finding()], FIRST, AREAS, KINDS, [], inf, OF_FINDING)
+    (kept,), *_ = running.carry([one], [], FIRST, AREAS, KINDS, [False], inf, OF_FINDING)
     assert kept.usual_days == 0
 
 
@@ -199,6 +202,19 @@ def test_the_peak_is_looked_for_from_the_earliest_onset_on() -> None:
         return FIRST
 
     later = replace(finding(day=FIRST + timedelta(days=1), onset=FIRST + timedelta(days=1)), peak=FIRST + timedelta(days=1))
-    running_on, _ = running.carry([], [finding()], FIRST, AREAS, KINDS, None, peak=peak)
-    (one,), _ = running.carry(running_on, [later], later.day, AREAS, KINDS, None, peak=peak)
+    running_on, *_ = running.carry([], [finding()], FIRST, AREAS, KINDS, None, inf, peak)
+    (one,), *_ = running.carry(running_on, [later], later.day, AREAS, KINDS, None, inf, peak)
     assert (one.finding.onset, one.finding.peak, asked) == (FIRST, FIRST, [FIRST, FIRST])
+
+
+def test_what_an_event_took_in_today_is_not_told_anew_today() -> None:
+    (one,), *_ = running.carry([], [finding("d1")], FIRST, AREAS, KINDS, None, inf, OF_FINDING)
+    whole = replace(finding(ALL, day=FIRST), peak=FIRST)
+    (two,), *_ = running.carry([], [finding("d2")], FIRST, AREAS, KINDS, None, inf, OF_FINDING)
+    (city,), _, parts = running.carry([one, two], [whole], FIRST, AREAS, KINDS, None, inf, OF_FINDING)
+    assert (city.alert_id, parts) == (one.alert_id, [two])
+    again = finding("d2", onset=FIRST)
+    kept, told, _ = running.carry([], [again], FIRST, AREAS, KINDS, None, inf, OF_FINDING, parts)
+    assert (kept, told) == ([], [])
+    kept, told, _ = running.carry([], [finding("d3")], FIRST, AREAS, KINDS, None, inf, OF_FINDING, parts)
+    assert len(told) == 1, "another is"
