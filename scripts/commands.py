@@ -12,8 +12,8 @@ from service.cli import app
 HEAD = """# Commands
 
 What `weisu COMMAND --help` says, made by `scripts/commands.py`. Exit code 0: done; 2: bad input, with one line on stderr that says what is
-wrong, where and how to mend it; 1: a fault of ours, or the database failed meanwhile, with a file of details. Answers go to stdout, progress to stderr.
-Settings that all commands share: [settings.md](settings.md)."""
+wrong, where and how to mend it; 1: a fault of ours, or the database failed meanwhile, with a file of details. Answers go to stdout, progress to
+stderr. Settings that all commands share: [settings.md](settings.md)."""
 
 
 def page() -> str:

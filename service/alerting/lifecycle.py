@@ -25,7 +25,7 @@ from sqlalchemy import Connection
 
 from forecasting.detection import events, ration
 from forecasting.detection.events import LONGEST, USUAL_DAYS, Event
-from forecasting.detection.finding import DATA, EXCESS, FIRST_SEEN, GROWS, SEASONAL, Finding
+from forecasting.detection.finding import DATA, EXCESS, GROWS, SEASONAL, Finding
 from forecasting.detection.levels import LEVELS
 from forecasting.detection.running import outgrown
 from forecasting.hierarchy import ALL, Tree

@@ -26,6 +26,8 @@ PRODUCT = "weisu"
 BUDGET = 1.5  # false demand alerts a day, the product's default
 NOMINAL = 2.0  # false alarms a series-year, of the product's own alarms on planted sets: p_value below this many a year
 SCORES, ASKED = "scores.parquet", "asked.sha256"
+TELLING = tuple(f"forecasting.detection.{module}" for module in ("events", "first_seen", "ration", "running", "running_day", "seasonal"))
+"""What is at work only after a day has its scores, or on days that are looked at by the hour."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,6 +44,7 @@ class Request:
         zone: the city's.
         refit_days: between trainings; None: the product's default.
         inputs: fingerprint of what is read, where the files are not at hand.
+        scores_alone: only scores are read of it, for which it makes no difference how alerts are told.
     """
 
     folder: Path
@@ -55,6 +58,7 @@ class Request:
     zone: str = "Asia/Shanghai"
     refit_days: int | None = None
     inputs: str = ""
+    scores_alone: bool = False
 
     @property
     def run(self) -> Run:
@@ -66,7 +70,7 @@ class Request:
         return Run(
             self.folder / SCORES,
             ("env", f"WEISU_TIMEZONE={self.zone}", sys.executable, "-m", "service.cli", "replay", *asked),
-            fingerprint(self.asked),
+            fingerprint(self.asked, self.scores_alone),
         )
 
     @cached_property
@@ -88,9 +92,9 @@ def asked(folder: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def fingerprint(asked: str) -> str:
-    """Of a replay by the present code."""
-    return runs.fingerprint(engine(), asked)
+def fingerprint(asked: str, scores_alone: bool = False) -> str:
+    """Of a replay by the present code, or of its scores alone."""
+    return runs.fingerprint(engine(TELLING if scores_alone else ()), asked)
 
 
 def done(folder: Path) -> bool:
@@ -109,11 +113,15 @@ def told(folder: Path) -> pd.DataFrame | None:
     return demand(pd.read_parquet(folder / "alerts.parquet")) if done(folder) else None
 
 
-@lru_cache(maxsize=1)
-def engine() -> str:
-    """SHA-256 of the code that replays, and of the recipes."""
+@lru_cache(maxsize=2)
+def engine(without: tuple[str, ...] = ()) -> str:
+    """SHA-256 of the code that replays, and of the recipes.
+
+    Args:
+        without: modules that make no difference.
+    """
     settings = sorted((ROOT / "experiments" / "configs").glob("*.yaml"))
-    return runs.fingerprint(runs.code(runs.behind(ROOT / "experiments" / "replay.py")), *(p.read_text("utf-8") for p in settings))
+    return runs.fingerprint(runs.code(runs.behind(ROOT / "experiments" / "replay.py", without)), *(p.read_text("utf-8") for p in settings))
 
 
 def demand(rows: pd.DataFrame) -> pd.DataFrame:
@@ -130,7 +138,8 @@ def first(rows: pd.DataFrame) -> pd.DataFrame:
 def of_set(one: PlantedSet, copy: str) -> Request:
     """The replay of the planted year."""
     days = f"{one.days[0]:%Y-%m-%d}", f"{one.days[-1]:%Y-%m-%d}"
-    return Request(one.folder / copy / PRODUCT, *days, counts=one.folder / f"{copy}.parquet", country=one.country, inputs=one.fingerprint(copy))
+    counts, inputs = one.folder / f"{copy}.parquet", one.fingerprint(copy)
+    return Request(one.folder / copy / PRODUCT, *days, counts=counts, country=one.country, inputs=inputs, scores_alone=True)
 
 
 def grid(one: PlantedSet, copy: str, column: str) -> Floats | None:

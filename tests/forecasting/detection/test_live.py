@@ -9,6 +9,7 @@ import towns
 from numpy.testing import assert_array_equal
 from towns import CATEGORIES, DISTRICTS, PAIRS, SERIES, Town, at, quiet, raised, told
 
+from forecasting.detection import events, first_seen, ration, running, seasonal
 from forecasting.detection.finding import FIRST_SEEN, SEASONAL
 from forecasting.detection.levels import LEVELS
 from forecasting.detection.replay import SCORES, Lived
@@ -298,3 +299,20 @@ def test_a_day_ends_by_the_city_s_clock_too(date: str) -> None:
     zone = "Africa/Cairo" if date.endswith("04-25") else "Europe/Berlin"
     ((when, _),) = raised(quiet(day + 1, day - 3).on(day, "d2", "HEAT", {9: 80}).live(BUDGET, zone))
     assert f"{when:%Y-%m-%d %H:%M:%S}" == f"{date} 23:59:59"
+
+
+def test_scores_are_the_same_whatever_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what benchmarks read of scores alone stays measured when only the telling of alerts has changed."""
+    town = quiet()
+    for day in range(DAY, DAY + 7):
+        town = town.on(day, "d2", "HEAT", {9: 60})
+    days = list(town.live(BUDGET))
+    assert raised(days)
+    monkeypatch.setattr(events, "assign", lambda *_: [])
+    monkeypatch.setattr(first_seen, "look", lambda *_: [])
+    monkeypatch.setattr(ration, "told", lambda *_: [])
+    monkeypatch.setattr(running, "carry", lambda *_: ([], [], []))
+    monkeypatch.setattr(seasonal, "detect", lambda *_: [])
+    silent = list(town.live(BUDGET))
+    assert not raised(silent)
+    assert all(one.scores.equals(other.scores) for one, other in zip(days, silent, strict=True))
