@@ -83,7 +83,7 @@ def detect(
     limits = _limits(last, areas, categories, budget, stricter or {}) + more
     rule = _rule(last, limits if last.shift is None else limits - last.shift)
     found = []
-    for event in place(last.nodes, areas, categories, last.observed, last.mean, rule):
+    for event in place(last.nodes, areas, categories, last.observed, last.mean, rule, today):
         safe = bool(safety & set(categories.path(last.nodes[event.node][1])))
         finding = _finding(day, last, event, areas, _colour(last, event, rule, safe), today)
         told = float(last.observed[event.node, -today:].sum() - event.left[0, -today:].sum())

@@ -3,8 +3,8 @@
 Goes up both trees from the leaves. What an event tells, since its onset, is taken off everything that it has tickets in common with before a
 node above is looked at, so that each ticket too many is told once. Events below a node become one event there if they are broad: if at
 least `BROAD` of its areas (of the same category) or of its categories (of the same area) are needed to carry it, or have events of their own.
-What began after such an event, and goes beyond it, stays
-an event of its own. Only areas make an event of the city: a storm that shows in many categories there is told by category.
+What began after such an event, and goes beyond it, stays an event of its own; so does a part that goes beyond it since some days after it began.
+Only areas make an event of the city: a storm that shows in many categories there is told by category.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from forecasting.detection.events import SPREADS
 from forecasting.detection.levels import BROAD, CARRIED
 from forecasting.hierarchy import ALL, Tree
 
@@ -59,26 +60,27 @@ class _Told:
     amounts: np.ndarray
 
 
-def place(nodes: Sequence[Node], areas: Tree, categories: Tree, values: np.ndarray, expected: np.ndarray, rule: Rule) -> list[Place]:
+def place(nodes: Sequence[Node], areas: Tree, categories: Tree, values: np.ndarray, expected: np.ndarray, rule: Rule, today: int = 1) -> list[Place]:
     """Places events.
 
     Args:
         nodes: M pairs of area and category.
         areas, categories: the trees.
         values, expected: [M, D] tickets that came, and that were expected, on consecutive days; NaN where missing.
+        today: how many of the last columns are parts of the last day.
     """
     every = np.arange(len(nodes))
     hot = {int(i) for i in np.flatnonzero(rule.notable(every, values))}
     if not hot:
         return []
-    return _Placing(nodes, areas, categories, values, expected, rule).run(hot)
+    return _Placing(nodes, areas, categories, values, expected, rule, values.shape[1] - today).run(hot)
 
 
 class _Placing:
     """The events found so far and what they have left."""
 
-    def __init__(self, nodes: Sequence[Node], areas: Tree, categories: Tree, values: np.ndarray, expected: np.ndarray, rule: Rule) -> None:
-        self.nodes, self.expected, self.rule = nodes, expected, rule
+    def __init__(self, nodes: Sequence[Node], areas: Tree, categories: Tree, values: np.ndarray, expected: np.ndarray, rule: Rule, last: int) -> None:
+        self.nodes, self.expected, self.rule, self.last = nodes, expected, rule, last  # position of the last day's first column
         self.index = {node: i for i, node in enumerate(nodes)}
         self.area_paths = {a: areas.path(a) for a in {a for a, _ in nodes}}
         self.category_paths = {c: categories.path(c) for c in {c for _, c in nodes}}
@@ -140,22 +142,31 @@ class _Placing:
         later, apart = [], []
         for event in below:
             j, begun = event.place.node, event.place.since
-            came, expected = (np.nansum(x[i, begun:]) for x in (self.left, self.expected))
-            factor = max(came / max(expected, 1e-9), 1.0)
-            beyond = self.left[j] - (factor - 1.0) * self.expected[j]
-            beyond[:begun] = self.expected[j, :begun]
-            if begun <= since or not self.rule.notable(np.array([j]), beyond[None])[0]:
+            is_later = begun > since
+            if not is_later:  # it was part of the broad one, and may be more since
+                begun = int(self.rule.since(np.array([j]), self._beyond(i, j, since)[None])[0])
+                is_later = min(begun, self.last) > since + SPREADS
+            beyond = self._beyond(i, j, begun)
+            if not is_later or not self.rule.notable(np.array([j]), beyond[None])[0]:
                 continue
             area, category = self.nodes[j]
             above = ((a, c) for a in self.area_paths[area] for c in self.category_paths[category])
             rows = np.array([self.index[node] for node in above if node in self.index])
             amounts = np.tile(np.nan_to_num(beyond - self.expected[j]), (len(rows), 1))
             self.left[rows] -= amounts
-            place = replace(event.place, parts=(j,) if area != ALL else (), left=np.stack([beyond] * (1 + (area != ALL))))
+            place = replace(event.place, since=begun, parts=(j,) if area != ALL else (), left=np.stack([beyond] * (1 + (area != ALL))))
             later.append(event)
             apart.append(_Told(place, rows, amounts))
         self.events += apart
         return later, apart
+
+    def _beyond(self, i: int, j: int, begun: int) -> np.ndarray:
+        """[D] what a node j below a node i has beyond the factor that i has since a day; before it as expected."""
+        came, expected = (np.nansum(x[i, begun:]) for x in (self.left, self.expected))
+        factor = max(came / max(expected, 1e-9), 1.0)
+        beyond = self.left[j] - (factor - 1.0) * self.expected[j]
+        beyond[:begun] = self.expected[j, :begun]
+        return np.asarray(beyond)
 
     def _paths(self, axis: int) -> Mapping[str, tuple[str, ...]]:
         return (self.area_paths, self.category_paths)[axis]

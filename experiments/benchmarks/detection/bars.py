@@ -136,10 +136,11 @@ def of_city(name: str, j: Judged | None) -> list[Bar]:
         return [Bar(f"{name}: {what}", must) for what, must in asked]
     kinds = "".join(f", {kind} {number}" for kind, number in j.by_kind.items())
     chance = f" (in recoded categories {j.by_chance:.1f} come in as many other days)" if np.isfinite(j.by_chance) else ""
+    knowing = f" (who knows the rates: {j.slow_knowing:.2f})" if np.isfinite(j.slow_knowing) else ""
     reached: tuple[tuple[str, bool | None], ...] = (
         (f"{j.pod:.2f} of {j.places}", j.pod >= pod),
         (f"{j.beyond:.2f}{kinds}", j.beyond <= MOST_BEYOND),
-        (f"{j.slow:.2f} of {j.slow_places}", j.slow >= slow),
+        (f"{j.slow:.2f} of {j.slow_places}{knowing}", j.slow >= slow),
         ("no alert", False) if j.heating is None else (str(j.heating), j.heating >= HEATING_DAYS),
         ("not measured", None) if j.faults is None else (f"{j.faults}{chance}", j.faults == 0),
     )

@@ -10,9 +10,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from experiments.benchmarks import panels
-from experiments.benchmarks.detection.replay import Request, first
+from experiments.benchmarks.detection.replay import BUDGET, Request, first
 from experiments.benchmarks.panels import SIMULATED
 from forecasting import city
+from forecasting.city.counts import OVERDISPERSION
+from forecasting.detection import evidence
 from forecasting.hierarchy import ALL
 
 SEED = 0  # of the reported cities
@@ -27,6 +29,7 @@ HEAT = "HEAT"
 HEATING_AHEAD = 60  # days before the peak of heating within which an alert is one of its start: it peaks some weeks after that
 LASTS = {"missing_district": 1, "late": 2, "outage": 1, "duplicate_file": 0, "channel_shift": 14, "recoding": 28}  # days that a fault is felt
 RECODING = "recoding"  # stands in both copies: whatever is alerted in its categories is due to it
+LONGEST = max(evidence.WINDOWS)  # days that are tested together
 NEAR = 3  # days within which an alert of the city without faults is the same
 
 Bools = npt.NDArray[np.bool_]
@@ -44,6 +47,7 @@ class Judged:
         heating: days from the first alert of the heating season to its peak; None if there was none.
         faults: demand alerts that faults of the data brought about, in the whole year.
         by_chance: of those, how many there would be in recoded categories were they not recoded: as on as many other days; NaN: not asked.
+        slow_knowing: as `slow`, of the same test at the same budget where the true rates and their scatter are known; NaN: not asked.
     """
 
     places: int
@@ -55,6 +59,7 @@ class Judged:
     heating: int | None
     faults: int | None
     by_chance: float = float("nan")
+    slow_knowing: float = float("nan")
 
 
 def folder(name: str, work: Path, faults: bool) -> Path:
@@ -84,13 +89,21 @@ def truth() -> tuple[pd.DataFrame, pd.DataFrame]:
     return made.incidents, made.faults
 
 
-def judge(told: pd.DataFrame, no_faults: pd.DataFrame | None, incidents: pd.DataFrame, faults: pd.DataFrame, rates: pd.DataFrame) -> Judged:
+def judge(
+    told: pd.DataFrame,
+    no_faults: pd.DataFrame | None,
+    incidents: pd.DataFrame,
+    faults: pd.DataFrame,
+    rates: pd.DataFrame,
+    counts: pd.DataFrame | None = None,
+) -> Judged:
     """One city's alerts against its truth.
 
     Args:
         told: demand alerts of the replayed year, a row each time that one is raised or goes up a level: each tells of places.
         no_faults: alerts of the city without faults, a row each, or None.
         rates: `district, category, date, rate_without_incidents` of the city.
+        counts: `district, category, date, count` of the city, or None.
     """
     alerts = first(told)
     end = pd.Timestamp(panels.END)
@@ -98,7 +111,8 @@ def judge(told: pd.DataFrame, no_faults: pd.DataFrame | None, incidents: pd.Data
     expected = rates.pivot_table(index="date", columns="category", values="rate_without_incidents", aggfunc="sum", fill_value=0.0)
     known = explained(alerts, incidents) | seasonal(alerts, expected)
     judged = alerts["date"].between(start, end).to_numpy()
-    found = places(told, incidents[incidents["planted"] & incidents["onset"].between(start, end)])
+    planted = incidents[incidents["planted"] & incidents["onset"].between(start, end)]
+    found = places(told, planted)
     slow = found[found["kind"].isin(SLOW)]
     beyond = alerts[judged & ~known]
     return Judged(
@@ -111,6 +125,7 @@ def judge(told: pd.DataFrame, no_faults: pd.DataFrame | None, incidents: pd.Data
         heating(alerts, expected.loc[start:end, HEAT]),
         None if no_faults is None else int(from_faults(alerts, no_faults, faults, known).sum()),
         by_chance(alerts, faults, known),
+        float("nan") if counts is None else float(knowing(counts, rates, planted[planted["kind"].isin(SLOW)]).mean()),
     )
 
 
@@ -133,6 +148,26 @@ def places(alerts: pd.DataFrame, incidents: pd.DataFrame) -> pd.DataFrame:
             days = day[timely & _in(alerts, [district])]
             rows.append((one["kind"], district, len(days) > 0, bool((days < one["peak"]).any())))
     return pd.DataFrame(rows, columns=["kind", "district", "hit", "before"])
+
+
+def knowing(counts: pd.DataFrame, rates: pd.DataFrame, incidents: pd.DataFrame) -> Bools:
+    """[P] whether who knows the rates and their scatter finds each place of incidents a day or more before its peak.
+
+    The test and the budget are the product's: what this one misses, nobody finds without false alarms beyond it.
+    """
+    keys = ["district", "category"]
+    limit = evidence.threshold(BUDGET / len(rates[keys].drop_duplicates()))
+    came = counts.set_index([*keys, "date"])["count"].sort_index()
+    mean = rates.set_index([*keys, "date"])["rate_without_incidents"].sort_index()
+    found = []
+    for one in incidents.to_dict("records"):
+        days = pd.date_range(one["onset"] - pd.Timedelta(days=LONGEST - 1), one["peak"] - pd.Timedelta(days=1))
+        for district in one["districts"].split(";"):
+            expected = mean[district, one["category"]].reindex(days).to_numpy(float)
+            observed = came[district, one["category"]].reindex(days, fill_value=0).to_numpy(float)
+            score = evidence.score(observed, expected, np.full(len(days), OVERDISPERSION))
+            found.append(bool((score[LONGEST - 1 :] >= limit).any()))
+    return np.array(found, bool)
 
 
 def explained(alerts: pd.DataFrame, incidents: pd.DataFrame) -> Bools:

@@ -26,7 +26,7 @@ PRODUCT = "weisu"
 BUDGET = 1.5  # false demand alerts a day, the product's default
 NOMINAL = 2.0  # false alarms a series-year, of the product's own alarms on planted sets: p_value below this many a year
 SCORES, ASKED = "scores.parquet", "asked.sha256"
-TELLING = tuple(f"forecasting.detection.{module}" for module in ("events", "first_seen", "ration", "running", "running_day", "seasonal"))
+TELLING = tuple(f"forecasting.detection.{module}" for module in ("events", "first_seen", "placement", "ration", "running", "running_day", "seasonal"))
 """What is at work only after a day has its scores, or on days that are looked at by the hour."""
 
 Floats = npt.NDArray[np.float64]

@@ -166,8 +166,8 @@ def _city(name: str, work: Path) -> Judged | None:
     told = replay.told(city.folder(name, work, faults=True))
     if told is None:
         return None
-    rates = pd.read_parquet(work / "panels" / name / "rates.parquet")
-    return city.judge(told, replay.alerts(city.folder(name, work, faults=False)), *city.truth(), rates)
+    rates, counts = (pd.read_parquet(work / "panels" / name / f"{what}.parquet") for what in ("rates", "counts"))
+    return city.judge(told, replay.alerts(city.folder(name, work, faults=False)), *city.truth(), rates, counts)
 
 
 def _bursts(work: Path) -> Delays | None:

@@ -159,6 +159,18 @@ def test_a_city_is_judged_on_its_last_half_year_and_its_faults_on_the_whole_year
     assert city.judge(raised, None, incidents(MAIN, WAGES), table, rates).faults is None
 
 
+def test_who_knows_the_rates_finds_before_the_peak_what_shows_before_it() -> None:
+    days = pd.date_range("2025-09-01", "2025-10-31")
+    cells = pd.MultiIndex.from_product([[f"d{i}" for i in range(400)], ["LABOR"], days], names=["district", "category", "date"]).to_frame(index=False)
+    rates, counts = cells.assign(rate_without_incidents=20.0), cells.assign(count=20)
+    risen = counts["date"].between("2025-10-11", "2025-10-12") & (counts["district"] == "d1")
+    counts.loc[risen, "count"] = 45
+    counts.loc[counts["date"] == "2025-10-13", "count"] = 90
+    both = incidents((*WAGES[:1], "d1;d2", *WAGES[2:]))
+    assert city.knowing(counts, rates, both).tolist() == [True, False], "on the day of the peak it is too late"
+    assert city.knowing(counts, rates.assign(rate_without_incidents=40.0), both).tolist() == [False, False], "it was to be expected"
+
+
 def test_an_alert_that_goes_up_a_level_tells_of_more_places_and_is_one_alert_all_the_same() -> None:
     days = pd.date_range("2025-01-01", END)
     rates = pd.DataFrame({"district": "d1", "category": "HEAT", "date": days, "rate_without_incidents": 5.0})
@@ -314,7 +326,7 @@ def test_figures_of_other_code_are_said_and_hold_nothing(tmp_path: Path, monkeyp
     work, root, name = tmp_path / "work", tmp_path / "kept", "quiet-100"
     replayed(quiet.folder(name, work), alerts(("2024-12-01", "SPIKE", "x", ["d"])), "asked")
     results.keep(results.collect(work, root), root)
-    monkeypatch.setattr(replay, "engine", lambda: "other")
+    monkeypatch.setattr(replay, "engine", lambda *_: "other")
     for place in (work, tmp_path / "nowhere"):
         (line,) = [line for line in results.bars_of(results.collect(place, root)) if line.what.startswith(name)]
         assert line.holds is None

@@ -9,7 +9,7 @@ import towns
 from numpy.testing import assert_array_equal
 from towns import CATEGORIES, DISTRICTS, PAIRS, SERIES, Town, at, quiet, raised, told
 
-from forecasting.detection import events, first_seen, ration, running, seasonal
+from forecasting.detection import events, excess, first_seen, ration, running, seasonal
 from forecasting.detection.finding import FIRST_SEEN, SEASONAL
 from forecasting.detection.levels import LEVELS
 from forecasting.detection.replay import SCORES, Lived
@@ -308,6 +308,7 @@ def test_scores_are_the_same_whatever_is_told(monkeypatch: pytest.MonkeyPatch) -
         town = town.on(day, "d2", "HEAT", {9: 60})
     days = list(town.live(BUDGET))
     assert raised(days)
+    monkeypatch.setattr(excess, "place", lambda *_: [])
     monkeypatch.setattr(events, "assign", lambda *_: [])
     monkeypatch.setattr(first_seen, "look", lambda *_: [])
     monkeypatch.setattr(ration, "told", lambda *_: [])

@@ -198,6 +198,15 @@ def test_bursts_that_began_after_a_rise_of_one_district_do_not_make_it_the_city_
     assert set(small_where(placed_days(small(everywhere | pipes)))) == {(ALL, "HEAT"), ("d2s0", "HEAT"), ("d3s0", "HEAT")}
 
 
+def test_a_part_that_goes_far_beyond_a_lasting_rise_of_the_city_is_told_beside_it() -> None:
+    rise = {(f"{d}s{i}", "HEAT"): [6.0] * 5 for d in ("d1", "d2", "d3", "d4") for i in range(1, 4)}
+    main = {("d4s1", "HEAT"): [6.0, 6.0, 6.0, 6.0, 60.0]}
+    assert small_where(placed_days(small(rise))) == [(ALL, "HEAT")]
+    assert set(small_where(placed_days(small(rise | main)))) == {(ALL, "HEAT"), ("d4s1", "HEAT")}
+    soon = {key: [6.0, 6.0] for key in rise} | {("d4s1", "HEAT"): [6.0, 60.0]}
+    assert small_where(placed_days(small(soon))) == [(ALL, "HEAT")], "what comes with it in its first days is its own"
+
+
 def test_days_before_the_onset_stay_with_the_nodes_above() -> None:
     """What the street's event does not tell, because it was before it, is the district's."""
     events = placed_days(small({("d1s0", "HEAT"): [30.0], ("d1s1", "FIRE"): [12.0, 0.0]}))
