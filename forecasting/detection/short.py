@@ -33,6 +33,7 @@ class Told:
 
     Attributes:
         day: the last day on which it was found.
+        since_observed, since_expected: tickets from the onset to that day, if they are known.
     """
 
     kind: str
@@ -49,6 +50,8 @@ class Told:
     upper: float
     lead_unit: str | None = None
     time_limit: str | None = None
+    since_observed: float | None = None
+    since_expected: float | None = None
 
 
 def notice(kind: str) -> tuple[str, str]:
@@ -83,7 +86,7 @@ def _place(area: str, category: str, k: int) -> str:
 
 
 def _numbers(told: Told, k: int) -> tuple[list[str], list[str]]:
-    """What must be said, and what may be if there is room, the most useful first."""
+    """What must be said, and what may be if there is room, the most useful first. A day that is none too many says nothing of what goes on."""
     expected, interval = number(told.expected), f"{number(told.lower)}–{number(told.upper)}"
     observed = "?" if told.observed is None else number(told.observed)
     since = f"{told.onset:%m-%d}"
@@ -93,15 +96,24 @@ def _numbers(told: Told, k: int) -> tuple[list[str], list[str]]:
             f"预计 {peak} 前后达峰,高峰周日均 {expected} 件,近期 {observed} 件",
             f"peak about {peak}, {expected} a day in the highest week, {observed} of late",
         )
+    elif told.since_observed is not None and told.since_expected is not None and (told.observed or 0.0) <= told.upper and told.onset < told.day:
+        came, usual = number(told.since_observed), number(told.since_expected)
+        core = f"{since} 以来受理 {came} 件,预期 {usual} 件", f"{came} since {since}, {usual} expected"
+        return [core[k]], [(f";{told.day:%m-%d} {observed} 件", f"; {observed} on {told.day:%m-%d}")[k], *_charge(told, k)]
     else:
         core = f"{told.day:%m-%d} 受理 {observed} 件,预期 {expected} 件", f"{observed} on {told.day:%m-%d}, {expected} expected"
     more = [
         (f"(90% 区间 {interval})", f" (90 % interval {interval})"),
         (f";自 {since} 起", f"; since {since}") if told.onset != told.day else ("", ""),
-        (f";牵头:{_plain(told.lead_unit)}", f"; lead: {_plain(told.lead_unit)}") if told.lead_unit else ("", ""),
-        (f";时限:{_plain(told.time_limit)}", f"; limit: {_plain(told.time_limit)}") if told.time_limit else ("", ""),
     ]
-    return [core[k]], [part[k] for part in more]
+    return [core[k]], [*(part[k] for part in more), *_charge(told, k)]
+
+
+def _charge(told: Told, k: int) -> list[str]:
+    """Who takes the lead, and until when."""
+    lead = (f";牵头:{_plain(told.lead_unit)}", f"; lead: {_plain(told.lead_unit)}") if told.lead_unit else ("", "")
+    limit = (f";时限:{_plain(told.time_limit)}", f"; limit: {_plain(told.time_limit)}") if told.time_limit else ("", "")
+    return [lead[k], limit[k]]
 
 
 def _plain(text: str) -> str:

@@ -21,6 +21,8 @@ from hashlib import sha256
 from math import inf
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from sqlalchemy import Connection
 
 from forecasting.detection import events, ration
@@ -84,7 +86,7 @@ def apply(
         if not assigned.running:
             alert = _new(finding, spread, now, forecast_set_id)
             if alert.kind in GROWS:
-                alert = replace(alert, peak=_peak(conn, finding, finding.onset))
+                alert = replace(alert, **_since(conn, finding, finding.onset))
             alerts.insert(conn, alert, ACTOR, now)
             raised += 1
         else:
@@ -181,14 +183,18 @@ def _numbers(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _peak(conn: Connection, finding: Finding, onset: date) -> date:
-    """The day with the most tickets since the onset; of a running day, which has no score yet, those that have come by now."""
-    came = day_scores.read(conn, onset, finding.day, [finding.area], [finding.category])
-    if not len(came):
-        return finding.peak
-    most = came["observed"].argmax()
-    last = came["date"].max().date()
-    return finding.day if last < finding.day and finding.observed > came["observed"].iloc[most] else came["date"].iloc[most].date()
+def _since(conn: Connection, finding: Finding, onset: date) -> dict[str, Any]:
+    """The columns that sum up an event since its onset: the day with the most tickets, and how many came and were expected.
+
+    A running day has no score yet: what has come by now counts. What has no scores at all, being new, is as it was found.
+    """
+    scores = day_scores.read(conn, onset, finding.day, [finding.area], [finding.category])
+    if not len(scores):
+        return {"peak": finding.peak, "since_observed": finding.since_observed, "since_expected": finding.since_expected}
+    days, came, expected = ([*scores[column]] for column in ("date", "observed", "expected"))
+    if days[-1].date() < finding.day:
+        days, came, expected = [*days, pd.Timestamp(finding.day)], [*came, finding.observed], [*expected, finding.expected]
+    return {"peak": days[int(np.argmax(came))].date(), "since_observed": float(sum(came)), "since_expected": float(sum(expected))}
 
 
 def _follow(conn: Connection, alert: Alert, finding: Finding, spread: date, now: datetime, forecast_set_id: int) -> None:
@@ -203,7 +209,7 @@ def _follow(conn: Connection, alert: Alert, finding: Finding, spread: date, now:
     changes = _numbers(finding) | {"usual_days": 0, "onset": onset, "spread": spread, "forecast_set_id": forecast_set_id}
     if alert.kind in GROWS:
         changes["kind"] = max(alert.kind, finding.kind, key=GROWS.index)
-        changes["peak"] = _peak(conn, finding, onset)
+        changes |= _since(conn, finding, onset)
     higher = LEVELS.index(finding.level) > LEVELS.index(alert.level)
     if higher:
         changes["level"] = finding.level

@@ -47,6 +47,7 @@ class Alert:
         verdict: one of `VERDICTS`, given at the moment `judged_at`; None: nobody has judged it.
         spread: the latest onset of what it has taken in.
         found: the day of the findings by which it was raised. None, as `spread`: of a time when that was not kept.
+        since_observed, since_expected: tickets from the onset to the last day, of events alone; None: of others, or of a time when that was not kept.
     """
 
     id: str
@@ -75,6 +76,8 @@ class Alert:
     judged_at: datetime | None = None
     spread: date | None = None
     found: date | None = None
+    since_observed: float | None = None
+    since_expected: float | None = None
 
 
 @dataclass(frozen=True)

@@ -424,6 +424,8 @@ alerts = Table(
     Column("judged_at", Moment),
     Column("spread", Date),  # latest onset of what it has taken in
     Column("found", Date),  # day of the findings by which it was raised
+    Column("since_observed", Float),  # tickets from the onset to the last day
+    Column("since_expected", Float),
     Index(None, "status", "raised_at"),
     Index(None, "kind", "category"),
 )

@@ -53,6 +53,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "no_alerts": ("没有当前预警。", "No alert is running."),
     "no_scope": ("当前密钥没有 alerts:read 权限,不显示预警。", "Your key lacks the scope alerts:read: alerts are not shown."),
     "since": ("起始", "Since"),
+    "since_then": ("共 %s 件,预期 %s 件", "%s tickets, %s expected"),
     "raised": ("发出", "Raised"),
     "observed": ("受理", "Observed"),
     "expected": ("预期", "Expected"),

@@ -78,6 +78,12 @@ class Alert(Model):
     supporting_units: str | None = Field(None, description="Units that support it (协同单位), with `;` between.")
     time_limit: str | None = Field(None, description="Time limit for handling a ticket of the category (办理时限).", examples=["24 h"])
     silenced_by: list[int] = Field(description="Numbers of the silences that cover it now, see `/v1/silences`; empty: none does.", examples=[[]])
+    since_observed: float | None = Field(
+        None,
+        description="Tickets from the onset to the last day on which it was found. Null: of SEASONAL and DATA, and of alerts of before.",
+        examples=[203],
+    )
+    since_expected: float | None = Field(None, description="Tickets that were expected on these days.", examples=[95.5])
 
 
 class AlertPage(Model):

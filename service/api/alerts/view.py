@@ -143,6 +143,8 @@ class AlertView:
             upper=alert.upper,
             lead_unit=charge["lead_unit"],
             time_limit=charge["time_limit"],
+            since_observed=alert.since_observed,
+            since_expected=alert.since_expected,
         )
 
 

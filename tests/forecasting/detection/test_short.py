@@ -34,6 +34,15 @@ def test_a_burst_is_told_with_its_numbers_and_units() -> None:
     )
 
 
+def test_what_goes_on_without_too_many_on_its_last_day_is_told_with_what_came_since_its_onset() -> None:
+    since = replace(TOLD, since_observed=203, since_expected=95.5)
+    assert short(since) == short(TOLD), "a day of too many says most"
+    zh, en = short(replace(since, observed=30))
+    assert "供热采暖:11-14 以来受理 203 件,预期 96 件;11-15 30 件;牵头" in zh
+    assert "Heating in Haidian: 203 since 11-14, 96 expected; 30 on 11-15; lead: 市城市管理委; limit: 24 h" in en
+    assert short(replace(since, observed=30, onset=since.day)) == short(replace(TOLD, observed=30, onset=since.day))
+
+
 def test_a_coming_rise_is_told_with_its_peak() -> None:
     zh, en = short(replace(TOLD, kind="SEASONAL", observed=7, expected=410))
     assert "季节性·海淀区·供热采暖:预计 11-18 前后达峰,高峰周日均 410 件,近期 7 件" in zh

@@ -291,6 +291,16 @@ def test_the_peak_is_the_day_on_which_most_came(days: Days) -> None:
     assert days.only().peak == after(1)
 
 
+def test_it_says_what_came_since_its_onset_and_what_was_expected(days: Days) -> None:
+    for n, observed in enumerate((40, 90, 30)):
+        for _ in range(2):
+            days.apply(after(n), spike(after(n), observed=float(observed)))
+    assert (days.only().since_observed, days.only().since_expected) == (160.0, 30.0), "of the scores"
+    everywhere = (ALL, *DISTRICTS)
+    days.apply(after(3), spike(after(3), observed=17.0), silent=everywhere)
+    assert days.only().since_observed == 177.0, "of the day that is running what has come by now"
+
+
 @pytest.mark.parametrize("day", [0, 2], ids=["the day it was raised", "a later day"])
 def test_what_somebody_has_resolved_stays_so_for_the_day(days: Days, day: int) -> None:
     for n in range(day + 1):

@@ -15,7 +15,7 @@ from service.store import counters
 FIELDS = ["alert_id", "kind", "level", "status", "area", "category", "districts", "onset", "peak"]
 FIELDS += ["observed", "expected", "lower", "upper", "p_value", "reason_zh", "reason_en", "reason"]
 FIELDS += ["raised_at", "changed_at", "resolved_at", "labels", "verdict", "judged_at"]
-FIELDS += ["short_zh", "short_en", "notice", "lead_unit", "supporting_units", "time_limit", "silenced_by"]
+FIELDS += ["short_zh", "short_en", "notice", "lead_unit", "supporting_units", "time_limit", "silenced_by", "since_observed", "since_expected"]
 
 
 def found(client: TestClient, **params: Any) -> list[str]:
@@ -59,6 +59,8 @@ def test_an_alert_is_told_whole(city: City, ask: TestClient) -> None:
         "supporting_units": None,
         "time_limit": None,
         "silenced_by": [],
+        "since_observed": None,
+        "since_expected": None,
     }
 
 

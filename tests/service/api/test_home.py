@@ -1,7 +1,7 @@
 """The operation's page at `/`: what stands on it, in both languages, and who sees which of it."""
 
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from api_city import NOW, YESTERDAY, Ask, City
@@ -221,6 +221,14 @@ def test_alerts_are_told_the_highest_first_of_each_level_the_newest(city: City, 
     assert "red 红色 spike · Haidian · HEAT Observed 61 Expected 22 (14–32) Since 2025-11-08 Raised 2025-11-08 22:30" in text
     assert "[internal demand alert] red spike, HEAT in Haidian: 61 on 11-08" in text
     assert "Notes on the data (1) 2025-11-08 a day was not delivered" in text
+
+
+def test_what_goes_on_is_told_with_what_came_since_its_onset(city: City, calm: TestClient) -> None:
+    """Its last day alone may have none too many."""
+    city.alert("a", observed=2, expected=2.4, lower=0, upper=6, since_observed=30, since_expected=9.1, onset=date(2025, 11, 4))
+    assert "Observed 2 Expected 2.4 (0–6) Since 2025-11-04 30 tickets, 9.1 expected" in seen(calm)
+    assert "HEAT in Haidian: 30 since 11-04, 9.1 expected; 2 on 11-08" in seen(calm)
+    assert "起始 2025-11-04 共 30 件,预期 9.1 件" in seen(calm, "zh")
 
 
 def test_a_level_is_told_in_words_of_both_languages(city: City, calm: TestClient) -> None:

@@ -174,8 +174,9 @@ def test_after_a_restore_numbers_go_on_beyond_all_that_were_given_and_none_of_th
 
 
 def of_before(alert: alerts.Alert) -> dict[str, object]:
-    """Its row before alerts remembered what they had taken in, and for which day they were raised."""
-    return {name: value for name, value in asdict(alert).items() if name not in ("spread", "found")}
+    """Its row before alerts remembered what they had taken in, for which day they were raised, and what came since their onset."""
+    later = ("spread", "found", "since_observed", "since_expected")
+    return {name: value for name, value in asdict(alert).items() if name not in later}
 
 
 def test_a_database_from_before_goes_on_counting(databases: Databases, opened: list[Engine]) -> None:
