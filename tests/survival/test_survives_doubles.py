@@ -24,7 +24,7 @@ from service.store.leader import LEADERS_LOCK
 
 pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)
 
-NIGHTS = 10  # at which two schedulers start at once; as many on each kind of database
+NIGHTS = 20  # at which two schedulers start at once; as many on each kind of database
 ROUNDS = 20
 TIMES = 5  # as long as it takes to be killed at it, publishing takes to be stopped at it
 BESIDE = 15.0  # seconds that a busy machine may add

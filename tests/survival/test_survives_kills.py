@@ -20,7 +20,7 @@ from service.store.engine import reading
 pytestmark = pytest.mark.filterwarnings(OLD_WAYS_OF_MLFLOW)
 
 PHASES = ("fit", "logging", "publishing")
-POINTS = 12  # moments at which a training is killed, as many in each phase, and as many on each kind of database
+POINTS = 21  # moments at which a training is killed, as many in each phase, and as many on each kind of database
 MOST = 30  # of a phase that is short on a fast machine, some moments come too late
 
 
