@@ -26,6 +26,7 @@ from service.store import counts, ingest_reports, ingests, waiting_ingests
 from service.store import tickets as tickets_store
 from service.store.engine import open_engine, reading, writing
 from service.store.schema import areas, staged_tickets, tickets
+from service.store.schema import ingests as ledger
 from service.store.schema import waiting_ingests as waiting
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -111,8 +112,8 @@ def test_a_request_taken_over_from_a_process_that_stood_still_and_goes_on_is_cou
     following = requests.accept(engine, request(("2", "Y")), CLOCK)
     drop, others = tickets_store._drop_repeats, list[int]()
 
-    def stands_still(engine: Engine, ingest_id: int) -> None:
-        drop(engine, ingest_id)
+    def stands_still(engine: Engine, ingest_id: int, *more: Any) -> None:
+        drop(engine, ingest_id, *more)
         if not others:
             others.append(0)
             rested(engine)  # the lease has run out
@@ -384,6 +385,8 @@ def test_a_file_whose_process_died_and_that_cannot_be_applied_holds_up_no_other(
             with pytest.raises(KeyboardInterrupt):
                 ingest.ingest(failing, path, CLOCK)
     later = Clock(ZONE, CLOCK.now() + timedelta(hours=2))
+    with writing(failing) as conn:  # the dead processes' leases have to run out first
+        conn.execute(update(ledger).values(lease_until=datetime.now(UTC) - timedelta(seconds=1)))
     assert ingest.recover(failing, later) == [1, 2]
     for _ in range(requests.ATTEMPTS - 1):
         rested(failing)
