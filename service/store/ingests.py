@@ -100,6 +100,11 @@ def finish(conn: Connection, ingest_id: int, now: datetime, status: str = DONE, 
     conn.execute(update(ingests).where(ingests.c.id == ingest_id).values(values))
 
 
+def reopen(conn: Connection, ingest_id: int) -> None:
+    """An ingest that failed when it was applied is to be applied after all."""
+    conn.execute(update(ingests).where(ingests.c.id == ingest_id).values(finished_at=None, status=APPLYING, note=None))
+
+
 def get(conn: Connection, ingest_id: int) -> Ingest:
     """One ingest.
 
