@@ -95,6 +95,30 @@ def ingest(
     db.dispose()
 
 
+def retry(
+    ids: Annotated[
+        list[int] | None, typer.Argument(metavar="ID", min=1, max=10**18, help="Ingests, as `intake` in `weisu status` names them.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All that are set aside.")] = False,
+) -> None:
+    """Put tickets that could not be counted, and were set aside, back into the queue; the scheduler counts them within seconds."""
+    import socket
+
+    from service.store import engine, waiting_ingests
+
+    if bool(ids) == every:
+        raise InputError("no ingest is named" if not every else "ingests are named beside --all", "ID", "name those to put back, or all with --all")
+    settings = load_settings()
+    db = engine.open_engine(settings.store_url)
+    engine.require_current(db)
+    with engine.writing(db) as conn:
+        done = waiting_ingests.put_back(conn, ids or None, settings.clock.now(), f"weisu retry on {socket.gethostname()}")
+    for one in done:
+        options.console.print(f"ingest {one.ingest_id} ({one.name}) is back in the queue: {options.number(one.rows, 'row')}")
+    if not done:
+        options.console.print("no ingest is set aside")
+
+
 def _examine(path: Path, settings: Settings, mapping: "Mapping") -> None:
     """Prints how a file is understood. Raises InputError as an ingest would."""
     from service.intake import dry_run
@@ -157,7 +181,7 @@ def simulate(
 def status() -> None:
     """Say what the store holds and what ran last, as JSON."""
     from service.jobs import knowledge
-    from service.store import alerts, areas, categories, delays, engine, forecast_sets, ingests, jobs, runs
+    from service.store import alerts, areas, categories, delays, engine, forecast_sets, ingests, jobs, runs, waiting_ingests
 
     settings = load_settings()
     db = engine.open_engine(settings.store_url)
@@ -167,7 +191,7 @@ def status() -> None:
             until: date | None = knowledge.complete_until(conn, settings.clock)
         except InputError:
             until = None
-        last, pointer = runs.latest(conn), forecast_sets.pointer(conn)
+        last, pointer, queue = runs.latest(conn), forecast_sets.pointer(conn), waiting_ingests.standing(conn)
         answer = {
             "business_date": settings.clock.business_date(),
             "complete_until": until,
@@ -183,6 +207,13 @@ def status() -> None:
             "jobs": {
                 job.name: {"late": job.is_late(settings.clock.now()), "last_success": job.succeeded_at, "error": job.error, "next": job.next_at}
                 for job in jobs.list_jobs(conn)
+            },
+            "intake": {
+                "waiting": queue.waiting,
+                "oldest_waiting": queue.waiting_since,
+                "set_aside": len(queue.aside),
+                "oldest_set_aside": queue.aside_since,
+                "set_aside_ids": queue.aside[: waiting_ingests.NAMED],
             },
         }
     print(json.dumps(answer, default=str, ensure_ascii=False, indent=1))

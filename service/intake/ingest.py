@@ -8,12 +8,12 @@
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from service.clock import Clock
 from service.intake import breaks, city_tables, files, normalise, requests
@@ -27,7 +27,7 @@ from service.store.ingests import Totals
 from service.store.waiting_ingests import Waiting
 
 BASELINE_ROWS = 200_000  # counts that one transaction writes: a second or two
-STALE_AFTER = timedelta(hours=1)  # a file of fifteen million tickets takes a few minutes
+STALE_AFTER = timedelta(hours=1)  # for ingests that no lease tells of, those of earlier versions; fifteen million tickets take a few minutes
 
 
 def ingest(
@@ -50,6 +50,7 @@ def ingest(
         privacy: what is kept of people; None: nothing.
     Raises:
         InputError: the file cannot be read, is no known table, or has no row that is right. Nothing is stored then.
+        TakenOver: this process stood still and `recover` has taken the ingest for dead.
     """
     file = files.open_table(path, mapping, privacy)
     work = Work(engine, file, clock, Trees.stored(engine), file.layout.kind, progress, rejects_dir, privacy)
@@ -58,23 +59,33 @@ def ingest(
 
 
 def recover(engine: Engine, clock: Clock) -> list[int]:
-    """Tidies up after processes that died: what was staged as a whole joins the queue of what waits and is applied, what was not is dropped.
+    """Tidies up after processes that died, whose leases are over: what was staged as a whole joins the queue of what waits and is applied, what was
+    not is dropped.
 
     Returns the ingests concerned.
     """
-    with reading(engine) as conn:  # what waits has its own way of going on
-        stale = [one for one in ingests.unfinished(conn, clock.now() - STALE_AFTER) if not waiting_ingests.waits(conn, one.id)]
-    for one in stale:
-        if one.status == ingests.APPLYING and one.kind == "tickets":
-            with writing(engine) as conn:
+
+    def dead(conn: Connection) -> list[ingests.Ingest]:  # what waits has its own way of going on
+        found = ingests.abandoned(conn, datetime.now(UTC), clock.now() - STALE_AFTER)
+        return [one for one in found if not waiting_ingests.waits(conn, one.id)]
+
+    with reading(engine) as conn:
+        if not dead(conn):
+            return []
+    with writing(engine) as conn:
+        taken = dead(conn)  # some may have gone on meanwhile; from now on none of them can
+        whole = {one.id for one in taken if one.status == ingests.APPLYING and one.kind == "tickets"}
+        for one in taken:
+            ingests.take(conn, one.id)
+            if one.id in whole:
                 waiting_ingests.add(conn, Waiting(one.id, districts=None, by_index=False))
-            continue
-        tickets.discard(engine, one.id)
-        with writing(engine) as conn:
-            ingests.finish(conn, one.id, clock.now(), ingests.FAILED, "its process died")
-    if stale:
-        requests.apply_all_waiting(engine, clock)
-    return [one.id for one in stale]
+    for one in taken:
+        if one.id not in whole:
+            tickets.discard(engine, one.id)
+            with writing(engine) as conn:
+                ingests.finish(conn, one.id, clock.now(), ingests.FAILED, "its process died")
+    requests.apply_all_waiting(engine, clock)
+    return [one.id for one in taken]
 
 
 def _tickets(work: Work) -> Report:
@@ -87,7 +98,11 @@ def _tickets(work: Work) -> Report:
         work.stored += lines
         work.tell()
 
-    return work.report(ingest_id, tickets.apply(work.engine, ingest_id, progress=applied))
+    with work.held(ingest_id):
+        totals = tickets.apply(work.engine, ingest_id, progress=applied, hold=lambda conn: work.hold(conn, ingest_id))
+        with writing(work.engine) as conn:
+            work.close(conn, ingest_id)
+    return work.report(ingest_id, totals)
 
 
 def _counts(work: Work) -> Report:
@@ -103,14 +118,18 @@ def _counts(work: Work) -> Report:
         work.check()
         accept(work, ingest_id)
     totals = Totals()
-    for part in _by_days(cells):
-        named = part.assign(area=_names(part["area"], work.trees.areas), category=_names(part["category"], work.trees.categories))
+    with work.held(ingest_id):
+        for part in _by_days(cells):
+            named = part.assign(area=_names(part["area"], work.trees.areas), category=_names(part["category"], work.trees.categories))
+            with writing(work.engine) as conn:
+                done = counts.set_baseline(conn, ingest_id, named, work.clock.now())
+                ingests.advance(conn, ingest_id, done)
+                work.hold(conn, ingest_id)
+            totals = Totals(totals.added + done.added, totals.changed + done.changed, totals.unchanged + done.unchanged)
+            work.stored += len(part)
+            work.tell()
         with writing(work.engine) as conn:
-            done = counts.set_baseline(conn, ingest_id, named, work.clock.now())
-            ingests.advance(conn, ingest_id, done)
-        totals = Totals(totals.added + done.added, totals.changed + done.changed, totals.unchanged + done.unchanged)
-        work.stored += len(part)
-        work.tell()
+            work.close(conn, ingest_id)
     return work.report(ingest_id, totals)
 
 
@@ -154,9 +173,15 @@ def _drivers(work: Work) -> Report:
         values = pd.concat(parts, ignore_index=True)
         with writing(work.engine) as conn:
             totals = drivers.put(conn, values, ingest_id)
-            ingests.mark(conn, ingest_id, rows=work.rows, rejected=work.rejected, later=work.later, left_out=work.left_out)
-            ingests.advance(conn, ingest_id, totals)
+            _stored(work, conn, ingest_id, totals)
     return work.report(ingest_id, totals)
+
+
+def _stored(work: Work, conn: Connection, ingest_id: int, totals: Totals) -> None:
+    """Closes an ingest in the transaction that stores all of it."""
+    ingests.mark(conn, ingest_id, rows=work.rows, rejected=work.rejected, later=work.later, left_out=work.left_out)
+    ingests.advance(conn, ingest_id, totals)
+    work.close(conn, ingest_id)
 
 
 def _city_table(work: Work) -> Report:
@@ -166,8 +191,7 @@ def _city_table(work: Work) -> Report:
     city_tables.check(nodes, tree, work.file)
     with work.opened() as ingest_id, writing(work.engine) as conn:
         totals = table.put(conn, nodes.drop(columns="line"), work.clock.now())
-        ingests.mark(conn, ingest_id, rows=work.rows, rejected=0, later=0)
-        ingests.advance(conn, ingest_id, totals)
+        _stored(work, conn, ingest_id, totals)
     return work.report(ingest_id, totals)
 
 
@@ -177,8 +201,7 @@ def _category_map(work: Work) -> Report:
     with work.opened() as ingest_id, writing(work.engine) as conn:
         work.joined = ([], categories.join(conn, work.trees.categories.found, work.clock.now()))
         totals = category_map.put(conn, rows, ingest_id)
-        ingests.mark(conn, ingest_id, rows=work.rows, rejected=0, later=0)
-        ingests.advance(conn, ingest_id, totals)
+        _stored(work, conn, ingest_id, totals)
     return work.report(ingest_id, totals)
 
 
@@ -187,6 +210,5 @@ def _spans(work: Work) -> Report:
     work.rows = len(rows)
     with work.opened() as ingest_id, writing(work.engine) as conn:
         totals = excluded_spans.put(conn, rows, ingest_id)
-        ingests.mark(conn, ingest_id, rows=work.rows, rejected=0, later=0)
-        ingests.advance(conn, ingest_id, totals)
+        _stored(work, conn, ingest_id, totals)
     return work.report(ingest_id, totals)

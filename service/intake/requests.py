@@ -151,6 +151,7 @@ def take_drivers(engine: Engine, request: Request, clock: Clock, also: Also | No
                 totals = drivers.put(conn, values, ingest_id)
                 ingests.mark(conn, ingest_id, rows=under_way.rows, rejected=under_way.rejected, later=under_way.later)
                 ingests.advance(conn, ingest_id, totals)
+                under_way.hold(conn, ingest_id)
                 ingests.finish(conn, ingest_id, clock.now())
                 if also is not None:
                     also(conn)

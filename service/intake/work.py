@@ -2,9 +2,9 @@
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -18,12 +18,14 @@ from service.intake.columns import named_in
 from service.intake.files import Batch, TableFile
 from service.intake.nodes import Nodes
 from service.intake.privacy import Privacy, mask
-from service.store import areas, categories, ingest_reports, ingests, tickets
+from service.store import areas, categories, ingest_reports, ingests, leases, tickets
 from service.store.engine import reading, writing
 from service.store.ingest_reports import LISTED_REJECTS, IngestReport, Reject
 from service.store.ingests import Totals
 
 Progress = Callable[[int, int | None], None]
+
+LEASE = timedelta(minutes=2)  # a process that died is known for dead so much later; one that lives renews it four times as often
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,14 @@ class Report:
     new_areas: tuple[str, ...]
     new_categories: tuple[str, ...]
     rejects_path: Path | None
+
+
+class TakenOver(InputError):
+    """This process stood still for longer than its lease and was taken for dead: the ingest is not its own any more."""
+
+    def __init__(self, ingest_id: int, name: str) -> None:
+        what = f"ingest {ingest_id} was taken from this process, which had stood still for {LEASE.seconds // 60} minutes or longer"
+        super().__init__(what, name, "load it again: nothing is counted twice")
 
 
 @dataclass(frozen=True)
@@ -105,22 +115,44 @@ class Work:
 
     @contextmanager
     def opened(self, note: str | None = None) -> Iterator[int]:
-        """The ingest's row in the ledger; closed as failed, with nothing staged, if the block raises."""
+        """The ingest's row in the ledger, held as long as the block lasts; closed as failed, with nothing staged, if the block raises."""
         with writing(self.engine) as conn:
-            ingest_id = ingests.begin(conn, self.kind, self.name, self.clock.now(), self.file.sha256, note)
+            ingest_id = ingests.begin(conn, self.kind, self.name, self.clock.now(), self.file.sha256, note, _until())
         error = "interrupted"
         done = False
-        try:
-            yield ingest_id
-            done = True
-        except InputError as problem:
-            error = mask(str(problem))
-            raise
-        finally:
-            if not done:
-                tickets.discard(self.engine, ingest_id)
-                with writing(self.engine) as conn:
-                    ingests.finish(conn, ingest_id, self.clock.now(), ingests.FAILED, error)
+        with self.held(ingest_id):
+            try:
+                yield ingest_id
+                done = True
+            except InputError as problem:
+                error = mask(str(problem))
+                raise
+            finally:
+                if not done:
+                    self._fail(ingest_id, error)
+
+    def held(self, ingest_id: int) -> AbstractContextManager[None]:
+        """Renews the ingest's lease as long as the block lasts."""
+        return leases.held(self.engine, lambda conn: ingests.renew(conn, ingest_id, _until()), LEASE.total_seconds() / 4, {"ingest": ingest_id})
+
+    def hold(self, conn: Connection, ingest_id: int) -> None:
+        """Renews the ingest's lease at the end of a transaction, which may have lasted longer than that. Raises TakenOver if it is lost."""
+        if not ingests.renew(conn, ingest_id, _until()):
+            raise TakenOver(ingest_id, self.name)
+
+    def close(self, conn: Connection, ingest_id: int) -> None:
+        """Closes the ingest as done. Raises TakenOver if it is not this process's any more."""
+        self.hold(conn, ingest_id)
+        ingests.finish(conn, ingest_id, self.clock.now())
+        ingest_reports.put(conn, self.told(ingest_id))
+
+    def _fail(self, ingest_id: int, error: str) -> None:
+        with writing(self.engine) as conn:
+            held = ingests.renew(conn, ingest_id, _until())
+        if held:  # else what is staged is somebody else's to drop, or to apply
+            tickets.discard(self.engine, ingest_id)
+            with writing(self.engine) as conn:
+                ingests.finish(conn, ingest_id, self.clock.now(), ingests.FAILED, error)
 
     def count(self, batch: Batch, rows: normalise.Rows, ingest_id: int, day: str = "day") -> None:
         """Adds a batch to what is counted, and lists its rejects."""
@@ -161,10 +193,8 @@ class Work:
             raise InputError(f"all {self.rows} rows are wrong ({self.first_reject})", str(self.file.path), "correct them and send the file again")
 
     def report(self, ingest_id: int, totals: Totals) -> Report:
-        """Closes the ingest."""
-        with writing(self.engine) as conn:
-            ingests.finish(conn, ingest_id, self.clock.now())
-            ingest_reports.put(conn, self.told(ingest_id))
+        """What an ingest that is closed has brought."""
+        with reading(self.engine) as conn:
             left_out = ingests.get(conn, ingest_id).left_out
         if self.progress:
             self.progress(self.rows, self.rows)
@@ -232,6 +262,7 @@ def stage(work: Work, ingest_id: int, batches: Iterator[Batch], districts: froze
             tickets.stage(conn, ingest_id, rows.kept)
             if len(rows.no_demand):
                 tickets.stage_no_demand(conn, ingest_id, rows.no_demand)
+            work.hold(conn, ingest_id)
         work.count(batch, rows, ingest_id)
 
 
@@ -247,6 +278,11 @@ def accept(work: Work, ingest_id: int, also: Callable[[Connection], None] | None
         ingests.mark(conn, ingest_id, rows=work.rows, rejected=work.rejected, later=work.later, left_out=work.left_out)
         if also is not None:
             also(conn)
+        work.hold(conn, ingest_id)
+
+
+def _until() -> datetime:
+    return datetime.now(UTC) + LEASE  # of processes, not of the city: it runs out although the city's clock may stand still
 
 
 def _harmless(cell: str) -> str:

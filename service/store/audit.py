@@ -10,14 +10,16 @@ from sqlalchemy import Connection, insert, select
 from service.store.schema import audit_log
 
 ROLLBACK, ALIASES = "rollback", "aliases"
+RETRIED = "ingest_retried"
 ACKNOWLEDGED, RESOLVED, JUDGED = "alert_acknowledged", "alert_resolved", "alert_judged"
 SILENCED, SILENCE_ENDED = "silenced", "silence_ended"
 WEBHOOK_MADE, WEBHOOK_CHANGED, WEBHOOK_REMOVED = "webhook_made", "webhook_changed", "webhook_removed"
 WEBHOOK_ENABLED, WEBHOOK_DISABLED, WEBHOOK_SECRET = "webhook_enabled", "webhook_disabled", "webhook_secret"
 WEBHOOKS = (WEBHOOK_MADE, WEBHOOK_CHANGED, WEBHOOK_REMOVED, WEBHOOK_ENABLED, WEBHOOK_DISABLED, WEBHOOK_SECRET)
-ACTIONS = (ROLLBACK, ALIASES, ACKNOWLEDGED, RESOLVED, JUDGED, SILENCED, SILENCE_ENDED, *WEBHOOKS)
+ACTIONS = (ROLLBACK, ALIASES, ACKNOWLEDGED, RESOLVED, JUDGED, SILENCED, SILENCE_ENDED, *WEBHOOKS, RETRIED)
 """rollback: the published pointer was moved by hand. aliases: the registry's aliases followed the pointer. alert_*, silence*: what people did
-to alerts. webhook_*: what became of a webhook; _secret: it was given a new one."""
+to alerts. webhook_*: what became of a webhook; _secret: it was given a new one. ingest_retried: tickets that could not be
+counted were put back into the queue."""
 
 
 @dataclass(frozen=True)

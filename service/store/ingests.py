@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, and_, insert, or_, select, update
 
 from forecasting.errors import InputError
 from service.store.schema import ingests
@@ -39,6 +39,7 @@ class Ingest:
     later: int
     note: str | None
     left_out: int
+    lease_until: datetime | None
 
     @property
     def totals(self) -> Totals:
@@ -46,10 +47,28 @@ class Ingest:
         return Totals(self.added, self.changed, self.unchanged)
 
 
-def begin(conn: Connection, kind: str, name: str, now: datetime, sha256: str | None = None, note: str | None = None) -> int:
-    """Opens an ingest and returns its id."""
+def begin(
+    conn: Connection, kind: str, name: str, now: datetime, sha256: str | None = None, note: str | None = None, lease_until: datetime | None = None
+) -> int:
+    """Opens an ingest and returns its id.
+
+    Args:
+        lease_until: until when its process is at work on it unless it renews that; None: it does not, and is taken for dead after a while.
+    """
     row = {"kind": kind, "name": name, "sha256": sha256, "started_at": now, "status": RUNNING, "note": note}
-    return int(conn.execute(insert(ingests).values(row).returning(ingests.c.id)).scalar_one())
+    held = {} if lease_until is None else {"lease_until": lease_until}
+    return int(conn.execute(insert(ingests).values(row | held).returning(ingests.c.id)).scalar_one())
+
+
+def renew(conn: Connection, ingest_id: int, until: datetime) -> bool:
+    """Holds an ingest longer; False: it has ended, or was taken from its process."""
+    held = ingests.c.lease_until.is_not(None)
+    return conn.execute(update(ingests).where(ingests.c.id == ingest_id, held).values(lease_until=until)).rowcount == 1
+
+
+def take(conn: Connection, ingest_id: int) -> None:
+    """Takes an ingest from its process, which cannot hold it any longer then."""
+    conn.execute(update(ingests).where(ingests.c.id == ingest_id).values(lease_until=None))
 
 
 def advance(conn: Connection, ingest_id: int, totals: Totals) -> None:
@@ -77,8 +96,13 @@ def reject(conn: Connection, ingest_id: int, rows: int) -> None:
 
 def finish(conn: Connection, ingest_id: int, now: datetime, status: str = DONE, note: str | None = None) -> None:
     """Closes an ingest as done or failed; the note says why it failed."""
-    values = {"finished_at": now, "status": status} | ({} if note is None else {"note": note})
+    values = {"finished_at": now, "status": status, "lease_until": None} | ({} if note is None else {"note": note})
     conn.execute(update(ingests).where(ingests.c.id == ingest_id).values(values))
+
+
+def reopen(conn: Connection, ingest_id: int) -> None:
+    """An ingest that failed when it was applied is to be applied after all."""
+    conn.execute(update(ingests).where(ingests.c.id == ingest_id).values(finished_at=None, status=APPLYING, note=None))
 
 
 def get(conn: Connection, ingest_id: int) -> Ingest:
@@ -108,7 +132,9 @@ def newest_done(conn: Connection) -> int | None:
     ).scalar()
 
 
-def unfinished(conn: Connection, before: datetime) -> list[Ingest]:
-    """Ingests begun by a moment that are neither done nor failed, oldest first."""
-    query = select(ingests).where(ingests.c.status.in_((RUNNING, APPLYING)), ingests.c.started_at <= before).order_by(ingests.c.id)
+def abandoned(conn: Connection, now: datetime, before: datetime) -> list[Ingest]:
+    """Ingests that are neither done nor failed and that nobody is at work on, oldest first: their lease is over, or they have none and were begun
+    by a moment."""
+    over = or_(ingests.c.lease_until < now, and_(ingests.c.lease_until.is_(None), ingests.c.started_at <= before))
+    query = select(ingests).where(ingests.c.status.in_((RUNNING, APPLYING)), over).order_by(ingests.c.id)
     return [Ingest(**row._mapping) for row in conn.execute(query)]

@@ -110,6 +110,7 @@ ingests = Table(
     Column("later", BigInteger, nullable=False, default=0),  # rows after the clock, left out
     Column("note", Text),
     Column("left_out", BigInteger, nullable=False, default=0, server_default="0"),  # rows that are no demand (consultations)
+    Column("lease_until", Moment),  # of the process at work on it; None: it has ended, was taken from it, or began before there were leases
     Index(None, "status", "finished_at"),
 )
 

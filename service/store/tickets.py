@@ -57,6 +57,9 @@ _Columns = ReadOnlyColumnCollection[str, Any]
 Foreign = tuple[int, str]
 """Line and ticket_id of a row that would take over a ticket of another place."""
 
+Hold = Callable[[Connection], None]
+"""Makes sure, in a transaction, that whoever does it is still the one to do it; raises if not."""
+
 
 @dataclass(frozen=True)
 class Limit:
@@ -142,7 +145,12 @@ def discard(engine: Engine, ingest_id: int) -> None:
 
 
 def apply(
-    engine: Engine, ingest_id: int, batch: int = BATCH_LINES, progress: Callable[[int], None] | None = None, limit: Limit | None = None
+    engine: Engine,
+    ingest_id: int,
+    batch: int = BATCH_LINES,
+    progress: Callable[[int], None] | None = None,
+    limit: Limit | None = None,
+    hold: Hold | None = None,
 ) -> Totals:
     """Moves the staged rows of an ingest into the tickets and the counts.
 
@@ -156,10 +164,11 @@ def apply(
         batch: lines a transaction.
         progress: called with the number of lines done by each transaction.
         limit: to what the sender is limited; looked at in the transaction that stores, whoever has stored a ticket since it was staged.
+        hold: called at the end of each transaction; what it raises undoes that.
     Returns:
         The ingest's totals, those of earlier calls included.
     """
-    _drop_repeats(engine, ingest_id)
+    _drop_repeats(engine, ingest_id, hold)
     low, all_new = 0, True
     while True:
         with writing(engine, batch=True) as conn:
@@ -174,6 +183,8 @@ def apply(
                     limit.refused(conn, refused)
             totals = _apply_batch(conn, ingest_id, within, as_new=all_new)
             all_new = not (totals.changed or totals.unchanged)
+            if hold is not None:
+                hold(conn)
         if progress:
             progress(totals.added + totals.changed + totals.unchanged)
 
@@ -189,7 +200,7 @@ def _first_line(conn: Connection, ingest_id: int, low: int) -> int | None:
     return conn.execute(select(func.min(s.line)).where(s.ingest_id == ingest_id, s.line >= low)).scalar()
 
 
-def _drop_repeats(engine: Engine, ingest_id: int) -> None:
+def _drop_repeats(engine: Engine, ingest_id: int, hold: Hold | None) -> None:
     """Leaves one row of each key: the latest version, received when the first of them was."""
     s = staged_tickets.c
     lines = func.aggregate_strings(cast(s.line, Text), ",")  # of each key with several, in one pass
@@ -203,10 +214,10 @@ def _drop_repeats(engine: Engine, ingest_id: int) -> None:
             versions["demand"] = versions["demand"].notna()
             versions["first"] = versions["received_at"].where(versions["demand"]).groupby(versions["key"]).transform("min")
             last = ~versions.duplicated("key", keep="last")
-            _keep_last(engine, ingest_id, versions[last & versions["demand"] & (versions["first"] < versions["received_at"])], versions[~last])
+            _keep_last(engine, ingest_id, versions[last & versions["demand"] & (versions["first"] < versions["received_at"])], versions[~last], hold)
 
 
-def _keep_last(engine: Engine, ingest_id: int, late: pd.DataFrame, repeats: pd.DataFrame) -> None:
+def _keep_last(engine: Engine, ingest_id: int, late: pd.DataFrame, repeats: pd.DataFrame, hold: Hold | None) -> None:
     s = staged_tickets.c
     of_line = and_(s.ingest_id == ingest_id, s.line == bindparam("of_line"))
     with writing(engine, batch=True) as conn:
@@ -215,6 +226,8 @@ def _keep_last(engine: Engine, ingest_id: int, late: pd.DataFrame, repeats: pd.D
             conn.execute(update(staged_tickets).where(of_line).values(received_at=bindparam("first")), firsts)
         conn.execute(delete(staged_tickets).where(of_line), [{"of_line": line} for line in repeats["line"].tolist()])
         ingests.advance(conn, ingest_id, Totals(unchanged=int(repeats["demand"].sum())))
+        if hold is not None:
+            hold(conn)
 
 
 def _apply_batch(conn: Connection, ingest_id: int, within: ColumnElement[bool], as_new: bool) -> Totals:

@@ -4,12 +4,18 @@ Whoever applies one takes it for a while (a lease) and renews that while it live
 first of the queue can be taken: a correction must not be applied before what it corrects. One that cannot be applied is set aside with its rows.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, insert, not_, or_, select, update
 
+from forecasting.errors import InputError
+from service.store import audit, tickets
+from service.store import ingests as ledger
 from service.store.schema import ingests, waiting_ingests
+
+NAMED = 20  # requests set aside that a status names
 
 _c = waiting_ingests.c
 
@@ -47,6 +53,20 @@ class Standing:
     aside_since: datetime | None
 
 
+@dataclass(frozen=True)
+class PutBack:
+    """A request that was set aside and waits again.
+
+    Attributes:
+        name: as the ledger shows it.
+        rows: that are kept of it, and will be counted.
+    """
+
+    ingest_id: int
+    name: str
+    rows: int
+
+
 def add(conn: Connection, waiting: Waiting) -> None:
     """Puts a request at the end of the queue."""
     districts = None if waiting.districts is None else sorted(waiting.districts)
@@ -80,6 +100,32 @@ def postpone(conn: Connection, ingest_id: int, until: datetime) -> None:
 def set_aside(conn: Connection, ingest_id: int) -> None:
     """Takes an ingest that cannot be applied out of the queue; its rows stay staged."""
     conn.execute(update(waiting_ingests).where(_c.ingest_id == ingest_id).values(attempts=_c.attempts + 1, aside=True))
+
+
+def put_back(conn: Connection, ingest_ids: Collection[int] | None, now: datetime, actor: str) -> list[PutBack]:
+    """Puts requests that were set aside back into the queue, at the places that they had, each with an entry in the audit log.
+
+    Args:
+        ingest_ids: which; None: all of them.
+        actor: who asks.
+
+    Raises:
+        InputError: one of them is unknown, or not set aside. The transaction must be undone then.
+    """
+    aside = standing(conn).aside
+    done = []
+    for ingest_id in aside if ingest_ids is None else dict.fromkeys(ingest_ids):
+        found = ledger.get(conn, ingest_id)
+        if ingest_id not in aside:
+            state = "it waits to be counted" if waits(conn, ingest_id) else f"it is {found.status}"
+            raise InputError(f"ingest {ingest_id} is not set aside: {state}", "ID", "see `intake` in `weisu status` for those that are")
+        of_it = update(waiting_ingests).where(_c.ingest_id == ingest_id)
+        conn.execute(of_it.values(aside=False, attempts=0, lease_until=None))
+        ledger.reopen(conn, ingest_id)
+        rows = tickets.staged(conn, ingest_id)
+        audit.record(conn, now, actor, audit.RETRIED, f"ingest {ingest_id}", {"rows": rows, "error": found.note})
+        done.append(PutBack(ingest_id, found.name, rows))
+    return done
 
 
 def aside_before(conn: Connection, moment: datetime) -> list[int]:

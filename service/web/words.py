@@ -33,10 +33,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "requests that wait to be counted: %d, the oldest for %s: see that the scheduler is at work and that the database can be written",
     ),
     "requests_aside": (
-        "%d 个请求无法入库,已搁置 %s,其中工单未计入(接入编号 %s):先看 /v1/ingests/编号 中的原因,再按 docs/operations.md 的 "
-        "“Tickets that cannot be counted” 放回",
+        "%d 个请求无法入库,已搁置 %s,其中工单未计入(接入编号 %s):先看 /v1/ingests/编号 中的原因,再用 weisu retry 编号 放回队列"
+        "(见 docs/operations.md)",
         "requests that could not be counted: %d, set aside for %s, their tickets are missing (ingests %s): /v1/ingests/ID says why; then put "
-        "them back as docs/operations.md says under “Tickets that cannot be counted”",
+        "them back with 'weisu retry ID' (see docs/operations.md)",
     ),
     "no_forecasts": ("尚无已发布的预测:等待夜间训练,或运行 weisu train", "no forecast set is published: wait for the night, or run 'weisu train'"),
     "unwatched": (

@@ -10,13 +10,14 @@ from sqlalchemy import Engine
 
 from forecasting.errors import InputError
 from service.api.deps import Service
-from service.api.errors import Problem
+from service.api.errors import RETRY_AFTER, Problem
 from service.api.intake.driver_schemas import DryRun
 from service.api.intake.ingest_paths import row_of
 from service.api.web.parameters import Parameters
 from service.api.web.row_bodies import Body
 from service.clock import Clock
 from service.intake import mapping, privacy, requests
+from service.intake.work import TakenOver
 from service.store import ingest_reports, ingests
 from service.store.engine import reading
 from service.store.keys import Caller
@@ -48,7 +49,7 @@ def accepted(service: Service, caller: Caller, body: Body, kind: str, request_ke
 
     Raises:
         InputError: the key was another body's.
-        Problem: 422, no row is right; 409, the same request is at work.
+        Problem: 422, no row is right; 409, the same request is at work; 503, this worker stood still meanwhile.
     """
     before = _sent_before(service, caller, body, kind, request_key)
     if before is not None:
@@ -61,6 +62,8 @@ def accepted(service: Service, caller: Caller, body: Body, kind: str, request_ke
         if before is None:
             raise Problem(409, "the same request is at work", where="Idempotency-Key", mend="send it again in a moment") from None
         return before
+    except TakenOver as error:
+        raise Problem(503, error.what, mend="send it again: nothing is counted twice", headers={"Retry-After": RETRY_AFTER}) from None
 
 
 def _request_of(service: Service, caller: Caller, body: Body, kind: str, request_key: str | None) -> requests.Request:

@@ -21,6 +21,7 @@ Action = Literal[
     "webhook_enabled",
     "webhook_disabled",
     "webhook_secret",
+    "ingest_retried",
 ]
 
 

@@ -23,8 +23,6 @@ from service.store.keys import Caller
 
 router = APIRouter(tags=["operation"])
 
-NAMED = 20  # requests set aside that a status names
-
 
 @router.get("/status", operation_id="status", summary="How fresh everything is, and how the city stands")
 def status(service: Running, caller: Annotated[Caller, Requires()], _: NoParameters) -> Status:
@@ -117,7 +115,7 @@ def _intake(service: Service, queue: waiting_ingests.Standing) -> IntakeState:
         oldest_waiting=None if queue.waiting_since is None else service.local(queue.waiting_since),
         set_aside=len(queue.aside),
         oldest_set_aside=None if queue.aside_since is None else service.local(queue.aside_since),
-        set_aside_ids=list(queue.aside[:NAMED]),
+        set_aside_ids=list(queue.aside[: waiting_ingests.NAMED]),
     )
 
 

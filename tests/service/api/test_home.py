@@ -176,6 +176,7 @@ def test_requests_that_could_not_be_counted_make_the_service_late_and_the_page_s
     assert "The service is late" in page
     assert f"requests that could not be counted: 2, set aside for 5 h, their tickets are missing (ingests {named})" in page
     assert "docs/operations.md" in page
+    assert "weisu retry ID" in page
     assert page.index("set aside for") < page.index("Running alerts")
     assert "Requests that wait to be counted 0 · set aside 2 (since 2025-11-09 02:30 )" in page
     assert f"2 个请求无法入库,已搁置 5 小时,其中工单未计入(接入编号 {named})" in seen(calm, "zh")

@@ -16,6 +16,7 @@ from service.intake import ingest, requests
 from service.intake.bodies import ROWS
 from service.settings import Settings
 from service.store import counts
+from service.store import ingests as ledger
 from service.store.engine import reading
 from service.store.schema import areas, categories, count_changes, ingest_reports, ingests, staged_tickets, tickets, waiting_ingests
 
@@ -250,6 +251,22 @@ def test_a_body_that_breaks_in_a_later_batch_leaves_nothing(city: City, ask: Tes
     rows = [ticket(str(number), district="新区") for number in range(ROWS + 5)]
     assert f"line {ROWS + 6}" in problem(ask.post("/v1/tickets", content=lines(*rows, "{"), headers=NDJSON), 422)["detail"]
     assert sizes(city) == before
+
+
+@pytest.mark.parametrize("path", ["/v1/tickets", "/v1/drivers"])
+def test_a_worker_that_stood_still_while_it_read_a_body_asks_for_it_again(
+    city: City, ask: TestClient, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    before, body = sizes(city), [ticket() | {"name": "rain", "date": str(DAY), "value": 1}]
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "renew", lambda *_: False)  # it was taken for dead
+        answer = ask.post(path, json=body)
+    document = problem(answer, 503)
+    assert "stood still" in document["detail"]
+    assert document["mend"] == "send it again: nothing is counted twice"
+    assert int(answer.headers["Retry-After"]) > 0
+    assert sizes(city) == before | {"staged_tickets": sizes(city)["staged_tickets"]}  # what it staged is dropped by who took it
+    assert ask.post(path, json=body).status_code == 200
 
 
 @pytest.mark.parametrize(

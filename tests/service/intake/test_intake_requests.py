@@ -22,11 +22,13 @@ from service.intake.mapping import Mapping
 from service.intake.privacy import Privacy
 from service.intake.requests import LEASE, Request
 from service.store import areas as places_store
-from service.store import counts, ingest_reports, ingests, waiting_ingests
+from service.store import audit, counts, ingest_reports, ingests, waiting_ingests
 from service.store import tickets as tickets_store
 from service.store.engine import open_engine, reading, writing
 from service.store.schema import areas, staged_tickets, tickets
+from service.store.schema import ingests as ledger
 from service.store.schema import waiting_ingests as waiting
+from service.store.waiting_ingests import PutBack
 
 ZONE = ZoneInfo("Asia/Shanghai")
 CLOCK = Clock(ZONE, parse_as_of("2024-02-01T12:00", ZONE))
@@ -111,8 +113,8 @@ def test_a_request_taken_over_from_a_process_that_stood_still_and_goes_on_is_cou
     following = requests.accept(engine, request(("2", "Y")), CLOCK)
     drop, others = tickets_store._drop_repeats, list[int]()
 
-    def stands_still(engine: Engine, ingest_id: int) -> None:
-        drop(engine, ingest_id)
+    def stands_still(engine: Engine, ingest_id: int, *more: Any) -> None:
+        drop(engine, ingest_id, *more)
         if not others:
             others.append(0)
             rested(engine)  # the lease has run out
@@ -295,12 +297,54 @@ def test_content_at_which_the_database_fails_is_set_aside_after_some_attempts_an
     assert found.note.startswith(f"ingest {broken} cannot be applied (tried 4 times, 2 rows are kept aside): OperationalError: ")
     assert left(failing) == 2
     assert ingest.recover(failing, Clock(ZONE, CLOCK.now() + timedelta(days=1))) == []
-    with writing(failing) as conn:  # as docs/operations.md says
+    with writing(failing) as conn:
         conn.exec_driver_sql(MENDED[failing.dialect.name])
-        conn.exec_driver_sql(f"update waiting_ingests set aside = false, attempts = 0 where ingest_id = {broken}")
-    rested(failing)
+        waiting_ingests.put_back(conn, [broken], CLOCK.now(), "somebody")
+    assert status(failing, broken) == ingests.APPLYING
     assert requests.apply_all_waiting(failing, CLOCK) == 1
     assert (status(failing, broken), daily(failing), left(failing)) == (ingests.DONE, {"X": 3}, 0)
+
+
+def set_aside(engine: Engine, *rows: tuple[str, str]) -> int:
+    """A request that could not be counted."""
+    accepted = requests.accept(engine, request(*rows), CLOCK)
+    with writing(engine) as conn:
+        ingests.finish(conn, accepted, CLOCK.now(), ingests.FAILED, "no room")
+        waiting_ingests.set_aside(conn, accepted)
+    return accepted
+
+
+def test_what_was_set_aside_is_put_back_at_its_place_and_the_audit_log_tells(engine: Engine) -> None:
+    first, second = set_aside(engine, ("1", "X"), ("2", "X")), set_aside(engine, ("3", "X"))
+    later = requests.accept(engine, request(("1", "Y")), CLOCK)
+    with writing(engine) as conn:
+        assert waiting_ingests.put_back(conn, [first, first], CLOCK.now(), "somebody") == [PutBack(first, "body", 2)]
+        assert waiting_ingests.first_free(conn, datetime.now(UTC)) == first
+        found = ingests.get(conn, first)
+        assert (found.status, found.finished_at, found.note) == (ingests.APPLYING, None, None)
+        assert waiting_ingests.standing(conn).aside == (second,)
+        assert waiting_ingests.put_back(conn, None, CLOCK.now(), "somebody") == [PutBack(second, "body", 1)]
+        assert waiting_ingests.put_back(conn, None, CLOCK.now(), "somebody") == []
+        told = [(one.actor, one.subject, one.detail) for one in audit.of_action(conn, audit.RETRIED)]
+    assert told == [("somebody", f"ingest {n}", {"rows": rows, "error": "no room"}) for n, rows in ((first, 2), (second, 1))]
+    assert ingest.recover(engine, Clock(ZONE, CLOCK.now() + timedelta(days=1))) == []  # it has its own way
+    assert requests.apply_all_waiting(engine, CLOCK) == 3
+    assert daily(engine) == {"X": 2, "Y": 1}
+    assert [status(engine, one) for one in (first, second, later)] == [ingests.DONE] * 3
+
+
+def test_what_is_unknown_or_not_set_aside_puts_nothing_back(engine: Engine) -> None:
+    aside = set_aside(engine, ("1", "X"))
+    waits = requests.accept(engine, request(("2", "X")), CLOCK)
+    for wrong, why in ((99, "there is no ingest 99"), (waits, f"ingest {waits} is not set aside: it waits to be counted")):
+        with pytest.raises(InputError, match=why), writing(engine) as conn:
+            waiting_ingests.put_back(conn, [aside, wrong], CLOCK.now(), "somebody")
+    requests.apply_all_waiting(engine, CLOCK)
+    with pytest.raises(InputError, match=f"ingest {waits} is not set aside: it is done"), writing(engine) as conn:
+        waiting_ingests.put_back(conn, [waits], CLOCK.now(), "somebody")
+    with reading(engine) as conn:
+        assert waiting_ingests.standing(conn).aside == (aside,)
+        assert audit.of_action(conn, audit.RETRIED) == []
 
 
 def test_a_store_that_is_away_is_no_attempt(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,6 +428,8 @@ def test_a_file_whose_process_died_and_that_cannot_be_applied_holds_up_no_other(
             with pytest.raises(KeyboardInterrupt):
                 ingest.ingest(failing, path, CLOCK)
     later = Clock(ZONE, CLOCK.now() + timedelta(hours=2))
+    with writing(failing) as conn:  # the dead processes' leases have to run out first
+        conn.execute(update(ledger).values(lease_until=datetime.now(UTC) - timedelta(seconds=1)))
     assert ingest.recover(failing, later) == [1, 2]
     for _ in range(requests.ATTEMPTS - 1):
         rested(failing)
