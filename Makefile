@@ -47,7 +47,7 @@ ONE_THREAD := OPENBLAS_NUM_THREADS=1
 test: postgresql alertmanager
 	@$(ONE_THREAD) $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
-# Real processes killed, stopped and starved: a quarter of an hour on two cores. Tests take from a minute to four: each worker gets one at a time.
+# Real processes killed, stopped and starved: twenty minutes on two cores. Tests take from a minute to five: each worker gets one at a time.
 test-survival: postgresql
 	@ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || ./scripts/packages.sh libfaketime >&2
 	@$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist load --maxschedchunk 1 tests/survival $(ARGS)
