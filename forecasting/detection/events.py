@@ -200,8 +200,6 @@ def _belongs(finding: Finding, event: Event, areas: Tree, categories: Tree) -> b
         return False
     if finding.onset > finding.day:  # what is to come has not begun
         return True
-    if event.begun <= finding.day < event.seen:  # a day that is looked at again: the event may have moved since, and was told
-        return True
     if at == event.node:  # the most likely onset of what goes on may be the newest day, if that is the worst
         return finding.onset <= event.seen + timedelta(days=1)
     if _inside(at, event.node, areas, categories):

@@ -21,7 +21,6 @@ from hashlib import sha256
 from math import inf
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from sqlalchemy import Connection
 
@@ -186,15 +185,22 @@ def _numbers(finding: Finding) -> dict[str, Any]:
 def _since(conn: Connection, finding: Finding, onset: date) -> dict[str, Any]:
     """The columns that sum up an event since its onset: the day with the most tickets, and how many came and were expected.
 
-    A running day has no score yet: what has come by now counts. What has no scores at all, being new, is as it was found.
+    What the newest finding tells is summed up as it was found, without what is known to be at fault; days before its onset by their scores.
     """
     scores = day_scores.read(conn, onset, finding.day, [finding.area], [finding.category])
+    before = scores[scores["date"] < pd.Timestamp(finding.onset)]
+    came, expected = float(before["observed"].sum()), float(before["expected"].sum())
+    sums = {"since_observed": came + finding.since_observed, "since_expected": expected + finding.since_expected}
+    return {"peak": _peak(scores, finding)} | sums
+
+
+def _peak(scores: pd.DataFrame, finding: Finding) -> date:
+    """Of a running day, which has no score yet, those that have come by now."""
     if not len(scores):
-        return {"peak": finding.peak, "since_observed": finding.since_observed, "since_expected": finding.since_expected}
-    days, came, expected = ([*scores[column]] for column in ("date", "observed", "expected"))
-    if days[-1].date() < finding.day:
-        days, came, expected = [*days, pd.Timestamp(finding.day)], [*came, finding.observed], [*expected, finding.expected]
-    return {"peak": days[int(np.argmax(came))].date(), "since_observed": float(sum(came)), "since_expected": float(sum(expected))}
+        return finding.peak
+    most = scores["observed"].argmax()
+    last = scores["date"].max().date()
+    return finding.day if last < finding.day and finding.observed > scores["observed"].iloc[most] else scores["date"].iloc[most].date()
 
 
 def _follow(conn: Connection, alert: Alert, finding: Finding, spread: date, now: datetime, forecast_set_id: int) -> None:

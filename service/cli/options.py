@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 
 from forecasting.errors import InputError
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)  # names of files may hold brackets
 
 
 def day(text: str, flag: str) -> date:
@@ -42,7 +42,9 @@ def _bar() -> dict[str, Any]:
 @contextmanager
 def progress(text: str, total: float | None = None) -> Iterator[Callable[..., None]]:
     """A progress bar on stderr; yields a function of (done, total or None if unknown)."""
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), **_bar()) as bar:
+    with Progress(
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), **_bar()
+    ) as bar:
         task = bar.add_task(text, total=total)
 
         def show(done: float, whole: float | None = None) -> None:
@@ -54,7 +56,7 @@ def progress(text: str, total: float | None = None) -> Iterator[Callable[..., No
 @contextmanager
 def steps(text: str) -> Iterator[Callable[[str], None]]:
     """A line on stderr that shows the step at work and the time; yields a function that names the next step."""
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), **_bar()) as bar:
+    with Progress(SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn(), **_bar()) as bar:
         task = bar.add_task(text, total=None)
 
         def say(step: str) -> None:

@@ -133,11 +133,3 @@ def test_an_event_that_is_found_in_its_parts_is_not_hidden_in_a_broader_one() ->
         (ALL, "HOME", (0,), ()),
         ("d1", "HOME", (1,), ()),
     ]
-
-
-def test_a_day_that_is_looked_at_again_is_of_the_event_that_went_on_then_wherever_that_is_now() -> None:
-    moved = Event(("d1", "HOME"), DAY - timedelta(days=9), DAY - timedelta(days=9), DAY + timedelta(days=1), DAY)
-    (one,) = events.assign([finding("d1", "WATER")], [moved], AREAS, KINDS)
-    assert one.running == (0,)
-    (one,) = events.assign([finding("d1", "WATER")], [replace(moved, seen=DAY)], AREAS, KINDS)
-    assert one.running == (), "on the day itself it is another"

@@ -295,10 +295,12 @@ def test_it_says_what_came_since_its_onset_and_what_was_expected(days: Days) -> 
     for n, observed in enumerate((40, 90, 30)):
         for _ in range(2):
             days.apply(after(n), spike(after(n), observed=float(observed)))
-    assert (days.only().since_observed, days.only().since_expected) == (160.0, 30.0), "of the scores"
+    since = replace(spike(after(3), observed=17.0), onset=after(2), since_observed=47.0, since_expected=22.0)
     everywhere = (ALL, *DISTRICTS)
-    days.apply(after(3), spike(after(3), observed=17.0), silent=everywhere)
-    assert days.only().since_observed == 177.0, "of the day that is running what has come by now"
+    days.apply(after(3), since, silent=everywhere)
+    assert (days.only().since_observed, days.only().since_expected) == (40 + 90 + 47, 10 + 10 + 22), "as found, and by scores before"
+    days.apply(after(3), replace(since, onset=DAY, since_observed=170.0, since_expected=44.0), silent=everywhere)
+    assert (days.only().since_observed, days.only().since_expected) == (170, 44), "what is known to be at fault is not in it"
 
 
 @pytest.mark.parametrize("day", [0, 2], ids=["the day it was raised", "a later day"])

@@ -17,6 +17,9 @@ Typed = Callable[..., tuple[int, str, str]]
 NOW = datetime(2025, 11, 8, 16, 30, tzinfo=UTC)
 
 
+NAME = "a[/b] [red].csv"  # as somebody may call a file
+
+
 @pytest.fixture
 def store(bench: Bench, typed: Typed) -> Iterator[Engine]:
     """Four requests of which the second and the fourth were set aside."""
@@ -24,7 +27,7 @@ def store(bench: Bench, typed: Typed) -> Iterator[Engine]:
     engine = open_engine(f"sqlite:///{bench.folder / '.weisu' / 'weisu.db'}")
     with writing(engine) as conn:
         for n in range(1, 5):
-            assert ingests.begin(conn, "tickets", "body", NOW + timedelta(minutes=n)) == n
+            assert ingests.begin(conn, "tickets", NAME, NOW + timedelta(minutes=n)) == n
             waiting_ingests.add(conn, Waiting(n, None, by_index=False))
             if n % 2 == 0:
                 ingests.finish(conn, n, NOW + timedelta(hours=n), ingests.FAILED, "no room")
@@ -42,7 +45,7 @@ def aside(store: Engine) -> tuple[int, ...]:
 def test_one_several_or_all_are_put_back_with_a_line_for_each(bench: Bench, typed: Typed, store: Engine, words: list[str], back: list[int]) -> None:
     code, out, err = typed(bench, "retry", *words)
     assert (code, out) == (0, "")
-    assert err.splitlines() == [f"ingest {n} (body) is back in the queue: 0 rows" for n in back]
+    assert err.splitlines() == [f"ingest {n} ({NAME}) is back in the queue: 0 rows" for n in back]
     assert set(aside(store)) == {2, 4} - set(back)
     with reading(store) as conn:
         entries = audit.of_action(conn, audit.RETRIED)
