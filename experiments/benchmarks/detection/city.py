@@ -47,7 +47,7 @@ class Judged:
         heating: days from the first alert of the heating season to its peak; None if there was none.
         faults: demand alerts that faults of the data brought about, in the whole year.
         by_chance: of those, how many there would be in recoded categories were they not recoded: as on as many other days; NaN: not asked.
-        slow_knowing: as `slow`, of the same test at the same budget where the true rates and their scatter are known; NaN: not asked.
+        slow_knowing: as `slow`, of who knows the rates, see `knowing`; NaN: not asked.
     """
 
     places: int

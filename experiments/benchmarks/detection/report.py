@@ -46,7 +46,8 @@ weekday. `ms` is per series-day: of a peer its own work, of weisu everything, re
 **The simulated city** is the default one of seed 0; its last 180 days are judged, for faults of the data the whole of 2025. An alert is explained by
 a planted incident, a storm, a cold wave or a policy in its category and district, and a SEASONAL one by a rise of the true rates. An alert comes from
 a fault if it falls on the days of the fault and the same city without faults does not raise it. A recoding stands in both: every alert in its
-categories within four weeks counts, and beside it stands how many come there by chance and of other causes in as many other days. **Bursts** are
+categories within four weeks counts, and beside it stands how many come there by chance and of other causes in as many other days. *Who knows the
+rates* runs the product's test with the true rates and their scatter, the budget shared alike among the series. **Bursts** are
 planted in its tickets (scale 0.3), 5, 8 or 12 times the usual for twelve hours. **Quiet days** are simulated counts of {quiet} in which nothing
 happens; the largest are trained every {rarely} days, for a training of theirs takes a quarter of an hour.
 """
